@@ -8,7 +8,8 @@ Read in this order:
 
 - stage 1: `ingest_stage` (the steps of a flush), `topic_subscription`, `source_consumer`,
   `batch_fetch` and `fetched` (reading), `ingest_assignment` (where reading begins, and what is
-  missing there), `unread_records`, `fold_queue`, `idleness`, `side_outputs`
+  missing there), `unread_records`, `fold_queue`, `flush_pace` (when a flush is due), `idleness`,
+  `source_topics` and `partition_counts` (what the brokers say of the topics), `side_outputs`
 - between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them),
   `message_sizes` (what they take), `placement`
 - stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and
@@ -17,7 +18,8 @@ Read in this order:
 - what is published: `publish`; rows for all workers: `board_topic`, `rule_sets`
 - `values_reader`: what is published, delivered once more to a receiver outside
 - reading beside all groups: `topic_reader` (up to an end), `topic_tail` (without one), `history`,
-  `backfill`, `alert_log`
+  `backfill`, `alert_log`, `value_log`
+- what the stages report to the exports: `stage_events`
 - schemas of records: `schema_registry` (fetched once each), `registry_client`
 - connections: `client`, `tokens`, `connecting`, `topic_ids`; `embedded` is a broker for the demo
   and tests

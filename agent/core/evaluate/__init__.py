@@ -6,7 +6,8 @@ series' state; no clock is read.
 
 To read: `evaluator` (one KPI, from closed window to transition), then what it is made of: `values`,
 `targets`, `inputs`, `thresholds` with `transitions`, `current_values`, `absence`, `maintenance`.
-Rules over other rules come on top: `rule_graph` connects them (after a restart by `graph_restart`),
+Rules over other rules come on top: `rule_graph` connects them (after a restart by `graph_restart`;
+`change_journal` knows which changes rows still hold),
 `subscription` delivers the alerts of others in event-time order, `composite` evaluates conditions
 over alerts, `inhibition` inhibits alerts by `depends_on`.
 `objectives` scores sets of KPIs.

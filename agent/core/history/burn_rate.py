@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.history import FeatureContext, plain_number
 from agent.core.model.kpis import Better
 from agent.core.model.rules import Severity
 from agent.core.model.windows import Window
@@ -56,7 +56,7 @@ class BurnRate:
 
     def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return UNKNOWN if answer is None else f"{answer:.4g}"
+        return plain_number(answer)
 
     def needs_ms(self, window: Window) -> int:
         """The span, at least a window."""
@@ -80,7 +80,7 @@ class BudgetLeft:
 
     def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return UNKNOWN if answer is None else f"{answer:.4g}"
+        return plain_number(answer)
 
     def needs_ms(self, window: Window) -> int:
         """The period."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from agent.core.history.calendar_spans import after_days, days_between
-from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.history import FeatureContext, plain_number
 from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
 
 LEAST_SHARE = 0.05
@@ -38,7 +38,7 @@ class Pace:
 
     def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return UNKNOWN if answer is None else f"{answer:.4g}"
+        return plain_number(answer)
 
     def needs_ms(self, window: Window) -> int:
         """The period and those whose shape is followed."""

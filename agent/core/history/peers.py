@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.core.history.robust_stats import spread
 from agent.core.history.seasonal import FARTHEST
-from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.history import FeatureContext, plain_number
 from agent.core.model.windows import Window
 
 LEAST_MEMBERS = 4
@@ -28,7 +28,7 @@ class Deviation:
 
     def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return UNKNOWN if answer is None else f"{answer:.4g}"
+        return plain_number(answer)
 
     def needs_ms(self, window: Window) -> int:
         """Nothing: it looks aside, not back."""

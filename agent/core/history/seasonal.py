@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agent.core.history.calendar_spans import day_start, slot_of
 from agent.core.history.robust_stats import spread
-from agent.core.model.history import DAY_MS, UNKNOWN, FeatureContext, Floats
+from agent.core.model.history import DAY_MS, FeatureContext, Floats, plain_number
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
 from agent.core.model.windows import Window
 
@@ -111,7 +111,7 @@ class SeasonalAnomaly:
 
     def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return UNKNOWN if answer is None else f"{answer:.4g}"
+        return plain_number(answer)
 
     def needs_ms(self, window: Window) -> int:
         """The span of the baseline, as it was when the local day began."""

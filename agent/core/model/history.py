@@ -62,6 +62,11 @@ DAY_MS = 86_400_000
 UNKNOWN = "not known"
 
 
+def plain_number(answer: float | None) -> str:
+    """An answer that is a number without a unit, for people."""
+    return UNKNOWN if answer is None else f"{answer:.4g}"
+
+
 class Feature(Protocol):
     """One question to a series' history, as a rule's condition asks it.
 

@@ -2,4 +2,5 @@
 
 Messages of the values topic come in, acknowledged samples are what comes of them:
 `value_samples` (message → samples) → `wire` (samples → request) → `sender` (request → receiver).
+`metrics` counts them.
 """

@@ -3,5 +3,6 @@
 In: what `AgentState` says of a running agent. Out: pages, JSON and `/metrics`. Read `server` (the
 paths), `middleware` (what each request goes through), `access` and `connections` (what is refused),
 `web_config` with `tls` and `identity` (who may use the port), `board` with `board_alerts` and
-`board_sources` (what the board shows), `stream` (how it changes), `alerts` and `private`.
+`board_sources` (what the board shows), `stream` (how it changes), `alerts` and `private`; `pages/`
+has those of KPIs and alerts. `states`, `series_text` and `clock` word what all of them show.
 """

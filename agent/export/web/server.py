@@ -8,7 +8,7 @@
 | `/alerts` | active alerts and the last steps, as a page |
 | `/producers` | what became of each event, for the teams that produce them |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
-| `/api/v1/alerts` | active alerts and the last steps (`alert_pages.py` describes it) |
+| `/api/v1/alerts` | active alerts and the last steps (`alerts.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
 | `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
 | `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private.py`) |

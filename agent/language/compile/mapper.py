@@ -68,22 +68,26 @@ def make_plan(
             if entry_.model.kpi is None
             else make_rule(declared, entry_, kpis[entry_.model.kpi], sql, links)
         )
-    objectives = {
-        name: Objective(
-            name=name,
-            title=entry.model.title or title_of(name),
-            description=entry.model.description or "",
-            owner=entry.model.owner or declared.defaults.owner,
-            team=entry.model.team or declared.defaults.team,
-            **_weights(entry.model),
-        )
-        for name, entry in declared.objectives.items()
-    }
+    objectives = {name: _objective(declared, entry) for name, entry in declared.objectives.items()}
     maintenance = {
         name: _maintenance(declared, entry) for name, entry in declared.maintenance.items()
     }
     hash_ = config_hash(declared, lookups)
     return Plan(contracts, kpis, rules, objectives, hash_, maintenance, lookups)
+
+
+def _objective(declared: Declared, entry: Entry[ObjectiveSpec]) -> Objective:
+    model = entry.model
+    whole = math.fsum([*model.kpis.values(), *model.objectives.values()])
+    return Objective(
+        name=entry.name,
+        title=model.title or title_of(entry.name),
+        description=model.description or "",
+        owner=model.owner or declared.defaults.owner,
+        team=model.team or declared.defaults.team,
+        kpis={name: weight / whole for name, weight in model.kpis.items()},
+        objectives={name: weight / whole for name, weight in model.objectives.items()},
+    )
 
 
 def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenance:
@@ -114,11 +118,3 @@ def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
         content["schema files"] = {n: astuple(s) for n, s in declared.schemas.items()}
     content["lookups' digests"] = {name: dict(lookup.digests) for name, lookup in lookups.items()}
     return digest(content)
-
-
-def _weights(model: ObjectiveSpec) -> dict[str, dict[str, float]]:
-    whole = math.fsum([*model.kpis.values(), *model.objectives.values()])
-    return {
-        "kpis": {name: weight / whole for name, weight in model.kpis.items()},
-        "objectives": {name: weight / whole for name, weight in model.objectives.items()},
-    }

@@ -4,5 +4,6 @@ In: the text of a `where`, a `value` or a condition, and the columns that it may
 expressions, or a problem at its characters within the text. Read `compiler`, then `expressions`
 (types and refusals), `aggregates` and `scalars` (the tables of what is supported), `instead` (what
 to write for what is not), `roll_up` (aggregates over series) and `history_functions` (`change`,
-`trend` and their like in conditions; `history_call` reads their arguments).
+`trend` and their like in conditions; `history_call` reads their arguments). `percents`, `clauses`
+and `instants` are what conditions and times need beyond SQL; `compile_first` tries several ways.
 """

@@ -2,7 +2,7 @@
 
 What remains of a value beside its season (`profiles`) is followed by running means over about 4,
 16, 64 and 256 windows. From these come ten statistics, each evaluated against its own past
-(`tails`):
+(`tail_model`):
 
 | part | statistic | speaks of |
 |---|---|---|
