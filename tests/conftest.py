@@ -1,17 +1,21 @@
 """A test that needs a tool fails where the tool is missing, and says how to get it.
 
 Such tests are left out unless asked for (`-m needs_kafka`): anybody who asks wants them run, so
-that a
-missing tool must never pass as a skipped test.
+that a missing tool must never pass as a skipped test.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.monitoring import Alertmanager
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +76,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(
                 f"{marker}: {', '.join(missing)} missing; run {need.install}", pytrace=False
             )
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
+    """A real Alertmanager that runs; the test needs the marker `needs_prometheus`."""
+    from tests.integration.monitoring import Alertmanager
+
+    server = Alertmanager("alertmanager", tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.clean_up()

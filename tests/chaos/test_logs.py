@@ -21,9 +21,9 @@ from tests.integration.agents import Agent
 from tests.integration.feeds import read
 from tests.integration.shops import (
     Shops,
+    close_all,
     delete_records,
     delete_topics,
-    sum_of_closed,
     use_sales,
 )
 from tests.integration.stage import Stage
@@ -43,20 +43,6 @@ def workers(stage: Stage, count: int) -> list[Agent]:
     for agent in agents:
         agent.wait_ready()
     return agents
-
-
-def close_all(stage: Stage, shops: Shops, expected: float) -> float:
-    """Close all windows; their sum, once it is as expected, or stays as it is."""
-    for partition in range(2):
-        shops.sell(partition, ahead_ms=10_000)
-    until(
-        lambda: sum_of_closed(stage) >= expected,
-        60,
-        lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}",
-        every=1,
-    )
-    time.sleep(3)
-    return sum_of_closed(stage)
 
 
 def lost(agents: Iterable[Agent]) -> int:

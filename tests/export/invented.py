@@ -268,7 +268,7 @@ def company_series(*, firing: bool = True) -> list[SeriesView]:
     emea = 428.0 if firing else 150.0
     phase = AlertPhase.FIRING if firing else AlertPhase.INACTIVE
     slow = [*wave(150, 22, 0.0, 30), 180, 205, 230, 262, 300, 331, 360, 395, 410, emea]
-    calm = wave(150, 22, 0.0, 40)
+    steady = wave(150, 22, 0.0, 40)
     day_end = RETENTION.window.last_end_over(NOW_MS - 86_400_000)
     teams = ("logistics", "support", "returns", "finance", "catalogue", "payments", "quality", None)
     return [
@@ -277,7 +277,7 @@ def company_series(*, firing: bool = True) -> list[SeriesView]:
             ("emea",),
             emea,
             current=440 if firing else 148,
-            history=slow if firing else calm,
+            history=slow if firing else steady,
             phases={("slow_support", "warning"): phase},
         ),
         view(RESPONSE, ("amer",), 211.4, current=196, history=wave(190, 25, 0.4)),

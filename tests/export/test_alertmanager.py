@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -357,16 +356,6 @@ async def test_where_nothing_fires_an_empty_list_shows_that_the_way_is_open() ->
         await some_ticks()
     assert station.posts == [[]]
     assert world.is_up
-
-
-@pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    server = Alertmanager("alertmanager", tmp_path)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.clean_up()
 
 
 @pytest.mark.needs_prometheus

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 
 from .feeds import published
 from .stage import Stage
+from .waiting import until
 
 RULES = """\
 version: 1
@@ -61,6 +62,20 @@ def sum_of_closed(stage: Stage) -> float:
     """The sales of all windows that are published."""
     lines = published(stage.broker.address, stage.values_topic).values()
     return sum(line["value"] or 0.0 for line in lines if line["kind"] == "window")
+
+
+def close_all(stage: Stage, shops: Shops, expected: float) -> float:
+    """Close all windows; their sum, once it is as expected, and a while later."""
+    for partition in range(2):
+        shops.sell(partition, ahead_ms=10_000)
+    until(
+        lambda: sum_of_closed(stage) >= expected,
+        60,
+        lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}",
+        every=1,
+    )
+    time.sleep(2)
+    return sum_of_closed(stage)
 
 
 def delete_records(stage: Stage, topic: str, partition: int, before: int) -> None:

@@ -15,10 +15,10 @@ from .agents import Agent
 from .feeds import published
 from .shops import (
     Shops,
+    close_all,
     delete_records,
     delete_topics,
     move_offset,
-    sum_of_closed,
     use_sales,
 )
 from .stage import Stage
@@ -49,20 +49,6 @@ def _counted(stage: Stage, count: int) -> None:
     )
 
 
-def _close_all(stage: Stage, shops: Shops, expected: float) -> None:
-    """Close all windows, and hold their sum to what was sold and read."""
-    for partition in range(2):
-        shops.sell(partition, ahead_ms=10_000)
-    until(
-        lambda: sum_of_closed(stage) >= expected,
-        45,
-        lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}",
-        every=1,
-    )
-    time.sleep(2)
-    assert sum_of_closed(stage) == expected
-
-
 def _committed(stage: Stage) -> None:
     """A flush and its commit."""
     time.sleep(3)
@@ -90,7 +76,7 @@ def test_records_that_retention_deleted_while_the_agent_was_down_are_reported(st
     )
     assert "at most 20 records" in said
     assert _missed([agent]) == 20
-    _close_all(stage, shops, read + 10)
+    assert close_all(stage, shops, read + 10) == read + 10
     assert _marked(stage)
 
 
@@ -147,7 +133,7 @@ def test_records_that_retention_deletes_before_a_slow_reader_are_reported(stage:
     assert 0 < _missed([agent]) <= 20
     agent.wait_ready()
     # A fetch that was answered before the sleep may have brought some of them.
-    _close_all(stage, shops, read + 30 - _missed([agent]))
+    assert close_all(stage, shops, read + 30 - _missed([agent])) == read + 30 - _missed([agent])
 
 
 def test_offsets_that_were_moved_forward_are_reported_and_back_are_not_followed(
@@ -172,7 +158,7 @@ def test_offsets_that_were_moved_forward_are_reported_and_back_are_not_followed(
     assert "somebody moved the group's offset forward" in said
     assert f"topic {topic} partition 1: the group's offset was moved from outside" in said
     assert _missed([agent]) == 20
-    _close_all(stage, shops, read + 10)
+    assert close_all(stage, shops, read + 10) == read + 10
 
 
 @pytest.mark.parametrize("more", [5, 300], ids=["shorter", "longer"])
@@ -192,7 +178,7 @@ def test_a_topic_that_is_created_again_is_read_by_running_workers(stage: Stage, 
     for _ in range(more):
         for partition in range(2):
             shops.sell(partition)
-    _close_all(stage, shops, read + 2 * more)
+    assert close_all(stage, shops, read + 2 * more) == read + 2 * more
     said = "".join(agent.log.read_text() for agent in agents)
     assert f"topic {topic} partition 0: the topic was deleted and created again" in said
     assert _missed(agents) == 0
@@ -217,5 +203,5 @@ def test_a_topic_that_is_created_again_while_no_worker_runs_is_read_from_its_sta
         shops.sell(0)
     agent.start()
     agent.wait_ready()
-    _close_all(stage, shops, 2 * read)
+    assert close_all(stage, shops, 2 * read) == 2 * read
     assert "the topic was deleted and created again" in agent.log.read_text()

@@ -60,16 +60,6 @@ def living_company(stage: Stage) -> Iterator[None]:
 
 
 @pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    server = Alertmanager("alertmanager", tmp_path)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.clean_up()
-
-
-@pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
     server = Prometheus("prometheus", tmp_path)
     try:

@@ -11,9 +11,8 @@ import pytest
 from confluent_kafka import Producer
 
 from .feeds import read
-from .shops import Shops, allow, sum_of_closed, use_sales
+from .shops import Shops, allow, close_all, use_sales
 from .stage import Stage
-from .waiting import until
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.timeout(240)]
 
@@ -40,14 +39,7 @@ def test_records_near_and_beyond_the_limits_are_set_aside_and_the_flow_goes_on(
     assert producer.flush(60) == 0
     shops.sell_for(1, 0, 1)
     expected = shops.sent
-    for partition in range(2):
-        shops.sell(partition, ahead_ms=10_000)
-    until(
-        lambda: sum_of_closed(stage) >= expected,
-        60,
-        lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}",
-        every=1,
-    )
+    assert close_all(stage, shops, expected) == expected
 
     dead = read(stage.broker.address, [f"{stage.prefix}agent-dead-letters"])
     (late_one,) = read(stage.broker.address, [f"{stage.prefix}agent-late"])

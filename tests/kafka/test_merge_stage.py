@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +31,6 @@ ALL_FRAMES = [(partition, offset) for partition in range(PARTITIONS) for offset 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     return plan_of(tmp_path)
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 def settings_of(broker: EmbeddedBroker) -> Settings:

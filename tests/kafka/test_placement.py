@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -13,12 +13,6 @@ from agent.kafka.client import connection, new_producer
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.placement import check_placement, has_changed
 from agent.settings import Settings, load_settings
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 def settings_of(broker: EmbeddedBroker, state_partitions: int, create_topics: bool) -> Settings:

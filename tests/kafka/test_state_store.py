@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -216,12 +216,6 @@ def test_a_locked_database_is_not_taken_for_a_damaged_one(folder: Path) -> None:
         second.persisted_offset(TOPIC)
     assert set_aside(folder) == []
     close(first)
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 @pytest.mark.parametrize(("harm", "restarts"), [(cut, 0), (flip, 1)])

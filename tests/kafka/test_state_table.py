@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +25,6 @@ from tests.kafka.stage_two import (
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     return plan_of(tmp_path)
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 @pytest.mark.parametrize("store", ["memory", "rocksdict"])

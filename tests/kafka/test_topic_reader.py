@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.topic_reader import read_newest
 from agent.settings import load_settings
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 async def test_the_newest_records_of_each_partition_are_read_in_their_order(

@@ -103,25 +103,25 @@ def life(
     for `keep_firing`. What is not known changes nothing, and its time doesn't count: an answer is
     for `step` at most."""
     steps: Steps = []
-    firing, held, calm, last = False, None, None, 0
+    firing, held, clear_ms, last = False, None, None, 0
     for at, when, clear in evaluated:
         if when is None:
             continue
         gone, last = min(at - last, step), at
         if when:
             held = 0 if held is None else held + gone
-            calm = None
+            clear_ms = None
             if not firing and held >= hold:
                 firing = True
                 steps.append((series, at, "firing"))
         elif not firing:
             held = None
         elif not clear:
-            calm = None
+            clear_ms = None
         else:
-            calm = 0 if calm is None else calm + gone
-            if calm >= keep_firing:
-                firing, held, calm = False, None, None
+            clear_ms = 0 if clear_ms is None else clear_ms + gone
+            if clear_ms >= keep_firing:
+                firing, held, clear_ms = False, None, None
                 steps.append((series, at, "resolved"))
     return steps
 
@@ -221,8 +221,8 @@ def test_anomaly(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
 
     def usable(after: int, upto: int) -> list[tuple[int, float]]:
         rows = [(i, d.value or 0.0) for i, d in enumerate(days) if after < d.end <= upto]
-        calm = [row for row in rows if row[0] not in incidents]
-        return calm if 2 * len(calm) >= len(rows) else rows
+        undisturbed = [row for row in rows if row[0] not in incidents]
+        return undisturbed if 2 * len(undisturbed) >= len(rows) else rows
 
     def spread(values: list[float]) -> float:
         mad = float(stats.median_abs_deviation(values, scale="normal"))

@@ -179,8 +179,8 @@ def in_words(scenario: Scenario, published: Published) -> dict[str, Any]:
 def _window(scenario: Scenario, window: WindowValue) -> str:
     events = "1 event" if window.events == 1 else f"{window.events} events"
     opened = " open" if window.open else ""
-    calm = f" in {window.maintenance}" if window.maintenance else ""
-    return f"{_place(scenario, window)} = {_number(window.value)} ({events}){opened}{calm}"
+    maintenance = f" in {window.maintenance}" if window.maintenance else ""
+    return f"{_place(scenario, window)} = {_number(window.value)} ({events}){opened}{maintenance}"
 
 
 def _target(scenario: Scenario, status: TargetStatus) -> str:

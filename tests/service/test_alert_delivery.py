@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,6 @@ from tests.integration.waiting import until
 from tests.kafka.support import RULES, Agent, Orders
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.needs_prometheus]
-
-
-@pytest.fixture
-def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
-    server = Alertmanager("alertmanager", tmp_path)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.clean_up()
 
 
 def write(orders: Orders, numbers: Iterable[int], amount: float) -> None:

@@ -319,16 +319,18 @@ async def test_a_series_keeps_its_labels_when_others_come_and_go() -> None:
 async def test_only_a_series_in_maintenance_has_a_sample_of_it() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
-    calm = structs.replace(here, closed=structs.replace(here.closed, maintenance="phones"))
+    maintained = structs.replace(here, closed=structs.replace(here.closed, maintenance="phones"))
     # As a private KPI's series is published: by another name than the one in its window.
-    calm = structs.replace(
-        calm, dimensions=("emea",), closed=structs.replace(calm.closed, dimensions=("secret",))
+    maintained = structs.replace(
+        maintained,
+        dimensions=("emea",),
+        closed=structs.replace(maintained.closed, dimensions=("secret",)),
     )
     only = view(invented.CONVERSION, (), 0.02)
     assert only.closed is not None
     only = structs.replace(only, closed=structs.replace(only.closed, maintenance="shop"))
     state = company_state()
-    state.fleet.series = [calm, view(RESPONSE, ("apac",), 120.0), only]
+    state.fleet.series = [maintained, view(RESPONSE, ("apac",), 120.0), only]
     samples = await _samples(state)
     assert {labels: v for (name, labels), v in samples.items() if name == "kpi_maintenance"} == {
         frozenset({("kpi", "response_time"), ("maintenance", "phones"), ("region", "emea")}): 1,

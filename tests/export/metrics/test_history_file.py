@@ -183,8 +183,8 @@ def test_promtool_makes_blocks_of_it(tmp_path: Path) -> None:
 
 
 def test_a_window_in_maintenance_has_a_sample_of_it_that_ends_with_the_next() -> None:
-    calm = structs.replace(_window("emea", 5, 7.0), maintenance="phones")
-    text = _text([calm, _window("emea", 10, 8.0)], every_ms=MINUTE_MS)
+    maintained = structs.replace(_window("emea", 5, 7.0), maintenance="phones")
+    text = _text([maintained, _window("emea", 10, 8.0)], every_ms=MINUTE_MS)
     start = 'kpi_maintenance{kpi="response_time",maintenance="phones",region="emea"} '
     assert _samples(text, start) == [("1", minute) for minute in range(5, 10)]
 

@@ -309,11 +309,11 @@ async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:
 async def test_a_series_in_maintenance_says_so_with_its_title() -> None:
     here = view(RESPONSE, ("emea",), 428.0)
     assert here.closed is not None
-    calm = structs.replace(
+    maintained = structs.replace(
         here, closed=structs.replace(here.closed, maintenance="phones"), status=None
     )
     state = company_state()
-    state.fleet.series = [calm, view(RESPONSE, ("apac",), 120.0)]
+    state.fleet.series = [maintained, view(RESPONSE, ("apac",), 120.0)]
     schedule = Schedule("UTC", from_ms=0, until_ms=NOW_MS)
     phones = Maintenance("phones", "New phones", "", frozenset({"response_time"}), {}, schedule)
     state.rules.plan = replace(COMPANY, maintenance={"phones": phones})

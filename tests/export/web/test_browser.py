@@ -60,10 +60,10 @@ def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(
     state = company_state()
     (score,) = (v for v in state.fleet.series if v.kpi == "feedback_score")
     assert score.closed is not None
-    calm = structs.replace(
+    maintained = structs.replace(
         score, closed=structs.replace(score.closed, maintenance="survey"), status=None
     )
-    state.fleet.series = [calm]
+    state.fleet.series = [maintained]
     with served(state) as address:
         browser.get(address)
         until(browser, "#kpi-feedback_score .word", "Maintenance")
@@ -103,8 +103,8 @@ def test_the_board_changes_without_a_reload(browser: webdriver.Chrome) -> None:
         until(browser, "#link-text", "Live")
         until(browser, "#kpi-response_time .figure", "7 min 8 s")
         browser.execute_script("window.loadedOnce = document.querySelector('#kpi-response_time')")
-        calm = company_state(firing=False).fleet
-        state.fleet.series, state.fleet.active = calm.series, calm.active
+        resolved = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = resolved.series, resolved.active
         until(browser, "#kpi-response_time .figure", "3 min 31 s")
         until(browser, "#alerts", "All quiet")
         until(browser, "#kpi-response_time .state", "At risk")
@@ -157,8 +157,8 @@ def test_all_series_open_by_keyboard_and_stay_open(browser: webdriver.Chrome) ->
             Keys.ENTER
         )
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(count) == 8)
-        calm = company_state(firing=False).fleet
-        state.fleet.series, state.fleet.active = calm.series, calm.active
+        resolved = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = resolved.series, resolved.active
         until(browser, "#alerts", "All quiet")
         assert browser.execute_script(count) == 8
         until(browser, "#kpi-tasks_per_employee button.more", "Show fewer")
@@ -279,8 +279,8 @@ def test_without_a_stream_the_board_asks_every_few_seconds(
         browser.get(address)
         until(browser, "#link-text", "Every 5 s")
         until(browser, "#kpi-response_time .figure", "7 min 8 s")
-        calm = company_state(firing=False).fleet
-        state.fleet.series, state.fleet.active = calm.series, calm.active
+        resolved = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = resolved.series, resolved.active
         until(browser, "#kpi-response_time .figure", "3 min 31 s")
         monkeypatch.setattr(stream, "MAX_STREAMS", 9)
         until(browser, "#link-text", "Live")
@@ -312,7 +312,7 @@ def test_what_begins_and_ends_is_announced_and_nothing_else(browser: webdriver.C
         state.fleet.series, state.fleet.active = bad.series, bad.active
         until(browser, "#alerts", "emea answers in 7 min 8 s")
         assert browser.execute_script(announced) == "warning: emea answers in 7 min 8 s"
-        calm = company_state(firing=False).fleet
-        state.fleet.series, state.fleet.active = calm.series, calm.active
+        resolved = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = resolved.series, resolved.active
         until(browser, "#alerts", "All quiet")
         assert "no longer firing: Average response time" in browser.execute_script(announced)

@@ -133,8 +133,8 @@ async def test_a_stream_sends_the_board_then_what_changes() -> None:
         name, board = await _next_event(answer)
         assert name == "board"
         assert board["name"] == "Brightwater Trading"
-        calm = company_state(firing=False).fleet
-        state.fleet.series, state.fleet.active = calm.series, calm.active
+        resolved = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = resolved.series, resolved.active
         state.metrics.watermark.labels("support", "0").inc(1)
         async with asyncio.timeout(5):
             name, changed = await _next_event(answer)

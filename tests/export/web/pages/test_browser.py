@@ -62,8 +62,8 @@ def test_the_page_changes_without_a_reload(browser: webdriver.Chrome) -> None:
         browser.get(address + EMEA)
         until(browser, "#top", "7 min 8 s")
         browser.execute_script("window.same = true")
-        calm = company_state(firing=False).fleet
-        state.fleet.series, state.fleet.active = calm.series, calm.active
+        resolved = company_state(firing=False).fleet
+        state.fleet.series, state.fleet.active = resolved.series, resolved.active
         until(browser, "#top", "2 min 30 s")
         assert browser.execute_script("return window.same") is True
         assert browser.get_log("browser") == []

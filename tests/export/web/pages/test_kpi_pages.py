@@ -105,8 +105,8 @@ async def test_the_bounds_are_those_that_windows_were_evaluated_with() -> None:
 
 async def test_alerts_maintenance_and_rule_changes_are_marked() -> None:
     state = company_state()
-    calm = Schedule("UTC", from_ms=END_MS - 9 * MINUTE_MS, until_ms=END_MS - 5 * MINUTE_MS)
-    works = Maintenance("works", "Works", "", frozenset({"response_time"}), {}, calm)
+    schedule = Schedule("UTC", from_ms=END_MS - 9 * MINUTE_MS, until_ms=END_MS - 5 * MINUTE_MS)
+    works = Maintenance("works", "Works", "", frozenset({"response_time"}), {}, schedule)
     state.rules.plan = replace(COMPANY, maintenance={"works": works})
     state.fleet.history = STEPS
     state.rules.changes = [RuleChange(END_MS - 3 * MINUTE_MS, "1 rule changed")]
