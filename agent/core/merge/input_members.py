@@ -61,7 +61,7 @@ class Input(Protocol):
 
 class Members:
     """Of the inputs' series that are rolled up: which inputs have them, as bits. `ours` are the
-    KPI's own series, which are read, and told what an input has lost."""
+    KPI's own series: their rows say what an input has lost."""
 
     def __init__(self, dimensions: InputDimensions, ours: Mapping[Dimensions, Series]) -> None:
         self._dimensions = dimensions
