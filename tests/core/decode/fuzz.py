@@ -22,6 +22,7 @@ from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.model.events import Contract, Field
 from agent.core.model.paths import Elements, Root
+from agent.core.model.schemas import REGISTRY
 from tests.core.decode.reference import verdict
 from tests.core.decode.samples import ANY, AT, AT_MS, ORDER, VISIT, batch, contract
 
@@ -48,6 +49,11 @@ ONE_BY_ONE: tuple[tuple[Contract, ...], ...] = (
     (_of_lines(ORDER),),
     (extracted(ORDER), VISIT, extracted(ANY)),
 )
+FRAMED: tuple[tuple[Contract, ...], ...] = tuple(
+    tuple(replace(of, schema=REGISTRY) for of in contracts)
+    for contracts in (*BY_COLUMNS, (extracted(ORDER), VISIT))
+)
+"""Contracts of records behind the id of a schema."""
 _ATOMS = [
     "null", "true", "false", "0", "-0", "1", "5.0", "-1.5", "1e3", "1E-7", "0.1e1", "1e999",
     "-1e999",
@@ -106,6 +112,20 @@ def records(rng: random.Random, line_share: float = 0.0) -> Iterator[bytes | Non
         yield value
 
 
+def _framed(rng: random.Random, value: bytes | None) -> bytes | None:
+    """A record behind the id of a schema, mostly, and mostly whole."""
+    if value is None or rng.random() < 0.1:
+        return value
+    framed = b"\0" + rng.choice([b"\0\0\0\1", b"{}\n\0", rng.randbytes(4)]) + value
+    return framed[: rng.randrange(7)] if rng.random() < 0.01 else framed
+
+
+def _body(value: bytes | None) -> bytes | None:
+    """What a reader of such a record should see. Where nothing is behind the id, that is no JSON,
+    as a zero byte is."""
+    return value[5:] or b"\0" if value and value[0] == 0 else value
+
+
 def _good(rng: random.Random) -> bytes:
     kind, number = rng.choice(["order", "visit", "3"]), rng.randrange(99)
     return f'{{"type":"{kind}","at":"{AT}","id":"o{number}","amount":{number}.5}}'.encode()
@@ -158,7 +178,7 @@ def differences(
     seed: int,
     count: int,
     batch_size: int = 500,
-    sets: Sequence[tuple[Contract, ...]] = BY_COLUMNS + ONE_BY_ONE,
+    sets: Sequence[tuple[Contract, ...]] = BY_COLUMNS + ONE_BY_ONE + FRAMED,
 ) -> Iterator[tuple[bytes | None, Any, Any]]:
     """(record, expected, found) wherever the decoder of one of the sets of contracts and the plain
     reading disagree."""
@@ -173,10 +193,14 @@ def differences(
         # Few of a batch, or many: what is odd hides behind what is worse.
         share = rng.choice([3 / size, 0.05, 1.0])
         values = [next(stream) if rng.random() < share else _good(rng) for _ in range(size)]
+        is_framed = decoder.contracts[0].schema == REGISTRY
+        if is_framed:
+            values = [_framed(rng, value) for value in values]
         decoded = decoder.decode(batch(values))
         got = by_row(decoded, len(values), lined)
         for row, value in enumerate(values):
-            expected = verdict(decoder.contracts, value, AT_MS)
+            body = _body(value) if is_framed else value
+            expected = verdict(decoder.contracts, body, AT_MS)
             if repr(got[row]) != repr(expected):
                 yield value, expected, got[row]
         count -= size

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.core.decode import json_format, layout, single_record
-from tests.core.decode.fuzz import BY_COLUMNS, ONE_BY_ONE, differences
+from agent.core.decode import framed_json, json_format, layout, single_record
+from tests.core.decode.fuzz import BY_COLUMNS, FRAMED, ONE_BY_ONE, differences
 
 COUNT = 4_000
 
 
 def test_the_columns_say_of_each_record_what_a_plain_reading_says() -> None:
     assert list(islice(differences(seed=7, count=COUNT), 3)) == []
+
+
+def test_a_frame_that_is_cut_wrong_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framed_json, "PREFIX_BYTES", 4)
+    assert next(differences(seed=7, count=COUNT, sets=FRAMED), None) is not None
 
 
 def _nothing_wrong(*arguments: Any) -> Any:
