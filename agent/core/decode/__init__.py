@@ -11,6 +11,7 @@ Read `batch` (what goes in and out) and `decoder` (the steps) first. Then, as fa
 | `column_decoder` | contracts read by columns: the fast way, for fields that lie in objects |
 | `format`, `formats` | what a format has to do; the formats by name |
 | `json_format` with `layout` and `single_record` | JSON: many records at once, and one exactly |
+| `json_search` | which of many records are no JSON |
 | `schema_format` (`schemas`, `codec`, `schema_reader`) | what formats with schemas share |
 | `avro_format`, `protobuf_format`, `framed_json` | these, and JSON as a registry writes it |
 | `column_extraction` (`shape`, `proof`) | all else by columns: arrays, envelopes |

@@ -49,9 +49,10 @@ class Batch:
     def sizes(self) -> Rows:
         """The bytes of each record; a tombstone has none."""
         values, count = self.values, len(self.values)
-        if None in values:
-            values = [value or b"" for value in values]
-        return np.fromiter(map(len, values), np.int64, count)  # type: ignore[arg-type]
+        try:
+            return np.fromiter(map(len, values), np.int64, count)  # type: ignore[arg-type]
+        except TypeError:  # of a tombstone
+            return np.fromiter((len(value or b"") for value in values), np.int64, count)
 
     def value(self, row: int) -> bytes:
         """The bytes of a record that is not a tombstone."""

@@ -11,12 +11,12 @@ Of duplicate keys the first counts. A line break inside a record (pretty-printed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
+from itertools import compress
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -24,13 +24,15 @@ from agent.core.decode.batch import Batch, Records, Rows, parts
 from agent.core.decode.format import (
     Columns,
     Demand,
+    DType,
     Flags,
     Kind,
     Problem,
     Screened,
     WrongPlaceError,
 )
-from agent.core.decode.layout import Layout, UnreadableLinesError, join_lines
+from agent.core.decode.json_search import SEARCHES, Chunk, Search, malformed
+from agent.core.decode.layout import Layout, UnreadableLinesError
 from agent.core.decode.single_record import (
     SHORTEST_DEEP,
     all_strings,
@@ -62,12 +64,7 @@ _WEIGHT = 1 / 16
 MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
 MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
-_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
-_LARGE = (b"e000", b"e+000", b"0" * 39)
-"""How numbers are written that may be out of range, digits as zeros."""
-
 _SPACE = b" \t\r\n"
-_any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 
 
 class JsonFormat:
@@ -130,6 +127,9 @@ class JsonFormat:
             # Inside an object, a read that is not strict makes true or false of numbers.
             given = np.flatnonzero(values.is_not_null().to_numpy() & unsure)
             doubtful += zip(given.tolist(), records.at(given), strict=True)
+        if doubtful and values.dtype != pl.String:
+            exact = _reading(path, values.dtype.base_type())
+            doubtful = [(i, record) for i, record in doubtful if not exact.is_proven(record)]
         for index, record in doubtful:
             try:
                 value = value_in(record, path)
@@ -176,6 +176,12 @@ class JsonFormat:
         return sorted(suspects)
 
 
+@lru_cache(maxsize=1024)
+def _reading(path: Keys, dtype: DType) -> Layout:
+    """What proves of single records that they have nothing but this type at a path."""
+    return Layout([(path, dtype)])
+
+
 _ANY_AS_TEXT = ("string", "id", "time")
 
 
@@ -186,7 +192,7 @@ class JsonReader:
         self._layout = Layout(demands)
         self._relaxed_left = 0
         self._wrong_share = 0.0
-        self._bad_shares = dict.fromkeys(_SEARCHES, 0.0)
+        self._bad_shares = dict.fromkeys(SEARCHES, 0.0)
 
     @property
     def reads(self) -> int:
@@ -204,14 +210,14 @@ class JsonReader:
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""
         done = _Done()
-        self._read_whole(_Chunk(np.zeros(1, np.int64), [b"{}"]), done)
+        self._read_whole(Chunk(np.zeros(1, np.int64), [b"{}"]), done)
         return self._columns(done).clear()
 
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
         done = _Done()
         for part in parts(len(records), CHUNK_RECORDS):
-            self._read_chunk(_Chunk(rows[part], records[part]), done)
+            self._read_chunk(Chunk(rows[part], records[part]), done)
         frame = self._columns(done) if done.frames else self.empty()
         return Columns(frame, np.concatenate([rows[:0], *done.unsure]), done.unreadable)
 
@@ -219,34 +225,39 @@ class JsonReader:
         frame = self._layout.columns(pl.concat(done.frames))
         return frame.with_columns(pl.Series("_row", np.concatenate(done.rows), dtype=pl.UInt32))
 
-    def _read_chunk(self, chunk: _Chunk, done: _Done) -> None:
+    def _read_chunk(self, chunk: Chunk, done: _Done) -> None:
         """Read a chunk without the records that can't be read. They are searched for where a read
         fails, and before it where most chunks have some."""
         # Half of a surrogate pair is no Unicode text, and polars takes it.
         has_half = has_lone_surrogate(chunk.joined)
-        later: list[_Search] = []
-        for search in _SEARCHES:
+        later: list[Search] = []
+        for search in SEARCHES:
             self._bad_shares[search] *= 1 - _WEIGHT
-            if self._bad_shares[search] > _OFTEN or (has_half and search is _malformed):
+            if self._bad_shares[search] > _OFTEN or (has_half and search is malformed):
                 chunk = self._search(search, chunk, done)
             else:
                 later.append(search)
+        if self._read_whole(chunk, done):
+            return
         for search in later:
-            if self._read_whole(chunk, done):
+            kept = self._search(search, chunk, done)
+            if kept is not chunk and self._read_whole(kept, done):
                 return
-            chunk = self._search(search, chunk, done)
+            chunk = kept
         self._read_parts(chunk, done)
 
-    def _search(self, search: _Search, chunk: _Chunk, done: _Done) -> _Chunk:
+    def _search(self, search: Search, chunk: Chunk, done: _Done) -> Chunk:
         """The chunk without the records that a search finds."""
-        bad, lines = search(chunk.records)
-        if bad or lines is not chunk.records:
-            self._bad_shares[search] += _WEIGHT
+        bad, lines = search(chunk)
+        if not bad and lines is chunk.records:
+            return chunk
+        self._bad_shares[search] += _WEIGHT
         done.unreadable.extend(chunk.rows[bad].tolist())
-        kept = np.delete(np.arange(len(lines)), bad)
-        return _Chunk(chunk.rows[kept], [lines[i] for i in kept.tolist()])
+        kept = np.ones(len(lines), np.bool_)
+        kept[bad] = False
+        return Chunk(chunk.rows[kept], list(compress(lines, kept.tolist())))
 
-    def _read_whole(self, chunk: _Chunk, done: _Done) -> bool:
+    def _read_whole(self, chunk: Chunk, done: _Done) -> bool:
         """Read all records of a chunk; False where one of them can't be read."""
         if not chunk.records:
             return True
@@ -265,7 +276,7 @@ class JsonReader:
                 return True
         return False
 
-    def _read_parts(self, chunk: _Chunk, done: _Done) -> None:
+    def _read_parts(self, chunk: Chunk, done: _Done) -> None:
         """Read a chunk; where that fails, each half, down to the records that can't be read."""
         if self._read_whole(chunk, done):
             return
@@ -274,7 +285,7 @@ class JsonReader:
             return
         half = len(chunk.records) // 2
         for part in (slice(half), slice(half, None)):
-            self._read_parts(_Chunk(chunk.rows[part], chunk.records[part]), done)
+            self._read_parts(Chunk(chunk.rows[part], chunk.records[part]), done)
 
     def _note(self, *, relaxed: bool) -> None:
         """Remember whether a value had another type than demanded, for the chunks to come."""
@@ -284,19 +295,6 @@ class JsonReader:
         self._wrong_share += (relaxed - self._wrong_share) * _WEIGHT
         if self._wrong_share > _OFTEN:
             self._relaxed_left = _RELAXED_CHUNKS
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Some records of a batch, and their rows."""
-
-    rows: Rows
-    records: Sequence[bytes]
-
-    @cached_property
-    def joined(self) -> bytes:
-        """The records as the one text that a read takes."""
-        return join_lines(self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,76 +307,10 @@ class _Done:
     unreadable: list[int] = field(default_factory=list)
 
 
-def _malformed(records: Sequence[bytes]) -> tuple[list[int], Sequence[bytes]]:
-    """Indices of records that are plainly no JSON object, and all records on one line each."""
-    lines, joined = records, join_lines(records)
-    has_breaks = joined.count(b"\n") >= len(records)
-    if has_breaks:
-        lines = [_without_breaks(record) for record in records]
-    bad: set[int] = set()
-    decode = _any_object.decode
-    for i, line in enumerate(lines):
-        try:
-            decode(line)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            bad.add(i)
-    if has_breaks:
-        bad.update(i for i, line in enumerate(lines) if b"\n" in line)
-    if not joined.isascii():  # msgspec skips what it isn't asked for
-        ascii_or_text = (line.isascii() or _is_unicode(line) for line in lines)
-        bad.update(i for i, is_text in enumerate(ascii_or_text) if not is_text)
-    if has_lone_surrogate(joined):
-        escaped = (i for i, line in enumerate(lines) if b"\\" in line)
-        bad.update(i for i in escaped if has_lone_surrogate(lines[i]))
-    return sorted(bad), lines
-
-
-def _is_unicode(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _out_of_range(records: Sequence[bytes]) -> tuple[list[int], Sequence[bytes]]:
-    """Indices of records with a number that is out of range, and all records."""
-    zeros = b"\n".join(records).translate(_DIGITS_AS_ZEROS)
-    ends = np.cumsum(np.fromiter(map(len, records), np.int64, len(records)) + 1)
-    suspects: set[int] = set()
-    for digits in _LARGE:
-        at = zeros.find(digits)
-        while at >= 0:
-            index = int(np.searchsorted(ends, at, side="right"))
-            suspects.add(index)
-            at = zeros.find(digits, int(ends[index]))
-    return sorted(i for i in suspects if problem_of(records[i]) is not None), records
-
-
-_Search = Callable[[Sequence[bytes]], tuple[list[int], Sequence[bytes]]]
-_SEARCHES: tuple[_Search, ...] = (_malformed, _out_of_range)
-"""For what can't be read, the cheaper ones first."""
-
-
 def _is_framed(record: bytes) -> bool:
     """Whether a record begins and ends as an object does."""
     stripped = record.strip(_SPACE)
     return stripped.startswith(b"{") and stripped.endswith(b"}")
-
-
-def _without_breaks(line: bytes) -> bytes:
-    """A record on one line. Only valid JSON has its breaks replaced: in a string they are wrong."""
-    if b"\n" not in line:
-        return line
-    try:
-        msgspec.json.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return line
-    return line.replace(b"\n", b" ")
-
-
-def _with_rows(frame: pl.DataFrame, rows: Rows) -> pl.DataFrame:
-    return frame.with_columns(pl.Series("_row", rows, dtype=pl.UInt32))
 
 
 JSON = JsonFormat()

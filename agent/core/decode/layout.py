@@ -17,7 +17,6 @@ number becomes a boolean there: the reader notes such rows as unsure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -26,9 +25,11 @@ import msgspec
 import polars as pl
 
 from agent.core.decode.format import Demand, DType
+from agent.core.decode.single_record import has_long_number
 from agent.core.model.paths import Path, Selector
 
-_LARGE = re.compile(rb"[0-9]{19}")
+_WIDER_THAN_63_BITS = 19
+"""So many digits in a row may be an integer wider than 63 bits."""
 _Node = Any  # the members of an object by their keys, an _Array, or the DType of a leaf
 
 
@@ -102,7 +103,7 @@ class Layout:
     def is_proven(self, line: bytes) -> bool:
         """Whether everything in a record is of a type that the demands allow, by itself. Of large
         numbers it is not known: a read that is not strict may give null for them."""
-        if _LARGE.search(line):
+        if has_long_number(line, _WIDER_THAN_63_BITS):
             return False
         try:
             if self._checks is None:  # which refuses keys with quotes or backslashes
@@ -217,6 +218,6 @@ def _check(node: _Node) -> Any:
         return list[_check(node.of)] | None  # type: ignore[misc]
     if not isinstance(node, dict):
         return _CHECKS[node]
-    names = {_safe(i): key for i, key in enumerate(node)}
-    members = [(name, _check(node[key]), None) for name, key in names.items()]
+    names = {_safe(i): str(key) for i, key in enumerate(node)}
+    members = [(_safe(i), _check(inner), None) for i, inner in enumerate(node.values())]
     return msgspec.defstruct("Members", members, rename=names, gc=False) | None

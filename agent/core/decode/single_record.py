@@ -43,7 +43,7 @@ _EXPECTED: dict[Kind, str] = {
     "time": "a time",
 }
 _DIGITS_AS_ZEROS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
-_LONG_NUMBER = b"0" * 39
+_WIDER_THAN_128_BITS = 39
 """So many digits in a row may be an integer wider than 128 bits."""
 _CONTAINERS = frozenset((dict, list))
 
@@ -83,7 +83,7 @@ def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
 
     Raises UnreadableError where it is no JSON that can be read.
     """
-    if keys is None or b"\\" in line or is_too_deep(line) or _has_long_number(line):
+    if keys is None or b"\\" in line or is_too_deep(line) or has_long_number(line):
         return _checked_tree(line)
     try:
         tree = msgspec.json.decode(line)
@@ -187,13 +187,13 @@ def all_strings(lines: Sequence[bytes], key: str) -> bool:
     return joined.count(token) == strings
 
 
-def _has_long_number(line: bytes) -> bool:
-    """Whether there are digits that may be an integer wider than 128 bits."""
-    return _LONG_NUMBER in line.translate(_DIGITS_AS_ZEROS)
+def has_long_number(line: bytes, digits: int = _WIDER_THAN_128_BITS) -> bool:
+    """Whether there are so many digits in a row."""
+    return b"0" * digits in line.translate(_DIGITS_AS_ZEROS)
 
 
 def _loads(line: bytes) -> Any:
-    decoder = _careful if _has_long_number(line) else _plain
+    decoder = _careful if has_long_number(line) else _plain
     return decoder.decode(line.decode())
 
 

@@ -42,7 +42,14 @@ BY_COLUMNS: tuple[tuple[Contract, ...], ...] = (
     (ORDER,),
     (ORDER, VISIT, ANY),
     (ORDER, contract("visit", Field("amount", ("amount",), "string")), ANY),
-    (contract("3", Field("x", ("a", "b", "c"), "integer")), contract("true", type_path=("k",))),
+    (
+        contract(
+            "3",
+            Field("x", ("a", "b", "c"), "integer"),
+            Field("flag", ("user", "id"), "boolean"),
+        ),
+        contract("true", type_path=("k",)),
+    ),
 )
 ONE_BY_ONE: tuple[tuple[Contract, ...], ...] = (
     (extracted(ORDER),),

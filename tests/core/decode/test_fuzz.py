@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.core.decode import framed_json, json_format, layout, single_record
+from agent.core.decode import framed_json, json_format, json_search, layout, single_record
 from tests.core.decode.fuzz import BY_COLUMNS, FRAMED, ONE_BY_ONE, differences
 
 COUNT = 4_000
@@ -32,9 +32,10 @@ FAULTS: dict[str, tuple[object, str, Any]] = {
     "the last of repeated keys counts": (single_record, "_plain", json.JSONDecoder()),
     "every text was a string": (json_format, "all_strings", lambda *_: True),
     "a wrong type is no wrong type": (json_format.JsonFormat, "wrong_types", _nothing_wrong),
+    "everything is of its type": (layout.Layout, "is_proven", lambda *_: True),
     "a number out of range is taken": (single_record, "_careful", json.JSONDecoder()),
     "blank records are not seen": (json_format.JsonFormat, "_suspects", lambda *_: []),
-    "a record on two lines is cut": (json_format, "_without_breaks", lambda line: line[:40]),
+    "a record on two lines is cut": (json_search, "_without_breaks", lambda line: line[:40]),
 }
 
 
@@ -51,7 +52,7 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_bytes_that_are_unpacked_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_format, "join_lines", b"\n".join)
+    monkeypatch.setattr(json_search, "join_lines", b"\n".join)
     monkeypatch.setattr(json_format.JsonFormat, "_suspects", _only_blank)
     assert next(differences(seed=7, count=COUNT, sets=BY_COLUMNS), None) is not None
 
