@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 
 # Tests start dozens of processes: without its cache, each would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Tests of bad records make polars panic; with this, each panic is a page of output.
+unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup wheel sbom demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean

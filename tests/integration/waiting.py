@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,11 +35,18 @@ def until(
         time.sleep(every)
 
 
+_PORTS = itertools.count(10_000 + os.getpid() % 19 * 1_000)
+"""Below those that systems give to outgoing connections (from 32768 on), and for every process of
+a test run others: what is free stays free until a server starts on it."""
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this machine that nobody listens on. No call gives the same again."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 def _die_with_parent() -> None:
