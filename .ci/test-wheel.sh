@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the wheel and uses it as somebody without a checkout does, on every Python here from 3.11 on.
+# Builds the wheel and uses it as somebody without a checkout does: wholly on the first Python here
+# from 3.11 on; on each other, the rules and the demo.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 UV=$ROOT/.venv/bin/uv
@@ -30,9 +31,12 @@ use() {
     cd "$home"
     local agent=$home/venv/bin/kpi-agent
     "$agent" demo --copy company >/dev/null
-    "$agent" demo --retail --copy retail >/dev/null
-    (cd company && "$agent" check && "$agent" test)
-    (cd retail && "$agent" check && "$agent" replay retail-invoices.ndjson.gz --format json | tail -n 1)
+    (cd company && "$agent" check)
+    if [ "$used" = 0 ]; then
+        (cd company && "$agent" test)
+        "$agent" demo --retail --copy retail >/dev/null
+        (cd retail && "$agent" check && "$agent" replay retail-invoices.ndjson.gz --format json | tail -n 1)
+    fi
     "$agent" demo --seconds 15 --port 0 >demo.txt 2>&1 || fail "the demo failed on $python" "$(cat demo.txt)"
     grep -q "staged:" demo.txt || fail "the demo shows no event on $python" "$(cat demo.txt)"
 }

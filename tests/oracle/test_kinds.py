@@ -88,8 +88,11 @@ def windows(db: duckdb.DuckDBPyConnection, unit: str, value: str, of: str = "pla
 
 def keep(db: duckdb.DuckDBPyConnection, table: str, days: Sequence[Day]) -> None:
     """Windows as a table that more can be asked of."""
-    db.execute(f"create or replace table {table} (finish bigint, value double)")
-    db.executemany(f"insert into {table} values (?, ?)", [(d.end, d.value) for d in days])
+    db.execute(
+        f"""create or replace table {table} as
+        select unnest(?::bigint[]) as finish, unnest(?::double[]) as value""",
+        [[d.end for d in days], [d.value for d in days]],
+    )
 
 
 def life(
@@ -381,13 +384,16 @@ def test_absence(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> 
 
 def test_a_composite(published: dict[str, Steps], db: duckdb.DuckDBPyConnection) -> None:
     # Its inputs have been computed again above; here is when one fires while the other does not.
-    db.execute("create or replace table steps (rule varchar, at_ms bigint, step integer)")
     rows = [
         (rule, at, 1 if state == "firing" else -1)
         for rule in ("change_in_a_week", "threshold")
         for _, at, state in published[rule]
     ]
-    db.executemany("insert into steps values (?, ?, ?)", rows)
+    db.execute(
+        """create or replace table steps as select unnest(?::varchar[]) as rule,
+            unnest(?::bigint[]) as at_ms, unnest(?::integer[]) as step""",
+        list(map(list, zip(*rows, strict=True))),
+    )
     episodes = db.execute(f"""
         with at_once as (
             select at_ms, coalesce(sum(step) filter (where rule = 'change_in_a_week'), 0) as change,

@@ -97,16 +97,18 @@ class Truth:
     ) -> dict[Key, Figure]:
         """A KPI over counts: where an input has no window, its count is 0."""
         names = list(kpi["from"])
-        made = {}
-        for key in set().union(*(inputs[name] for name in names)):
-            given = [inputs[name].get(key, Figure(0, 0)) for name in names]
-            columns = ", ".join(f"?::double as {name}" for name in names)
-            row = self._db.execute(
-                f"select {kpi['value']} from (select {columns})", [figure.value for figure in given]
-            ).fetchone()
-            assert row is not None
-            made[key] = Figure(row[0], sum(figure.events for figure in given))
-        return made
+        keys = list(set().union(*(inputs[name] for name in names)))
+        given = [[inputs[name].get(key, Figure(0, 0)) for key in keys] for name in names]
+        columns = ", ".join(f"unnest(?::double[]) as {name}" for name in names)
+        rows = self._db.execute(
+            f"""select _at, {kpi["value"]}
+            from (select unnest(range({len(keys)})) as _at, {columns}) order by _at""",
+            [[figure.value for figure in figures] for figures in given],
+        ).fetchall()
+        return {
+            key: Figure(value, sum(figure.events for figure in figures))
+            for key, (_, value), *figures in zip(keys, rows, *given, strict=True)
+        }
 
     def rolled_up(
         self,
