@@ -245,10 +245,7 @@ OBJECTS = st.recursive(
 )
 
 
-@settings(
-    max_examples=40, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a.b", "a-b", "a", "x y", "kpi", "Ü"]), OBJECTS),

@@ -29,7 +29,6 @@ PARTITIONS = 2
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(
     max_examples=20,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.fixed_windows import FixedWindows, consecutive_windows
@@ -51,7 +51,6 @@ def through_the_core(answers: Answers) -> Emitted:
     return pipeline.rest(START_MS + 25 * MINUTE_MS)
 
 
-@settings(max_examples=60, deadline=None)
 @given(answers)
 def test_the_windows_of_events_given_as_values_give_the_same_alerts_and_states(
     answers: Answers,

@@ -2,7 +2,7 @@ from unittest import mock
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.language.source import Span, read
@@ -145,7 +145,6 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
 FILES = sorted(ROOT.glob("rules/*.yaml")) + sorted(ROOT.glob("tests/scenarios/*.yaml"))[:40]
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_both_parsers_give_the_same_places_and_problems(data: st.DataObject) -> None:
     assert yaml.__with_libyaml__, "PyYAML's wheels have it; this one was built without"

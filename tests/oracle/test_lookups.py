@@ -93,9 +93,7 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp((START_MS + ms) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rates(), SHOPS, ORDERS, st.integers(1, 40))
 @example([], {}, [{"paid_at": iso(0), "amount": 1, "currency": "EUR", "chain": "x", "shop": 1}], 1)
 def test_values_are_those_of_duckdbs_joins(

@@ -136,9 +136,7 @@ def test_what_is_no_file_is_none(tmp_path: Path) -> None:
     assert event_file(str(tmp_path / "nothing")) is None
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.sampled_from([*LINES, b"{", b"}", b"[", b'[{"a":', b"1", b"\xff\xfe{", b'"']), max_size=8

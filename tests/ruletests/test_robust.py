@@ -22,8 +22,6 @@ ODD = (
 
 
 @settings(
-    max_examples=80,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(damaged(LINES, ODD, "5@_"))

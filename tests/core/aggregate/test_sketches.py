@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.aggregate.sketches import (
@@ -102,13 +102,11 @@ finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
 shares = st.sampled_from([0.0, 0.1, 0.5, 0.95, 1.0])
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(finite, min_size=1, max_size=EXACT_VALUES), shares)
 def test_quantiles_of_few_values_are_the_ranked_value_itself(values: list[float], q: float) -> None:
     assert quantile(sketch_of(values), q) == ranked(values, q)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(finite, min_size=1, max_size=60), shares)
 def test_quantiles_of_many_are_within_their_error_and_between_the_ends(
     values: list[float], q: float
@@ -161,7 +159,6 @@ def test_what_is_not_finite_is_left_out() -> None:
 lists = st.lists(st.lists(finite, min_size=1, max_size=20), min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
 @given(lists, st.sampled_from([1, 5, 20]))
 def test_merged_sketches_are_the_sketch_of_all_values(
     batches: list[list[float]], times: int

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.aggregate.value_counts import (
@@ -33,7 +33,6 @@ def test_there_is_no_sketch_of_no_values() -> None:
 
 
 @given(st.lists(st.integers(-9, 9) | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=40))
-@settings(max_examples=50, deadline=None)
 def test_few_whole_numbers_are_exact(values: list[int]) -> None:
     sketch, counts = sketch_of(values), Counter(values)
     most = max(counts.values())

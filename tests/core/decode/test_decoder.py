@@ -13,7 +13,7 @@ import cramjam
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch, Decoded
@@ -572,7 +572,6 @@ def mutated(draw: st.DrawFn) -> bytes:
     return value
 
 
-@settings(max_examples=120, deadline=None)
 @given(st.lists(mutated() | st.none(), min_size=2, max_size=8), st.integers(0, 2))
 @example([b'{"type":"order","at":0,"amount":1}\n{}', b"\n"], 0)
 @example([b'{"type":"order","at":0,"am', b'ount":1}'], 0)
@@ -584,7 +583,6 @@ def test_a_record_gets_the_same_whatever_stands_beside_it(
     assert_each_as_alone(contracts, values)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(mutated() | st.none(), max_size=8))
 def test_every_record_is_in_a_table_or_rejected_or_empty_or_ignored(
     values: list[bytes | None],
@@ -597,7 +595,6 @@ def test_every_record_is_in_a_table_or_rejected_or_empty_or_ignored(
     assert sorted(published) == list(range(len(values)))
 
 
-@settings(max_examples=100, deadline=None)
 @given(mutated())
 def test_what_is_taken_is_what_a_plain_reading_of_the_json_says(value: bytes) -> None:
     table = Decoder([ORDER]).decode(batch([value])).tables["order"]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.decode.event_time import parse_instants, parse_times
@@ -211,7 +211,6 @@ def test_a_whole_number_of_eight_digits_is_a_date_too() -> None:
     assert column([20250303, 20251303, 2025], "UTC", pl.Int64) == [utc_ms(2025, 3, 3), None, None]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.floats(10**8, 10**11, exclude_max=True) | st.floats(1.7e9, 1.8e9),
@@ -271,7 +270,6 @@ NEAR_CHANGES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(LOCAL | NEAR_CHANGES, min_size=1, max_size=30), ZONES)
 def test_local_times_are_as_the_zone_says(times: list[datetime], timezone: str) -> None:
     zone = ZoneInfo(timezone)
@@ -304,7 +302,6 @@ ALMOST = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES | ALMOST | st.none(), min_size=1, max_size=20))
 @example(["2024-05-01", "020240501"])
 def test_a_column_gives_what_each_value_gives_alone(texts: list[str | None]) -> None:

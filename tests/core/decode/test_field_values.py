@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.decode.decoder import Decoder
@@ -274,13 +274,11 @@ FIELDS: Sequence[Field] = (
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(SHAPES, min_size=1, max_size=20), st.sampled_from(FIELDS))
 def test_a_value_is_read_alone_as_it_is_among_others(values: list[str], field: Field) -> None:
     assert read(field, *values) == [read(field, value)[0] for value in values]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=20), st.integers(0, 5))
 def test_a_decimal_is_the_nearest_at_its_scale(numbers: list[Decimal], scale: int) -> None:
     step = Decimal(1).scaleb(-scale)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.evaluate.absence import AbsenceClock, step_absence
@@ -158,7 +158,6 @@ def test_what_is_too_young_is_missed_once_it_is_old_enough_and_then_for_all_its_
     assert [(t.start_ms, t.at_ms) for t in series.published] == [(0, 50), (0, 80)]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     events=st.lists(st.integers(0, 200), min_size=1, max_size=12),
     frontiers=st.lists(st.integers(0, 250), max_size=20),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.evaluate.absence import AbsenceClock, step_absence
@@ -34,7 +34,6 @@ def once(
 spans = st.tuples(st.integers(0, 200), st.integers(1, 60)).map(lambda s: (s[0], s[0] + s[1]))
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(spans, max_size=5), spans)
 def test_a_window_is_in_maintenance_when_any_instant_of_it_is(
     periods: list[tuple[int, int]], window: tuple[int, int]
@@ -47,7 +46,6 @@ def test_a_window_is_in_maintenance_when_any_instant_of_it_is(
     assert maintenance.covering((), *window) == first
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(spans, max_size=5), st.integers(0, 250), st.integers(1, 150))
 def test_time_runs_outside_of_maintenance_only(
     periods: list[tuple[int, int]], start: int, span: int
@@ -68,7 +66,6 @@ def test_time_runs_outside_of_maintenance_only(
     assert maintenance.before((), at, span) == back
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(spans, max_size=5), st.integers(0, 250), st.integers(1, 150), st.integers(0, 600))
 def test_beyond_its_limit_time_is_only_said_to_be_later(
     periods: list[tuple[int, int]], start: int, span: int, upto: int
@@ -111,7 +108,6 @@ LEVEL = AbsenceLevel("warning", 30)
 RULE = AbsenceRule(name="quiet", kpi="response_time", levels=(LEVEL,))
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.lists(spans, max_size=4),
     st.lists(st.integers(1, 80), min_size=1, max_size=8),

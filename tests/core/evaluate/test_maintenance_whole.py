@@ -97,7 +97,7 @@ def calm_at(region: str, minute_ms: int) -> str | None:
     return "saturdays" if clock.weekday() == 5 and late else None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sales, st.data())
 def test_maintenance_takes_out_what_it_touches_and_nothing_else(
     plan: Plan, events: list[tuple[int, str, int]], data: st.DataObject
@@ -136,7 +136,7 @@ def calendar_ms(day: str) -> int:
     return int(datetime.fromisoformat(day).replace(tzinfo=OSLO).timestamp()) * 1000
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sales)
 def test_an_hour_of_silence_is_an_hour_outside_of_maintenance(
     plan: Plan, events: list[tuple[int, str, int]]

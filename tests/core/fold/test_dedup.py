@@ -91,7 +91,7 @@ def logs(draw: st.DrawFn) -> list[tuple[list[Row], bool]]:
 
 @pytest.mark.usefixtures("_hashes", "_sizes")
 def test_every_verdict_is_that_of_the_reference() -> None:
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @settings(derandomize=True)
     @given(log=logs())
     def check(log: list[tuple[list[Row], bool]]) -> None:
         memory, reference, done = IdMemory(2), Reference(), -99

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch
@@ -90,7 +90,6 @@ def outcome(plan: Plan, topic: str, records: list[Any], size: int) -> tuple[Any,
     return sorted(windows + left), pipeline.counts
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(readings, max_size=8), st.integers(1, 4))
 def test_batches_make_no_difference_to_lists_of_events(
     plan: Plan, records: list[Any], size: int
@@ -100,7 +99,6 @@ def test_batches_make_no_difference_to_lists_of_events(
     assert counts.total() == len(records)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(orders, max_size=8), st.integers(1, 4))
 def test_batches_make_no_difference_to_lines(plan: Plan, records: list[Any], size: int) -> None:
     windows, counts = outcome(plan, "orders", records, size)

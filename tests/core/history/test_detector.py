@@ -161,7 +161,7 @@ def test_noise_speaks_less_than_once_in_two_thousand_windows(shape):
     assert len(episodes(verdicts(draw(8000)))) <= 4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from([1e-6, 0.1, 3.0, 1e6]),
@@ -177,7 +177,7 @@ def test_units_do_not_matter(seed, scale, shift):
             assert a.score == pytest.approx(b.score, abs=0.02)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), cut=st.integers(0, 699))
 def test_a_state_that_went_through_a_row_goes_on_the_same(seed, cut):
     values = np.random.default_rng(seed).standard_t(3, size=700)
@@ -214,7 +214,6 @@ def test_the_state_of_a_seasonal_series_fits_in_four_kilobytes():
     assert len(msgspec.msgpack.encode(state)) <= 4096
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.one_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pymannkendall
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,7 +18,6 @@ some = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=5, max
 tied = st.lists(st.integers(-3, 3).map(float), min_size=5, max_size=60)
 
 
-@settings(deadline=None)  # the reference is slow when it is first called
 @given(some | tied)
 def test_the_slope_is_theil_and_sens(values: list[float]) -> None:
     at = np.arange(len(values)) - len(values) + 1.0
@@ -28,7 +27,6 @@ def test_the_slope_is_theil_and_sens(values: list[float]) -> None:
     assert height == pytest.approx(expected.intercept, abs=1e-6)
 
 
-@settings(deadline=None)  # the reference is slow when it is first called
 @given(some | tied)
 def test_a_trend_is_what_mann_and_kendall_call_one(values: list[float]) -> None:
     if len(set(values)) == 1:
@@ -38,7 +36,6 @@ def test_a_trend_is_what_mann_and_kendall_call_one(values: list[float]) -> None:
     assert trending(np.array(values)) == bool(reference.h)
 
 
-@settings(deadline=None)
 @given(some)
 def test_the_spread_is_the_scaled_median_deviation(values: list[float]) -> None:
     array = np.array(values)

@@ -6,7 +6,7 @@ from math import nan
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.history.burn_rate import BudgetLeft, BurnRate
@@ -33,7 +33,6 @@ FEATURES: list[Feature] = [
 values = st.one_of(st.none(), st.floats(-100, 100, allow_subnormal=False))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(values, st.booleans()), min_size=30, max_size=40),
     st.floats(-100, 100, allow_subnormal=False),

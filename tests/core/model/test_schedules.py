@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from govuk_bank_holidays.bank_holidays import BankHolidays
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.model.schedules import (
@@ -124,7 +124,6 @@ def plain_minutes(schedule: Schedule, first_ms: int, last_ms: int) -> list[bool]
     return [inside[at] and low <= at < high for at in range(first_ms, last_ms, MINUTE)]
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     st.sampled_from(sorted(CHANGES)),
     st.integers(-2, 1),
@@ -159,7 +158,6 @@ def test_a_schedule_is_what_a_look_at_the_clock_says_each_minute(
     assert mine == plain_minutes(schedule, first, last)
 
 
-@settings(max_examples=300, deadline=None)
 @given(days, hours, st.integers(utc("2024-01-01"), utc("2028-01-01")), st.integers(1, 90 * DAY))
 def test_asking_of_a_part_gives_the_periods_of_the_whole_that_overlap_it(
     days_: Days, at_and_for: tuple[int | None, int], start: int, span: int

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.model.windows import (
@@ -46,7 +46,6 @@ def utc(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
-@settings(max_examples=300, deadline=None)
 @given(CALENDAR | FIXED, INSTANTS)
 def test_every_instant_lies_in_the_windows_that_end_after_it(window: Window, at: int) -> None:
     end = window.first_end_after(at)
@@ -56,7 +55,6 @@ def test_every_instant_lies_in_the_windows_that_end_after_it(window: Window, at:
     assert window.start_of(last) <= at < last
 
 
-@settings(max_examples=200, deadline=None)
 @given(CALENDAR | FIXED, INSTANTS)
 def test_the_ends_of_windows_are_slice_boundaries_and_panes_tile_them(
     window: Window, at: int
@@ -68,7 +66,6 @@ def test_the_ends_of_windows_are_slice_boundaries_and_panes_tile_them(
     assert window.pane_start(at) <= at
 
 
-@settings(max_examples=100, deadline=None)
 @given(CALENDAR, INSTANTS)
 def test_periods_follow_one_another(window: CalendarWindow, at: int) -> None:
     end = window.first_end_after(at)

@@ -153,7 +153,7 @@ STREAMS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), max_si
 
 
 @given(STREAMS, st.data())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 async def test_each_sample_is_stored_or_dropped_once_and_no_series_goes_back_in_time(
     stream: list[tuple[str, int]], data: st.DataObject
 ) -> None:

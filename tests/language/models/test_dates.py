@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.evaluate.targets import target_of
@@ -18,7 +18,6 @@ from agent.language.models import dates
 DAYS = st.dates(date(1900, 1, 1), date(2200, 12, 31))
 
 
-@settings(deadline=None)
 @given(DAYS)
 def test_each_way_of_writing_a_date_names_its_first_day(day: date) -> None:
     # strftime and timedelta are the reference: only they say what a week or a quarter is.
@@ -33,7 +32,6 @@ def test_each_way_of_writing_a_date_names_its_first_day(day: date) -> None:
         assert dates.first_day(day.strftime("%G-W%V")) == monday
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789-QWqw/. ", max_size=12))
 def test_what_is_no_date_is_refused_with_a_way_out(text: str) -> None:
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.export.web.pages.axes import TIME_TICKS, extent, time_ticks, value_ticks
@@ -52,7 +52,6 @@ def test_times_are_those_of_the_zone_and_a_new_day_has_its_date() -> None:
                                            "04:00"]  # fmt: skip
 
 
-@settings(deadline=None)  # the first look at a zone reads a file
 @given(st.integers(0, 2**41), st.integers(60_000, 2 * 366 * 86_400_000))
 def test_any_time_has_few_ticks_that_are_inside(since_ms: int, length_ms: int) -> None:
     ticks = time_ticks(since_ms, since_ms + length_ms, "Europe/Berlin")
