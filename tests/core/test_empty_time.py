@@ -191,7 +191,7 @@ def advanced(
     return sorted(windows), sorted(transitions)
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings.default.max_examples // 6)
 @given(
     events=st.lists(
         st.tuples(st.integers(0, 25), st.integers(0, 6), st.sampled_from("ab")), min_size=1,

@@ -28,7 +28,7 @@ from tests.core.simulated import (
 PARTITIONS = 2
 SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(
-    max_examples=20,
+    max_examples=settings.default.max_examples // 3,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

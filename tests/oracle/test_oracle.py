@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,10 @@ CASES = {
     "retail": retail,
 }
 
+EVERY_CASE = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == "spread traffic")) for name in CASES
+]
+
 
 def kpis_of(file: Path) -> list[str]:
     return list(yaml.safe_load(file.read_text())["kpis"])
@@ -156,21 +161,26 @@ def kpis_of(file: Path) -> list[str]:
 
 EVERY_KPI = [
     *(("traffic", kpi) for kpi in kpis_of(HERE / "rules_traffic" / "traffic.yaml")),
-    *(("spread traffic", kpi) for kpi in kpis_of(HERE / "rules_traffic" / "traffic.yaml")),
+    *(
+        pytest.param("spread traffic", kpi, marks=pytest.mark.slow)
+        for kpi in kpis_of(HERE / "rules_traffic" / "traffic.yaml")
+    ),
     *(("seasons", kpi) for kpi in kpis_of(HERE / "rules_calendar" / "seasons.yaml")),
     *(("retail", kpi) for kpi in kpis_of(RETAIL / "rules" / "retail.yaml")),
 ]
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    folder = tmp_path_factory.mktemp("oracle")
-    return {name: make(folder) for name, make in CASES.items()}
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    """The case of a name, made once."""
+    return cache(lambda name: CASES[name](tmp_path_factory.mktemp("oracle")))
 
 
 @pytest.mark.parametrize(("case", "kpi"), EVERY_KPI)
-def test_every_window_equals_what_duckdb_says(cases: dict[str, Case], case: str, kpi: str) -> None:
-    asked = cases[case]
+def test_every_window_equals_what_duckdb_says(
+    cases: Callable[[str], Case], case: str, kpi: str
+) -> None:
+    asked = cases(case)
     expected = asked.figures(kpi)
     actual = asked.answers.windows[kpi]
     assert expected, "the case has no events for this KPI: it proves nothing"
@@ -188,9 +198,9 @@ def test_every_window_equals_what_duckdb_says(cases: dict[str, Case], case: str,
 
 @pytest.mark.parametrize(("case", "kpi"), EVERY_KPI)
 def test_windows_without_events_say_what_sql_says_of_no_rows(
-    cases: dict[str, Case], case: str, kpi: str
+    cases: Callable[[str], Case], case: str, kpi: str
 ) -> None:
-    asked = cases[case]
+    asked = cases(case)
     expected = asked.figures(kpi)
     empty = {k: w for k, w in asked.answers.windows[kpi].items() if k not in expected}
     sql = asked.declared["kpis"][kpi]["value"]
@@ -206,18 +216,20 @@ def test_windows_without_events_say_what_sql_says_of_no_rows(
 
 @pytest.mark.parametrize(("case", "kpi"), EVERY_KPI)
 def test_windows_whose_time_is_over_are_closed_and_the_others_open(
-    cases: dict[str, Case], case: str, kpi: str
+    cases: Callable[[str], Case], case: str, kpi: str
 ) -> None:
-    asked = cases[case]
+    asked = cases(case)
     lateness_ms = asked.answers.plan.kpis[kpi].lateness_ms
     latest_ms = asked.truth.latest_ms()
     for key, window in asked.answers.windows[kpi].items():
         assert window.open == (key[2] + lateness_ms > latest_ms), key
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_disorder_within_the_lateness_loses_no_event(cases: dict[str, Case], case: str) -> None:
-    asked = cases[case]
+@pytest.mark.parametrize("case", EVERY_CASE)
+def test_disorder_within_the_lateness_loses_no_event(
+    cases: Callable[[str], Case], case: str
+) -> None:
+    asked = cases(case)
     of_interest = asked.truth.events_of(list(asked.declared["events"]))
     everything = any(e.get("type_field") == "none" for e in asked.declared["events"].values())
     total = asked.truth.events_of(None)
@@ -237,9 +249,9 @@ CUSTOMERS = (948, 783, 798, 1020, 899, 1079, 1051, 993, 980, 1302, 1425, 1711, 6
     ("kpi", "figures"), [("invoices_placed", PLACED), ("active_customers", CUSTOMERS)]
 )
 def test_the_retailers_published_months_come_out(
-    cases: dict[str, Case], kpi: str, figures: tuple[int, ...]
+    cases: Callable[[str], Case], kpi: str, figures: tuple[int, ...]
 ) -> None:
-    windows = sorted(cases["retail"].answers.windows[kpi].values(), key=lambda w: w.start_ms)
+    windows = sorted(cases("retail").answers.windows[kpi].values(), key=lambda w: w.start_ms)
     assert [window.value for window in windows] == list(figures)
     assert [window.open for window in windows] == [False] * 12 + [True]
 
@@ -254,7 +266,7 @@ def assert_close(actual: float | None, expected: float | None, tolerance: float,
         assert abs(actual - expected) <= max(tolerance * abs(expected), 1e-12), key
 
 
-def test_no_window_is_reported_twice(cases: dict[str, Case]) -> None:
-    for case in cases.values():
-        published: list[WindowValue] = case.answers.published
-        assert len({(w.kpi, w.dimensions, w.start_ms) for w in published}) == len(published)
+@pytest.mark.parametrize("case", EVERY_CASE)
+def test_no_window_is_reported_twice(cases: Callable[[str], Case], case: str) -> None:
+    published: list[WindowValue] = cases(case).answers.published
+    assert len({(w.kpi, w.dimensions, w.start_ms) for w in published}) == len(published)

@@ -13,6 +13,8 @@ from agent.replay.runner import Replayed, replay, sources
 
 from .answers import answered
 
+pytestmark = pytest.mark.slow  # other oracles have the same kinds of targets and rules
+
 RETAIL = Path(__file__).parents[2] / "examples" / "retail"
 DATA = RETAIL / "retail-invoices.ndjson.gz"
 NOW_MS = 1_700_000_000_000
@@ -33,7 +35,6 @@ def ask(query: str) -> list[tuple[object, ...]]:
     return duckdb.connect().execute(query).fetchall()
 
 
-@pytest.mark.slow
 def test_replay_says_the_same_windows_as_any_other_cut_into_batches(year: Replayed) -> None:
     published = {*year.emitted.windows, *year.open}
     assert published == set(answered(RETAIL / "rules", DATA).published)

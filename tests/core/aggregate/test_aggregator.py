@@ -172,7 +172,7 @@ def test_every_kind_answers_as_duckdb(
         *(PartialKind.ARG_MIN, PartialKind.ARG_MAX),
     ],
 )
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(
     st.lists(
         st.one_of(
@@ -239,7 +239,7 @@ def added(agg: Aggregator, parts: list[pl.DataFrame]) -> dict[str, State]:
 batches = st.lists(st.integers(0, 60), min_size=0, max_size=5)
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(batches, st.integers(0, 10_000))
 def test_any_batches_combine_to_the_same_state(cuts: list[int], seed: int) -> None:
     agg, rows = aggregator(), table(events(60, seed))
@@ -256,7 +256,7 @@ def test_any_batches_combine_to_the_same_state(cuts: list[int], seed: int) -> No
         same(combined[region], state)
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(st.integers(1, 6), st.integers(0, 10_000))
 def test_any_tree_of_merges_gives_the_same_state(pieces: int, seed: int) -> None:
     rng, agg, rows = random.Random(seed), aggregator(), table(events(60, seed))

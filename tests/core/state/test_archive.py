@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,12 +64,20 @@ def published(emitted: list[Emitted]) -> list[Transition]:
     return list(dict.fromkeys(t for c in emitted for t in c.transitions))
 
 
-SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], World]:
+    """The world of a seed, made once. Tests only read it."""
+    return cache(lambda seed: world_of(tmp_path_factory.mktemp("rules"), seed))
+
+
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed: int) -> None:
-    world = world_of(tmp_path, seed)
+def test_a_crash_changes_nothing_of_what_rules_look_back_on(
+    worlds: Callable[[int], World], seed: int
+) -> None:
+    world = worlds(seed)
     whole = Merger(world.plan, 0, 1)
     expected = published([whole.apply(f, i) for i, f in enumerate(world.frames[0])])
     assert {t.rule for t in expected} >= {"long_ago", "slope", "soon", "apart", "due"}
@@ -102,8 +112,10 @@ def test_a_crash_changes_nothing_of_what_rules_look_back_on(tmp_path: Path, seed
     assert sum(is_chunk(key) for key in rows) >= 5 * (180 // 48)
 
 
-def test_chunks_that_no_rule_reaches_any_more_are_deleted(tmp_path: Path) -> None:
-    world = world_of(tmp_path, 1)
+def test_chunks_that_no_rule_reaches_any_more_are_deleted(
+    worlds: Callable[[int], World], tmp_path: Path
+) -> None:
+    world = worlds(0)
     near = [line for line in RULES.splitlines() if "odd" not in line and "due" not in line]
     merger = Merger(plan_of("\n".join(near), tmp_path), 0, 1)
     rows: dict[bytes, bytes] = {}
