@@ -85,6 +85,10 @@ class Case:
         default_factory=dict
     )
     before: str | None = None
+    # Whether sources rest until they are overtaken, and then send what counts in open windows: of
+    # its alerts, only those of these rules are what they are if nothing is overtaken.
+    rests: bool = False
+    settled_rules: frozenset[str] = frozenset()
 
     @property
     def slice_ms(self) -> int:
@@ -101,6 +105,7 @@ SLICES_MS = {
     "benchmark": 20_000,
     "expiring": 10_000,
     "backfill": 20_000,
+    "resting": 12_000,
 }
 
 
@@ -324,6 +329,42 @@ rules:
 """KPIs that are added on the way, and given their past. Of each seven runs, one is such."""
 
 
+RESTING = Case(
+    "resting",
+    EVENTS
+    + VISITS
+    + """
+kpis:
+  revenue: {from: sale, value: sum(amount), by: [region], window: 2m}
+  range: {from: sale, value: max(amount) - min(amount), by: [region, customer], window: 2m}
+  buyers: {from: sale, where: amount > 0, value: count(distinct customer), window: 2m}
+  visits: {from: visit, value: count(*), by: [region], window: 2m}
+  worth: {from: [revenue, visits], value: revenue / visits}
+rules:
+  now: {kpi: revenue, on: current, when: value > 20, for: 24s}
+  wide: {kpi: range, on: current, when: value > 5}
+  few: {kpi: buyers, on: current, when: value < 2}
+  some: {kpi: visits, on: current, when: value > 3}
+  big: {kpi: revenue, when: {warning: value > 30, critical: value > 60}}
+  dear: {kpi: worth, when: value > 9}
+  quiet: {kpi: revenue, no_data_for: 60s}
+  gone: {kpi: visits, no_data_for: 60s, per: kpi}
+""",
+    {
+        "revenue": Meaning("sale", total, 120_000, 120_000),
+        "range": Meaning("sale", spread, 120_000, 120_000, by_customer=True),
+        "buyers": Meaning(
+            "sale", customers, 120_000, 120_000, by_region=False, where=lambda e: e.amount > 0
+        ),
+        "visits": Meaning("visit", count, 120_000, 120_000),
+    },
+    {"worth": ("revenue", "visits", ratio)},
+    rests=True,
+    settled_rules=frozenset({"big", "dear"}),
+)
+"""Slices are sealed long before their windows close, while some sources are idle."""
+
+
 EXPIRING = Case(
     "expiring",
     EVENTS
@@ -342,7 +383,7 @@ rules:
 @cache
 def plan_of(name: str, *, before: bool = False) -> Plan:
     """The compiled plan of a case; or of what it begins with, where that is another."""
-    case = next(c for c in (*CASES, EXPIRING, BACKFILL) if c.name == name)
+    case = next(c for c in (*CASES, EXPIRING, BACKFILL, RESTING) if c.name == name)
     rules = case.before if before and case.before is not None else case.rules
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yaml"

@@ -2,8 +2,9 @@
 
 A record is punctual (it arrives well within the lateness of its event time), or late beyond doubt
 for every KPI by the rule of its own partition, or it comes after its slice was sealed, in time for
-some of its windows, while its partition is lively. So no fault, however long, may make a record
-late that is not late by the log alone.
+some of its windows, while its partition is lively. Where sources rest, it may come after its slice
+was sealed elsewhere, too, if it is beyond doubt which of its windows are open. So no fault, however
+long, may make a record late that is not late by the log alone.
 """
 
 from __future__ import annotations
@@ -75,6 +76,16 @@ class _Partition:
         oldest = self.frontier_ms - self.frontier_ms % span
         return oldest + span > now_ms - MOST_DELAY_MS
 
+    def counts_beyond_doubt(self, kind: str, at_ms: int, now_ms: int) -> bool:
+        """Whether each window that it lies in has closed here, or can be closed nowhere yet."""
+        kpis = [m for m in self.case.meaning.values() if m.contract == kind]
+        ends = {
+            end
+            for m in kpis
+            for end in range(at_ms - at_ms % m.hop_ms + m.hop_ms, last_end(m, at_ms) + 1, m.hop_ms)
+        }
+        return all(end <= self.frontier_ms or end > now_ms for end in ends)
+
     def put(self, now_ms: int, value: bytes, verdict: Outcome, at_ms: int | None = None) -> None:
         self.log.append(Record(now_ms, value))
         self.verdicts.append(verdict)
@@ -125,9 +136,12 @@ def _fill(
 ) -> None:
     lively = rng.choice([0.0, 0.5, 1.0, 1.0])
     recent: list[tuple[str, Event, str]] = []
+    rest_ms, delays_ms = 45_000, [0, 0, 900, 2_500, MOST_DELAY_MS, 40_000, 130_000]
+    if case.rests:
+        rest_ms, delays_ms = 60_000, [0, 2_500, 15_000, 25_000, 35_000, 50_000, 65_000]
     while lively:
         # Bursts with quiet spells between them, some longer than `idle_after`.
-        now_ms += rng.choice([0, 100, 400, 2_000, 7_000, round(20_000 / lively), 45_000])
+        now_ms += rng.choice([0, 100, 400, 2_000, 7_000, round(20_000 / lively), rest_ms])
         if now_ms >= end_ms:
             break
         dice = rng.random()
@@ -142,11 +156,13 @@ def _fill(
             if case.before is None or now_ms - event.at_ms <= MOST_DELAY_MS:
                 part.event(now_ms, kind, event, name)
         else:
-            delay_ms = rng.choice([0, 0, 900, 2_500, MOST_DELAY_MS, 40_000, 130_000])
+            delay_ms = rng.choice(delays_ms)
             at_ms = _unused(now_ms - delay_ms, used)
             kind = rng.choice(["sale", "sale", "visit"]) if "visit" in case.rules else "sale"
             # The KPIs that are added on the way are not to decide what is late.
             allowed = case.before is None and part.comes_in_time(now_ms)
+            if case.rests:
+                allowed = part.counts_beyond_doubt(kind, at_ms, now_ms)
             delayed = now_ms - at_ms > MOST_DELAY_MS
             if delayed and not allowed and not part.is_late(kind, at_ms):
                 at_ms = _unused(now_ms, used)

@@ -10,7 +10,9 @@ Read `merger` first: what happens with a frame, and the steps of a commit. Then,
 |---|---|
 | `watermark`, `missed_records` | how far event time is, and where records are missing |
 | `frontiers` | how far the windows of each KPI are closed |
+| `source_snapshots` | what a restart must know of the sources |
 | `base_kpi` (`slices`, `slice_partials`, `live_series`) | slices → panes → windows |
+| `unsettled` | what idle sources may still replace of sealed slices |
 | `open_windows` | the windows that are not closed, as they stand |
 | `schedule`, `due_windows`, `window_values` | when windows are due, and their values |
 | `derived_kpi` (`input_windows`, `input_members`) | KPIs over KPIs |

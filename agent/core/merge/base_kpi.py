@@ -19,8 +19,10 @@ from agent.core.merge.live_series import LiveSeries, SeriesLimit
 from agent.core.merge.missed_records import NONE_MISSED, MissedUnder
 from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.schedule import Schedule
-from agent.core.merge.slices import SliceKey, UnsealedSlices
+from agent.core.merge.slices import SliceKey, UnsealedSlices, by_series
 from agent.core.merge.step import Step
+from agent.core.merge.unsettled import UnsettledPartials
+from agent.core.merge.watermark import ContractSources
 from agent.core.merge.window_values import WindowValues
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import Number, WindowValue
@@ -36,8 +38,10 @@ class BaseKpi:
         limit: SeriesLimit,
         is_read: bool,
         missed: MissedUnder = NONE_MISSED,
+        sources: ContractSources | None = None,
     ) -> None:
-        """`is_read`: KPIs over this one read its windows."""
+        """`is_read`: KPIs over this one read its windows. `sources`: those of its contract, where
+        some may be idle."""
         self.kpi = kpi = evaluator.kpi
         self.evaluator = evaluator
         self.frontier_ms: int | None = None
@@ -47,9 +51,10 @@ class BaseKpi:
         self._schedule = Schedule(kpi, bool(evaluator.current_rules))
         self._series = LiveSeries(kpi, limit, self._schedule.add)
         self.slices = UnsealedSlices(kpi, self._aggregator)
+        self.unsettled = UnsettledPartials(kpi, self._aggregator, sources)
         self._values = WindowValues(kpi, self._aggregator, self.evaluator, missed)
         self._open = OpenWindows(
-            kpi, self._aggregator, self._series.live, self.slices, self._values
+            kpi, self._aggregator, self._series.live, self.slices, self._values, self.unsettled
         )
 
     @property
@@ -88,10 +93,13 @@ class BaseKpi:
     def update(self, block: Block, source: int, position: int) -> int:
         """Replace what is known of a slice from a source by cumulative partials; how many came
         too late."""
-        end_ms = block.start_ms + self.kpi.slice_ms
-        if self.frontier_ms is not None and end_ms <= self.frontier_ms:
-            return len(block.keys)
-        self.slices.update(block, source, position, self._series.series_for)
+        key, series_for = None, self._series.series_for
+        if self.frontier_ms is not None and block.start_ms + self.kpi.slice_ms <= self.frontier_ms:
+            key = self.unsettled.stored(SliceKey.of(block, self.kpi), source, self.frontier_ms)
+            if key is None:
+                return len(block.keys)
+            series_for = self._series.late_series_for
+        self.slices.update(block, source, position, series_for, key)
         return 0
 
     def restore(self, series: Series) -> None:
@@ -101,9 +109,9 @@ class BaseKpi:
         series.evaluated(max(series.evaluated_ms, series.closed_ms))
         self._series.restore(series)
 
-    def continue_from(self, handoff_ms: int) -> None:
-        """Close the windows after the handoff next: those before are in the series restored."""
-        self.frontier_ms = handoff_ms
+    def continue_from(self, frontier_ms: int) -> None:
+        """Close the windows after a frontier next: those before are in the series restored."""
+        self.frontier_ms = frontier_ms
 
     # --- time moves on ---------------------------------------------------------------------
 
@@ -116,6 +124,7 @@ class BaseKpi:
         due, expired = DueWindows(self.evaluator, self._values), list[Series]()
         span, schedule = self.kpi.slice_ms, self._schedule
         sealing = deque(self.slices.ended(frontier_ms))
+        is_settled = bool(sealing) and self.unsettled.are_none_at(frontier_ms)
         while True:
             due_ms = schedule.due_ms if self.series else None
             sealed_ms = sealing[0][0] + span if sealing else None
@@ -123,7 +132,7 @@ class BaseKpi:
             if instant is None or instant > frontier_ms:
                 break
             while sealing and sealing[0][0] + span <= instant:
-                self._seal(*sealing.popleft(), step)
+                self._seal(*sealing.popleft(), step, is_settled)
             if schedule.due_ms is not None and instant >= schedule.due_ms:
                 next_start_ms = sealing[0][0] if sealing else None
                 last_ms = schedule.last_alike(instant, next_start_ms, frontier_ms)
@@ -145,13 +154,24 @@ class BaseKpi:
             frontier_ms, self.slices.ends_ms, len(self.series), windows
         )
 
-    def _seal(self, start_ms: int, keys: Iterable[SliceKey], step: Step) -> None:
-        """Make a slice's partials final: merged over the sources into the panes."""
+    def _seal(self, start_ms: int, keys: Iterable[SliceKey], step: Step, is_settled: bool) -> None:
+        """Make a slice's partials final: merged over the sources into the panes. `is_settled`
+        False: some of the sources have not passed it."""
         merge, end_ms = self._aggregator.merge, start_ms + self.kpi.slice_ms
         with_events: dict[Dimensions, Series] = {}
         for key in keys:
-            for dimensions, states in self.slices.pop(key).items():
+            of_slice = self.slices.pop(key)
+            if key.folded or not is_settled:
+                for partial, dimensions, state in self.unsettled.partials(key, of_slice):
+                    series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
+                    step.changed.add(dimensions)
+                    if self.unsettled.seal(series, partial, state, end_ms):
+                        with_events[dimensions] = series
+                continue
+            for dimensions, states in by_series(of_slice.states()).items():
                 series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
+                if series.unsettled:
+                    self.unsettled.settle(series, self.slices)
                 state = self._aggregator.merge_all(states)
                 known = series.panes.get(key.pane_ms)
                 series.seal(key.pane_ms, state if known is None else merge(known, state), end_ms)

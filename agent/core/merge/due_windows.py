@@ -40,6 +40,8 @@ class DueWindows:
             self._closed_pairs.append(self._values.pair(series, start_ms, end_ms))
             series.close(end_ms)
             series.drop_panes(oldest_ms)
+            if series.unsettled:
+                series.drop_unsettled(oldest_ms)
 
     def note_current(self, series: Series, first_ms: int, last_ms: int) -> None:
         """Note the window that is open just before some instants, for rules on current values."""

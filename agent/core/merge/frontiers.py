@@ -9,7 +9,7 @@ a stride emits is what a frame with an earlier watermark would have brought.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.core.merge.backfill_buffer import BackfillBuffers
 from agent.core.merge.base_kpi import BaseKpi
@@ -46,6 +46,15 @@ class Frontiers:
         self._until_ms = until_ms
         # Contracts of a topic with windows that are still to be closed.
         self._behind: set[tuple[str, ...]] = set()
+
+    def restore(self, frontiers: Mapping[str, int]) -> None:
+        """Continue from the frontiers of before a restart, by contract."""
+        waiting = self._backfills.names
+        for contract, frontier_ms in frontiers.items():
+            for kpi in self._plan.kpis_of(contract):
+                state = self._state.kpis[kpi.name]
+                if isinstance(state, BaseKpi) and kpi.name not in waiting:
+                    state.continue_from(frontier_ms)
 
     @property
     def is_behind(self) -> bool:

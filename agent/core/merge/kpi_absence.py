@@ -33,10 +33,14 @@ class KpiAbsence:
         """Continue from a row."""
         self.series = series
 
-    def note(self, slices: Iterable[int], position: int) -> None:
-        """Note slices (starts, ms) that hold events, anywhere."""
+    def note(self, slices: Iterable[int], position: int, is_news: bool) -> None:
+        """Note slices (starts, ms) that hold events, anywhere. `is_news`: of records that no frame
+        covered before; those of a sealed slice are events of the oldest that is not."""
+        frontier_ms, span = self.state.frontier_ms, self.state.kpi.slice_ms
+        oldest_ms = None if frontier_ms is None else frontier_ms - frontier_ms % span
         for start in slices:
-            self._slices.setdefault(start, position)
+            at = max(start, oldest_ms) if is_news and oldest_ms is not None else start
+            self._slices.setdefault(at, position)
 
     def drain(self) -> list[Transition]:
         """The transitions of the last advance."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from agent.core.frame import named
+from agent.core.frame import named, series_key
 from agent.core.model.kpis import OTHER, Dimensions, Kpi
 from agent.core.state.series import Series
 
@@ -87,6 +87,14 @@ class LiveSeries:
                 return None
             self._on_begin(known)
         return dimensions
+
+    def late_series_for(self, start_ms: int, key: bytes) -> Dimensions | None:
+        """As `series_for`, of partials of slices that are sealed: they go where those are kept
+        apart that they may replace, though there may be room for the series now."""
+        other = self.live.get((OTHER,) * len(self._named(key)))
+        if other is not None and any(partial.key == key for partial in other.unsettled or ()):
+            key = series_key(other.dimensions or ())
+        return self.series_for(start_ms, key)
 
     def _named(self, key: bytes) -> Dimensions:
         if len(self._names) > 2 * len(self.live) + NAMES_KEPT:

@@ -1,13 +1,14 @@
 """Stage 2: frames in, closed windows, target states and alert transitions out.
 
 One `Merger` per state partition, a pure function of that partition's log of frames. It decides
-last on lateness: a partial for a slice that it has sealed is dropped and counted.
+last on lateness: a partial whose windows are closed is dropped and counted (`unsettled`).
 
 States
 ------
 | what | where |
 |---|---|
 | per source partition, what its last frame said | `watermark`, `missed_records` |
+| what that was where a restart begins | `source_snapshots` |
 | per KPI, unsealed slices, and series with their panes | `partition_state`, `base_kpi` |
 | per KPI, how far its windows are closed | `frontiers` |
 | what is owed to the table | `row_store` |
@@ -71,12 +72,13 @@ from agent.core.merge.missed_records import MissedByTopic, MissedUnder
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.recovery import Recovery
 from agent.core.merge.row_store import RowStore
+from agent.core.merge.source_snapshots import SourceSnapshots
 from agent.core.merge.views import Views
 from agent.core.merge.watermark import Source, Sources
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView
-from agent.core.state.rows import Row, Write, is_of_topic, topic_of
+from agent.core.state.rows import SOURCES_KEY, Row, Write, is_of_topic, topic_of
 
 
 class Merger:
@@ -108,6 +110,7 @@ class Merger:
         self.state = PartitionState(plan, state_partition, state_partitions, make, on_evaluation)
         emission = Emission(self.state, self._rows, order)
         self._views = Views(self.state)
+        self._snapshots = SourceSnapshots(self._sources)
         self._backfills = BackfillBuffers(plan, self._sources)
         self._frontiers = Frontiers(
             plan, self._sources, self.state, self._backfills, emission, until_ms
@@ -127,7 +130,8 @@ class Merger:
         if kpi.contract is None:
             return DerivedKpi(plan, evaluator, is_read, missed)
         limit = limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
-        return BaseKpi(evaluator, limit, is_read, missed)
+        sources = self._sources.of_contract(kpi.contract)
+        return BaseKpi(evaluator, limit, is_read, missed, sources)
 
     # --- frames ----------------------------------------------------------------------------
 
@@ -145,19 +149,28 @@ class Merger:
         return joined(emitted)
 
     def _apply(self, frame: Frame, position: int) -> Emitted:
+        if position != self._position:
+            self._snapshots.note(position, self._position)
         self._position = position
         self._rows.pass_time(frame.clock_ms)
         replay = self._rows.drain_replay()
+        if self._snapshots.is_before(position):
+            return replay
         contracts = [contract.name for contract in self.plan.contracts_of(frame.topic)]
         if not contracts:
             return replay
         sources = self._sources.of_topic(frame.topic)
         if sources.is_stale(frame):
             return joined([replay, Emitted(stale=1)])
+        is_news = sources.is_news(frame)
         late, full = self._apply_partials(frame, sources.source_of(frame), position)
+        for kpi, slices in frame.active.items():
+            if kpi in self.state.absences:
+                self.state.absences[kpi].note(slices, position, is_news)
         # What is sent over was in time when it was sent first.
-        counted = Emitted(late=late if sources.is_news(frame) else 0, full=full)
+        counted = Emitted(late=late if is_news else 0, full=full)
         if not frame.last:
+            sources.flushing.add(frame.partition)
             return joined([replay, counted])
         self._sources.update(frame)
         self._missed.of_topic(frame.topic).note(frame)
@@ -179,9 +192,6 @@ class Merger:
                 if state not in overflowed:
                     overflowed[state] = state.overflowed
                 late += state.update(block, source, position)
-        for kpi, slices in frame.active.items():
-            if kpi in self.state.absences:
-                self.state.absences[kpi].note(slices, position)
         full = (
             (state.kpi.name,) * (state.overflowed - before) for state, before in overflowed.items()
         )
@@ -211,7 +221,7 @@ class Merger:
         """Note slices in which a KPI has events, without a frame, for rules that watch it as a
         whole."""
         if kpi in self.state.absences:
-            self.state.absences[kpi].note(slices, self._position)
+            self.state.absences[kpi].note(slices, self._position, is_news=False)
 
     def note_lost_frames(self) -> None:
         """Note, before any frame, that some were gone before they were merged: windows that are
@@ -225,15 +235,18 @@ class Merger:
 
         Raises UnknownVersion and DamagedRow.
         """
-        own = []
+        own, frontiers = [], dict[str, int]()
         for key, row in rows:
-            if not is_of_topic(key):
+            if key == SOURCES_KEY:
+                frontiers = self._snapshots.restore(row)
+            elif not is_of_topic(key):
                 own.append((key, row))
             elif self.plan.contracts_of(topic := topic_of(key)):
                 self._missed.of_topic(topic).restore(key, row)
             else:
                 self._rows.keep_unknown(key)
         self._recovery.restore(own)
+        self._frontiers.restore(frontiers)
 
     def drain_rows(self) -> list[Write]:
         """The rows to write (None: to delete) for what was applied since the last call, in an order
@@ -246,6 +259,8 @@ class Merger:
                 before += state.evaluator.archive.rows()
         graph = self.state.rule_graph
         writes = self._rows.writes(self.state.series, before, graph.prune)
+        self._snapshots.before(self._needed_position())
+        writes += self._snapshots.rows()
         self.mark_durable()
         return writes
 
@@ -260,6 +275,9 @@ class Merger:
 
     def needed_position(self) -> int:
         """The first offset of the frames log that a restart would need."""
+        return self._snapshots.before(self._needed_position())
+
+    def _needed_position(self) -> int:
         # The frame whose watermark is not reached yet is needed to get there.
         positions = [self._position if self.is_behind else self._position + 1]
         for state in self.state.kpis.values():

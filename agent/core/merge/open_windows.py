@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.values import Pair
 from agent.core.merge.slices import UnsealedSlices
+from agent.core.merge.unsettled import UnsettledPartials
 from agent.core.merge.window_values import WindowValues
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import WindowValue
@@ -24,12 +25,14 @@ class OpenWindows:
         series: Mapping[Dimensions, Series],
         slices: UnsealedSlices,
         values: WindowValues,
+        unsettled: UnsettledPartials,
     ) -> None:
         self._kpi = kpi
         self._aggregator = aggregator
         self._series = series
         self._slices = slices
         self._values = values
+        self._unsettled = unsettled
 
     def at(
         self, ends: Iterable[int], only: Collection[Dimensions] | None = None
@@ -38,6 +41,7 @@ class OpenWindows:
         windows: list[tuple[Series, int]] = []
         pairs: list[Pair] = []
         wanted = self._series if only is None else [d for d in only if d in self._series]
+        replaced = self._unsettled.replaced(self._slices)
         merge = self._aggregator.merge_all
         for end in ends:
             start = self._kpi.window.start_of(end)
@@ -50,9 +54,9 @@ class OpenWindows:
                 series = self._series[dimensions]
                 if end <= series.closed_ms:
                     continue
-                state, previous = self._values.pair(series, start, end)
+                state, previous = self._values.pair(series, start, end, replaced)
                 if unsealed := now.get(dimensions):
-                    state = merge([state, *unsealed] if series.panes else unsealed)
+                    state = merge([state, *unsealed] if state[0] else unsealed)
                 if not state[0]:
                     continue
                 if previous is not None:
@@ -67,6 +71,7 @@ class OpenWindows:
         starts = self._slices.starts_ms
         for series in self._series.values():
             starts.update(series.panes)
+            starts.update(partial.pane_ms for partial in series.unsettled or ())
         ends: set[int] = set()
         for start in starts:
             ends.update(ends_between(window, start, window.last_end_over(start)))

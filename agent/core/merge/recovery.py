@@ -151,6 +151,10 @@ class Recovery:
         """Let the KPIs over others know which of those wait, and the last handoff: the windows
         before it, which the others may still have, are not theirs."""
         waiting, handoffs = set(self._backfills.names), dict(self._backfills.handoffs)
+        for name, handoff in handoffs.items():
+            base = self._state.kpis[name]
+            if isinstance(base, BaseKpi):
+                base.unsettled.handoff_ms = handoff
         for name, state, _ in self._state.derived:
             waits = not waiting.isdisjoint(state.kpi.inputs)
             waiting |= {name} if waits else set()

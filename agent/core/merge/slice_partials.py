@@ -107,6 +107,19 @@ class SlicePartials:
         scalars = map(to_scalars, columns, self._aggregator.nullable)
         return zip(subjects, zip(*scalars, strict=True), strict=True)
 
+    @property
+    def sources(self) -> Iterable[int]:
+        """The sources that partials came from."""
+        return self._rows.keys()
+
+    def partials(self) -> Iterator[tuple[int, bytes, Dimensions, State]]:
+        """Every row as its source and key, the series it goes to, and its state."""
+        states = list(self.states())
+        for source, known in self._rows.items():
+            for key, row in known.items():
+                if row != _UNWANTED:
+                    yield source, key, *states[row]
+
     def blocks(
         self, kpi: str, fingerprint: str, start_ms: int, pane_ms: int | None = None
     ) -> Iterator[tuple[int, Block]]:

@@ -20,11 +20,14 @@ SeriesFor = Callable[[int, bytes], Dimensions | None]
 
 class SliceKey(NamedTuple):
     """A slice, and the pane that its rows belong to; `late`: they came after the slice of their
-    time was sealed, so their pane may be an earlier one than the slice's own."""
+    time was sealed, so their pane may be an earlier one than the slice's own. `folded`: where they
+    came after the slice was sealed that their source stored them in, its start and whether they
+    were late there."""
 
     start_ms: int
     late: bool
     pane_ms: int
+    folded: tuple[int, bool] | tuple[()] = ()
 
     @classmethod
     def of(cls, block: Block, kpi: Kpi) -> SliceKey:
@@ -32,6 +35,10 @@ class SliceKey(NamedTuple):
         if block.pane_ms is not None:
             return cls(block.start_ms, True, block.pane_ms)
         return cls(block.start_ms, False, kpi.window.pane_start(block.start_ms))
+
+    def stored_in(self, start_ms: int) -> SliceKey:
+        """The key of the same rows in a later slice."""
+        return SliceKey(start_ms, True, self.pane_ms, (self.start_ms, self.late))
 
 
 class UnsealedSlices:
@@ -44,13 +51,21 @@ class UnsealedSlices:
         self._positions: dict[SliceKey, int] = {}  # of the first frame that has partials of it
         self._newest_pane_ms: int | None = None  # of those that were sealed
 
-    def update(self, block: Block, source: int, position: int, series_for: SeriesFor) -> None:
-        """Replace what is known of a slice from a source by its cumulative partials."""
-        key = SliceKey.of(block, self._kpi)
+    def update(
+        self,
+        block: Block,
+        source: int,
+        position: int,
+        series_for: SeriesFor,
+        key: SliceKey | None = None,
+    ) -> None:
+        """Replace what is known of a slice from a source by its cumulative partials. `key`: where
+        they are stored, if not in the slice of the block."""
+        key = key or SliceKey.of(block, self._kpi)
         known = self._slices.get(key)
         of_slice = known
         if of_slice is None:
-            of_slice = SlicePartials(self._aggregator, partial(series_for, block.start_ms))
+            of_slice = SlicePartials(self._aggregator, partial(series_for, key.start_ms))
         of_slice.update(block, source)
         if known is None and len(of_slice):
             self._slices[key] = of_slice
@@ -86,12 +101,16 @@ class UnsealedSlices:
         keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
         return [(start, list(of)) for start, of in groupby(keys, attrgetter("start_ms"))]
 
-    def pop(self, key: SliceKey) -> dict[Dimensions, list[State]]:
-        """What a slice holds, by series, to be sealed."""
+    def again(self) -> Iterator[tuple[SliceKey, SlicePartials]]:
+        """The slices whose rows may replace some that are sealed."""
+        return ((key, of_slice) for key, of_slice in self._slices.items() if key.folded)
+
+    def pop(self, key: SliceKey) -> SlicePartials:
+        """What a slice holds, to be sealed."""
         del self._positions[key]
         if self._newest_pane_ms is None or key.pane_ms > self._newest_pane_ms:
             self._newest_pane_ms = key.pane_ms
-        return _by_series(self._slices.pop(key).states())
+        return self._slices.pop(key)
 
     def drain_changed(self) -> Iterator[Dimensions]:
         """The series whose partials were changed since the last call."""
@@ -112,10 +131,10 @@ class UnsealedSlices:
             for key, of_slice in self._slices.items()
             if start_ms <= key.pane_ms and max(key.start_ms, key.pane_ms) < end_ms
         )
-        return _by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
+        return by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
 
 
-def _by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
+def by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
     """All states of each series."""
     of_series: dict[Dimensions, list[State]] = {}
     for dimensions, state in states:

@@ -11,6 +11,7 @@
   it. One that they list no longer was deleted, and holds nothing back.
 - A source that has ended, as a file does, holds nothing back while others have not.
 - A source whose worker died keeps its last report, so nothing closes on behalf of a dead worker.
+- While some of a flush is still to come, event time waits: its frames count as one.
 - A topic that was deleted and created again starts over: reports about its old log are dropped.
 
 Time never goes back. The clock is the one written in the frames, so the same frames give the same
@@ -23,6 +24,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
+import msgspec
+
 from agent.core.frame import Frame
 from agent.core.model.events import Contract
 
@@ -30,8 +33,7 @@ Source = tuple[str, int]
 """A source partition: its topic and number."""
 
 
-@dataclass(slots=True)
-class SourceStatus:
+class SourceStatus(msgspec.Struct, array_like=True, frozen=True):
     """What the last frame of one source partition said."""
 
     covered: int
@@ -39,7 +41,7 @@ class SourceStatus:
     idle_ms: int | None
     clock_ms: int
     epoch: int = 0
-    siblings: Mapping[str, int] = field(default_factory=dict)
+    siblings: dict[str, int] = {}
 
     def idle_for(self, idle_after_ms: int) -> int | None:
         """For how long the source is idle; None when it is not."""
@@ -65,6 +67,7 @@ class TopicSources:
     statuses: dict[int, SourceStatus] = field(default_factory=dict)
     siblings: dict[str, int] = field(default_factory=dict)  # as the last frames list them
     ended: set[int] = field(default_factory=set)
+    flushing: set[int] = field(default_factory=set)  # frames of a flush came, but not its last
 
     def source_of(self, frame: Frame) -> int:
         """What says a source's partials from those of others, and of its earlier epochs."""
@@ -85,12 +88,24 @@ class TopicSources:
             return not frame.again
         return not frame.again and (frame.epoch, frame.covered) > (status.epoch, status.covered)
 
+    def is_final(self, partition: int, epoch: int, watermark_ms: int) -> bool:
+        """Whether a source sends nothing more, in this epoch, of slices that it needs up to a
+        watermark."""
+        status = self.statuses.get(partition)
+        if partition in self.ended:
+            return True
+        if status is None or status.epoch != epoch:
+            return status is not None and status.epoch > epoch
+        return status.watermark_ms is not None and status.watermark_ms >= watermark_ms
+
     def update(self, frame: Frame) -> bool:
         """Note what the last frame of a flush says of its source; whether other sources than before
         are known of."""
         before = len(self.statuses), self.partitions, self.siblings
         if self._is_of_another_log(frame):
             self.partitions, self.statuses = 0, {}  # it may have fewer
+            self.flushing.clear()
+        self.flushing.discard(frame.partition)
         self.topic_id = frame.topic_id or self.topic_id
         self.partitions = max(self.partitions, frame.partitions)
         last = self.statuses.get(frame.partition)
@@ -138,6 +153,34 @@ class ContractSources:
             for partition, status in sources.statuses.items():
                 yield (topic, partition), status
 
+    def have_passed(self, watermark_ms: int) -> bool:
+        """Whether each source's own watermark has reached an instant: none was idle, and is
+        overtaken."""
+        return all(
+            status.watermark_ms is not None and status.watermark_ms >= watermark_ms
+            for status in self._statuses()
+        )
+
+    def name_of(self, source: int) -> tuple[str, int, int]:
+        """The topic, partition and epoch of a source (`TopicSources.source_of`)."""
+        topic = next(t for t, of in self._of_merger.items() if of.number == source >> 64)
+        return topic, source & 0xFFFF_FFFF, source >> 32 & 0xFFFF_FFFF
+
+    def is_final(self, topic: str, partition: int, epoch: int, watermark_ms: int) -> bool:
+        """Whether a source sends nothing more of slices that it needs up to a watermark."""
+        sources = self._of_merger.get(topic)
+        return sources is not None and sources.is_final(partition, epoch, watermark_ms)
+
+    @property
+    def reached_ms(self) -> int | None:
+        """The watermark that `watermark_ms` gave last."""
+        return self._reached_ms
+
+    def restore(self, reached_ms: int | None) -> None:
+        """Continue from the watermark of before a restart, once the topics know their sources."""
+        self._reached_ms = reached_ms
+        self.refresh()
+
     def watermark_ms(self) -> int | None:
         """The watermark, None while nothing is known. Never goes back."""
         now = self._now_ms(self.contract.idle_after_ms)
@@ -146,7 +189,7 @@ class ContractSources:
         return self._reached_ms
 
     def _now_ms(self, idle_after_ms: int) -> int | None:
-        if not self.is_complete:
+        if not self.is_complete or any(sources.flushing for sources in self._topics.values()):
             return None
         statuses = self._statuses()
         if all(c.idle_for(idle_after_ms) is not None for c in statuses):
@@ -179,23 +222,23 @@ class Sources:
     """All source partitions of one state partition, as their frames report them."""
 
     def __init__(self, contracts: Iterable[Contract]) -> None:
-        self._topics: dict[str, TopicSources] = {}
-        self._contracts = {c.name: ContractSources(c, self._topics) for c in contracts}
+        self.topics: dict[str, TopicSources] = {}
+        self.contracts = {c.name: ContractSources(c, self.topics) for c in contracts}
 
     def of_topic(self, topic: str) -> TopicSources:
         """The sources of a topic."""
-        if topic not in self._topics:
-            self._topics[topic] = TopicSources(number=len(self._topics))
-        return self._topics[topic]
+        if topic not in self.topics:
+            self.topics[topic] = TopicSources(number=len(self.topics))
+        return self.topics[topic]
 
     def of_contract(self, contract: str) -> ContractSources:
         """The sources of a contract."""
-        return self._contracts[contract]
+        return self.contracts[contract]
 
     def update(self, frame: Frame) -> None:
         """Note what the last frame of a flush says of its source."""
         if self.of_topic(frame.topic).update(frame):
-            for sources in self._contracts.values():
+            for sources in self.contracts.values():
                 if frame.topic in sources.contract.topics:
                     sources.refresh()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
@@ -11,7 +11,7 @@ from agent.core.merge.missed_records import MissedUnder
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import Number, WindowValue
 from agent.core.model.windows import previous_start
-from agent.core.state.series import Series, State
+from agent.core.state.series import PartialId, Series, State
 
 
 class WindowValues:
@@ -55,12 +55,16 @@ class WindowValues:
             )
         return made
 
-    def pair(self, series: Series, start_ms: int, end_ms: int) -> Pair:
-        """The state of a window; and, for retention, that of the window before."""
-        state = self._over(series, start_ms, end_ms)
+    def pair(
+        self, series: Series, start_ms: int, end_ms: int, without: Collection[PartialId] = ()
+    ) -> Pair:
+        """The state of a window; and, for retention, that of the window before. `without`: partials
+        that are not to count."""
+        state = self._over(series, start_ms, end_ms, without)
         if not self._has_retention:
             return state, None
-        return state, self._over(series, previous_start(self._kpi.window, end_ms), start_ms)
+        before_ms = previous_start(self._kpi.window, end_ms)
+        return state, self._over(series, before_ms, start_ms, without)
 
     def oldest_pane_ms(self, end_ms: int) -> int:
         """The first pane that windows which end after an instant need."""
@@ -72,8 +76,18 @@ class WindowValues:
         """The value of a window without events."""
         return self._evaluator.values.of_states([(self._aggregator.empty(), None)])[0]
 
-    def _over(self, series: Series, start_ms: int, end_ms: int) -> State:
+    def _over(
+        self, series: Series, start_ms: int, end_ms: int, without: Collection[PartialId]
+    ) -> State:
         panes = series.panes
+        if series.unsettled:
+            states = [s for pane, s in sorted(panes.items()) if start_ms <= pane < end_ms]
+            states += [
+                series.unsettled[partial]
+                for partial in sorted(series.unsettled)
+                if start_ms <= partial.pane_ms < end_ms and partial not in without
+            ]
+            return self._aggregator.merge_all(states)
         if not panes:
             return self._aggregator.empty()
         if len(panes) < 2:  # mostly: a tumbling window is one pane

@@ -4,6 +4,7 @@ Keys are MessagePack lists, distinguished by their length, or a map:
 
 | key | row |
 |---|---|
+| [] | what the sources had said (`agent.core.merge.source_snapshots`) |
 | [kpi] | a backfill marker (`agent.core.merge.backfill_buffer`) |
 | [kpi, dimensions] | a series; dimensions null: what is watched of the KPI as a whole |
 | [kpi, dimensions, start] | older closed windows of a series (`agent.core.state.archive`) |
@@ -61,6 +62,8 @@ _WHOLE, _CUT = b"\x00", b"\x01"
 _PREFIX = bytes([VERSION])
 
 _encoder = msgspec.msgpack.Encoder()
+SOURCES_KEY = _encoder.encode([])
+"""The key of the row of all sources of a state partition."""
 _series = msgspec.msgpack.Decoder(Series)
 
 
@@ -142,6 +145,8 @@ def row_name(key: bytes) -> str:
     """What a row belongs to, in words."""
     if is_of_topic(key):
         return f"topic {topic_of(key)}"
+    if key == SOURCES_KEY:
+        return "the sources"
     named = msgspec.msgpack.decode(key)
     dimensions = named[1] if len(named) > 1 else None
     if dimensions is None:

@@ -16,7 +16,7 @@ because there may be a hundred thousand series: a part of its own would cost a s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,18 @@ HISTORY_WINDOWS = 48
 
 State = tuple[Any, ...]
 """The partial state of a series over a stretch of time: see `agent.core.aggregate.aggregator`."""
+
+
+class PartialId(NamedTuple):
+    """Which partial of a source replaces which: see `agent.core.frame.Block`."""
+
+    topic: str
+    partition: int
+    epoch: int
+    start_ms: int  # of the slice that the source has it in
+    is_late: bool  # whether the source folded it after the slice of its events was sealed
+    pane_ms: int
+    key: bytes  # of the series, where it was folded into `__other__`
 
 
 class FiringChange(msgspec.Struct, frozen=True, array_like=True):
@@ -215,6 +227,26 @@ class Series(Dependents):
     # Of a roll-up, by the keys of its inputs' series: the inputs, as bits, that have had one and
     # have lost it, while another input has it.
     lost_inputs: dict[bytes, int] = {}
+    # Partials of sealed slices that are in no pane, as their sources may still replace them.
+    unsettled: dict[PartialId, State] | None = None
+
+    def keep_apart(self, partial: PartialId, state: State, end_ms: int) -> None:
+        """Note a partial of a slice that is sealed, and that its source may still replace."""
+        self.unsettled = {**(self.unsettled or {}), partial: state}
+        self.sealed_ms = end_ms
+
+    def pop_unsettled(self, partial: PartialId) -> State | None:
+        """A partial that was kept apart, which is no longer."""
+        if not self.unsettled:
+            return None
+        state = self.unsettled.pop(partial, None)
+        self.unsettled = self.unsettled or None
+        return state
+
+    def drop_unsettled(self, oldest_ms: int) -> None:
+        """Forget what was kept apart of panes that no later window needs."""
+        for partial in [p for p in self.unsettled or () if p.pane_ms < oldest_ms]:
+            self.pop_unsettled(partial)
 
     def note_lost_inputs(self, key: bytes, inputs: int) -> bool:
         """Note the inputs that have lost one of their series; 0: none. Whether that is new."""

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from agent.core.frame import decode, encode
+from agent.core.merge import source_snapshots
 from agent.core.merge.merger import Merger
 from agent.core.model.kpis import OTHER
 from agent.core.state.rows import UnknownVersion
@@ -84,7 +85,10 @@ def test_rows_of_a_kpi_defined_otherwise_outlive_a_rolling_restart_only(tmp_path
         assert [row for _, row in other.drain_rows()] == [None] * deleted
 
 
-def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(tmp_path: Path) -> None:
+def test_a_series_larger_than_a_message_survives_a_crash_at_any_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_snapshots, "EVERY_MESSAGES", 4)  # a life has 15 frames
     rules = f"""{EVENTS}kpis:
   buyers: {{from: sale, value: count(distinct customer), by: [region], window: 10m every 10s}}
 """

@@ -16,6 +16,7 @@ import pytest
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.frame import Block, Frame, encode, series_key
+from agent.core.merge import source_snapshots
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
@@ -175,9 +176,9 @@ COUNTED: dict[str, tuple[list[Event], tuple[int, int]]] = {
 """Events, and how many partials are counted as late and frames as stale."""
 
 POSITIONS: dict[str, tuple[list[Event], int]] = {
-    "the next frame, where nothing is held": ([Event(0, 1, 5), Event(1, 1, 5)], 2),
+    "the last frame, where nothing is held": ([Event(0, 1, 5), Event(1, 1, 5)], 1),
     "the first frame of an open slice": ([Event(1, 1, 5), *OPEN], 1),
-    "the next frame, once all slices are sealed": (CLOSED, 4),
+    "the last frame, once all slices are sealed": (CLOSED, 3),
     "the first frame of the slices that are left": (
         [*OPEN, Event(0, 2, 65, {"oslo": 1}, slice=60), Event(0, 3, 70), Event(1, 3, 70)],
         2,
@@ -221,7 +222,8 @@ def test_what_is_counted(plan: Plan, claim: str) -> None:
 
 
 @pytest.mark.parametrize("claim", POSITIONS)
-def test_what_a_restart_needs(plan: Plan, claim: str) -> None:
+def test_what_a_restart_needs(plan: Plan, claim: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_snapshots, "EVERY_MESSAGES", 1)
     events, expected = POSITIONS[claim]
     merger = Merger(plan, 0, 1)
     for position, event in enumerate(events):
