@@ -173,29 +173,41 @@ def encode(frame: Frame) -> Iterator[bytes]:
     most 64 KiB, of a quantile 192,000 bytes (`agent.core.aggregate.sketches`).
     """
     data = _HEAD + _encoder.encode(frame)
+    rows = sum(len(block.keys) for block in frame.blocks)
     if len(data) <= MAX_FRAME_BYTES:
         yield data
         return
-    if sum(len(block.keys) for block in frame.blocks) > 1:
-        first, second = _halves(frame.blocks)
+    if rows > 1:
+        # Pieces of as many rows each are seldom of one size, so they are somewhat smaller.
+        most = max(1, rows * MAX_FRAME_BYTES * 3 // (len(data) * 4))
+        pieces = list(_pieces(frame.blocks, min(most, rows - 1)))
     elif frame.blocks and len(frame.blocks[0].columns) > 1:
-        first, second = ([half] for half in frame.blocks[0].halves())
+        pieces = [[half] for half in frame.blocks[0].halves()]
     else:
         yield data
         return
-    yield from encode(msgspec.structs.replace(frame, last=False, blocks=first))
-    yield from encode(msgspec.structs.replace(frame, active={}, blocks=second))
+    for i, blocks in enumerate(pieces):
+        yield from encode(
+            msgspec.structs.replace(
+                frame,
+                last=frame.last and i == len(pieces) - 1,
+                active={} if i else frame.active,
+                blocks=blocks,
+            )
+        )
 
 
-def _halves(blocks: Sequence[Block]) -> tuple[list[Block], list[Block]]:
-    first: list[Block] = []
-    second: list[Block] = []
-    room = sum(len(b.keys) for b in blocks) // 2
+def _pieces(blocks: Sequence[Block], most_rows: int) -> Iterator[list[Block]]:
+    """The blocks in order, cut so that no piece has more rows."""
+    piece: list[Block] = []
+    room = most_rows
     for block in blocks:
-        take = min(room, len(block.keys))
-        if take:
-            first.append(block.rows(0, take))
-        if take < len(block.keys):
-            second.append(block.rows(take, len(block.keys)))
-        room -= take
-    return first, second
+        at = 0
+        while len(block.keys) - at > room:
+            yield [*piece, block.rows(at, at + room)] if room else piece
+            piece, at, room = [], at + room, most_rows
+        rest = block.rows(at, len(block.keys)) if at else block
+        piece.append(rest)
+        room -= len(rest.keys)
+    if piece:
+        yield piece

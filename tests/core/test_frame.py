@@ -37,7 +37,17 @@ def test_a_large_frame_is_cut_and_only_its_last_part_is_the_last() -> None:
     assert [frame.last for frame in frames] == [*[False] * (len(frames) - 1), True]
     assert sum(len(block.keys) for frame in frames for block in frame.blocks) == 90_000
     assert {block.pane_ms for frame in frames for block in frame.blocks} == {7}
+    keys = [key for frame in frames for block in frame.blocks for key in block.keys]
+    assert keys == a_block(90_000).keys
     assert all(len(data) <= MAX_FRAME_BYTES for data in encode(a_frame(a_block(90_000))))
+
+
+def test_many_small_blocks_are_cut_in_order() -> None:
+    blocks = [a_block(1 + n % 3, pane_ms=n) for n in range(9_000)]
+    frames = [decode(data) for data in encode(a_frame(*blocks))]
+    assert len(frames) > 1
+    rows = [(b.pane_ms, key) for frame in frames for b in frame.blocks for key in b.keys]
+    assert rows == [(b.pane_ms, key) for b in blocks for key in b.keys]
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, 300])

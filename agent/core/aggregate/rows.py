@@ -18,11 +18,13 @@ class PartialRows:
 
     __slots__ = ("_aggregator", "_changed", "_columns", "_count")
 
-    def __init__(self, aggregator: Aggregator) -> None:
+    def __init__(self, aggregator: Aggregator, columns: Sequence[Column] = ()) -> None:
+        """`columns`: the first rows, at least one, of the aggregator's stored dtypes; they are not
+        copied."""
         self._aggregator = aggregator
-        self._count = 0
-        self._columns = [np.empty(ROOM, dtype) for dtype in aggregator.stored_dtypes]
-        self._changed = np.zeros(ROOM, np.bool_)
+        self._columns = list(columns) or [np.empty(ROOM, of) for of in aggregator.stored_dtypes]
+        self._count = len(columns[0]) if columns else 0
+        self._changed = np.full(self._count or ROOM, bool(columns), np.bool_)
 
     def __len__(self) -> int:
         return self._count

@@ -44,6 +44,7 @@ FORGOTTEN_KEPT = 10_000
 """How many series that have no unfinished slice are known still: they may come again."""
 
 _NONE: Ints = np.zeros(0, np.int64)
+_FIRST: Ints = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +209,14 @@ class KpiFold:
             pane = int(panes[place[first]]) if number else 0
             part = _Part(int(sources[first]), int(starts[first]), number, pane)
             slice_ = self._slices.get(part)
+            if slice_ is None and (len(tables) == 1 or to - at == 1):  # one row a series
+                if to - at > 1:
+                    rows = rows[np.argsort(numbers[rows])]
+                partials = PartialRows(self._aggregator, [column[rows] for column in columns])
+                self._slices[part] = _Slice(numbers[rows], partials)
+                continue
             if slice_ is None:
-                slice_ = self._slices[part] = _Slice(self._aggregator)
+                slice_ = self._slices[part] = _Slice(_NONE, PartialRows(self._aggregator))
             slice_.add(numbers[rows], [column[rows] for column in columns], self._series.count)
 
     @property
@@ -248,7 +255,7 @@ class KpiFold:
         for at, to in parts:
             place = int(places[order[at]])
             for block in whole:
-                yield place, block.rows(at, to)
+                yield place, block if to - at == len(rows) else block.rows(at, to)
 
     def _forget(self) -> None:
         """Forget the series without an unfinished slice."""
@@ -263,9 +270,9 @@ class _Slice:
     """The unfinished partials of one slice of a source partition: of the series with the number
     `numbers[i]`, row i has the partial."""
 
-    def __init__(self, aggregator: Aggregator) -> None:
-        self.numbers = _NONE
-        self.partials = PartialRows(aggregator)
+    def __init__(self, numbers: Ints, partials: PartialRows) -> None:
+        self.numbers = numbers
+        self.partials = partials
         self._rows = np.zeros(0, np.int32)  # by number; -1: none. Small, as there may be many
 
     def __len__(self) -> int:
@@ -274,8 +281,7 @@ class _Slice:
     def add(self, numbers: Ints, columns: Sequence[Column], count: int) -> None:
         """Merge in the partials of series with these numbers, below `count`."""
         if count > len(self._rows):
-            none = np.full(count - len(self._rows), -1, np.int32)
-            self._rows = np.concatenate([self._rows, none])
+            self._index(count)
         rows = self._rows[numbers]
         if (rows < 0).any():
             fresh = np.unique(numbers[rows < 0])
@@ -288,13 +294,19 @@ class _Slice:
     def renumber(self, kept: Ints) -> None:
         """Take on that the series numbered `kept[i]` is number i from now on."""
         self.numbers = np.searchsorted(kept, self.numbers)
-        self._rows = np.full(len(kept), -1, np.int32)
+        self._index(len(kept))
+
+    def _index(self, count: int) -> None:
+        """Find the rows of series with numbers below `count`."""
+        self._rows = np.full(count, -1, np.int32)
         self._rows[self.numbers] = np.arange(len(self.numbers))
 
 
 def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:
     """The rows, at least one, in the order of what the columns (small numbers, not negative) have
     there, and the spans in it that have the same."""
+    if len(columns[0]) == 1:
+        return _FIRST, [(0, 1)]
     code = columns[0].astype(np.int64)
     for column in columns[1:]:
         code = code * (int(column.max()) + 1) + column

@@ -9,7 +9,7 @@ time jumps to the next instant at which one has.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
@@ -19,14 +19,14 @@ from agent.core.merge.live_series import LiveSeries, SeriesLimit
 from agent.core.merge.missed_records import NONE_MISSED, MissedUnder
 from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.schedule import Schedule
-from agent.core.merge.slices import SliceKey, UnsealedSlices, by_series
+from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.step import Step
 from agent.core.merge.unsettled import UnsettledPartials
 from agent.core.merge.watermark import ContractSources
 from agent.core.merge.window_values import WindowValues
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import Number, WindowValue
-from agent.core.state.series import Series
+from agent.core.state.series import Series, State
 
 
 class BaseKpi:
@@ -131,8 +131,7 @@ class BaseKpi:
             instant = min((at for at in (due_ms, sealed_ms) if at is not None), default=None)
             if instant is None or instant > frontier_ms:
                 break
-            while sealing and sealing[0][0] + span <= instant:
-                self._seal(*sealing.popleft(), step, is_settled)
+            self._seal(sealing, frontier_ms, step, is_settled)
             if schedule.due_ms is not None and instant >= schedule.due_ms:
                 next_start_ms = sealing[0][0] if sealing else None
                 last_ms = schedule.last_alike(instant, next_start_ms, frontier_ms)
@@ -154,37 +153,86 @@ class BaseKpi:
             frontier_ms, self.slices.ends_ms, len(self.series), windows
         )
 
-    def _seal(self, start_ms: int, keys: Iterable[SliceKey], step: Step, is_settled: bool) -> None:
-        """Make a slice's partials final: merged over the sources into the panes. `is_settled`
-        False: some of the sources have not passed it."""
-        merge, end_ms = self._aggregator.merge, start_ms + self.kpi.slice_ms
-        with_events: dict[Dimensions, Series] = {}
-        for key in keys:
-            of_slice = self.slices.pop(key)
-            if key.folded or not is_settled:
-                for partial, dimensions, state in self.unsettled.partials(key, of_slice):
-                    series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
-                    step.changed.add(dimensions)
-                    if self.unsettled.seal(series, partial, state, end_ms):
-                        with_events[dimensions] = series
-                continue
-            for dimensions, states in by_series(of_slice.states()).items():
-                series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
+    def _seal(
+        self,
+        sealing: deque[tuple[int, list[SliceKey]]],
+        frontier_ms: int,
+        step: Step,
+        is_settled: bool,
+    ) -> None:
+        """Make the partials of slices final: merged over the sources into the panes. Those that end
+        before anything is due are merged together. `is_settled` False: some of the sources have not
+        passed them."""
+        per_slice = bool(self.evaluator.absences.per_series)  # which looks at each of them
+        # By pane and series: the end of the last slice with events, and all states.
+        sealed: dict[int, dict[Dimensions, tuple[int, list[State]]]] = {}
+        with_events: dict[Dimensions, int] = {}
+        start_ms = end_ms = 0
+        while sealing and self._is_next(sealing[0][0] + self.kpi.slice_ms, frontier_ms):
+            apart = [key for key in sealing[0][1] if key.folded or not is_settled]
+            if apart and sealed:
+                break
+            start_ms, keys = sealing.popleft()
+            end_ms = start_ms + self.kpi.slice_ms
+            for key in apart:
+                with_events |= dict.fromkeys(self._seal_apart(key, start_ms, step), end_ms)
+            for key in keys:
+                if key not in apart:
+                    self._gather(key, end_ms, sealed.setdefault(key.pane_ms, {}), start_ms)
+            if per_slice or apart:
+                break
+        for pane_ms, of_pane in sealed.items():
+            for dimensions, (event_ms, states) in of_pane.items():
+                series = self.series[dimensions]
                 if series.unsettled:
                     self.unsettled.settle(series, self.slices)
-                state = self._aggregator.merge_all(states)
-                known = series.panes.get(key.pane_ms)
-                series.seal(key.pane_ms, state if known is None else merge(known, state), end_ms)
+                pane = series.panes.get(pane_ms)
+                state = self._aggregator.merge_all(states if pane is None else [pane, *states])
+                series.seal(pane_ms, state, end_ms)
                 step.changed.add(dimensions)
-                if state[0]:
-                    with_events[dimensions] = series
-        absences = self.evaluator.absences.per_series
-        for series in with_events.values():
-            if absences:
+                if event_ms > with_events.get(dimensions, 0):
+                    with_events[dimensions] = event_ms
+        for dimensions, event_ms in with_events.items():
+            series = self.series[dimensions]
+            if per_slice:
                 step.transitions += self.evaluator.absences.evaluate(
-                    series, end_ms, end_ms, start_ms
+                    series, event_ms, event_ms, start_ms
                 )
-            series.had_event(end_ms)
+            series.had_event(event_ms)
+
+    def _is_next(self, end_ms: int, frontier_ms: int) -> bool:
+        """Whether a slice with that end is sealed before the frontier and anything that is due."""
+        due_ms = self._schedule.due_ms if self.series else None
+        return end_ms <= frontier_ms and (due_ms is None or end_ms <= due_ms)
+
+    def _gather(
+        self,
+        key: SliceKey,
+        end_ms: int,
+        of_pane: dict[Dimensions, tuple[int, list[State]]],
+        start_ms: int,
+    ) -> None:
+        """Add what a slice holds to the states of a pane."""
+        for dimensions, state in self.slices.pop(key).states():
+            known = of_pane.get(dimensions)
+            if known is None:
+                if dimensions not in self.series:
+                    self._series.begin(dimensions, start_ms)
+                of_pane[dimensions] = end_ms if state[0] else 0, [state]
+                continue
+            known[1].append(state)
+            if state[0] and end_ms > known[0]:
+                of_pane[dimensions] = end_ms, known[1]
+
+    def _seal_apart(self, key: SliceKey, start_ms: int, step: Step) -> Iterator[Dimensions]:
+        """Seal a slice that some of its sources may still replace, or that replaces a sealed one;
+        the series that have new events."""
+        end_ms = start_ms + self.kpi.slice_ms
+        for partial, dimensions, state in self.unsettled.partials(key, self.slices.pop(key)):
+            series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
+            step.changed.add(dimensions)
+            if self.unsettled.seal(series, partial, state, end_ms):
+                yield dimensions
 
     def _pass(self, instant: int, last_ms: int, step: Step, due: DueWindows) -> bool:
         """Note the windows that are evaluated from an instant to the last one that is like it, and

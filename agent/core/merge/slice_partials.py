@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.aggregate.columns import to_scalars
+from agent.core.aggregate.columns import Column, to_scalars
 from agent.core.aggregate.functions import State
 from agent.core.aggregate.rows import PartialRows
 from agent.core.frame import Block, Written, joined, read, written
@@ -39,9 +39,9 @@ class SlicePartials:
         self._turns_away = False  # whether a key is not wanted
         self._rows: dict[int, dict[bytes, int]] = {}  # by source and key
         self._subjects: list[Dimensions] = []
-        self._of_subject: dict[Dimensions, tuple[int, ...]] = {}
+        self._of_subject: dict[Dimensions, tuple[int, ...]] | None = None  # made when asked for
         self._indexed = 0  # so many rows are in it
-        self._partials = PartialRows(aggregator)
+        self._partials: PartialRows | None = None  # made when blocks have to be put in places
         self._waiting: dict[int, list[Written]] = {}  # the columns of a block, by its source
         self._places: list[int] = []  # the rows that they go to
 
@@ -83,6 +83,8 @@ class SlicePartials:
         dtypes = self._aggregator.stored_dtypes[first_column : first_column + len(waiting)]
         columns = [read(joined(of), dtype) for of, dtype in zip(waiting, dtypes, strict=True)]
         self._waiting, self._places = {}, []
+        if self._partials is None:
+            self._partials = PartialRows(self._aggregator)
         if len(self._subjects) > len(self._partials):
             self._partials.append(len(self._subjects) - len(self._partials))
         if self._turns_away:
@@ -90,16 +92,27 @@ class SlicePartials:
             rows, columns = rows[wanted], [column[wanted] for column in columns]
         self._partials.put(rows, columns, first_column)
 
+    def _columns(self) -> list[Column]:
+        """The rows' columns. Where each row came once, they are as the blocks have them: most
+        slices of a catch-up over sparse events are sealed like that."""
+        if self._partials is None and self._places == list(range(len(self._subjects))):
+            waiting = zip(*self._waiting.values(), strict=True)
+            dtypes = self._aggregator.stored_dtypes
+            return [read(joined(of), dtype) for of, dtype in zip(waiting, dtypes, strict=True)]
+        self._put()
+        return [] if self._partials is None else self._partials.columns
+
     def drain_changed(self) -> set[Dimensions]:
         """The series of the rows that were taken since the last call."""
         self._put()
+        if self._partials is None:
+            return set()
         return {self._subjects[row] for row in self._partials.changed().tolist()}
 
     def states(self, of: Iterable[Dimensions] | None = None) -> Iterator[tuple[Dimensions, State]]:
         """Every row as the series it goes to and its state; of some series only, if they are named.
         A series has a row for each key and source."""
-        self._put()
-        subjects, columns = self._subjects, self._partials.columns
+        subjects, columns = self._subjects, self._columns()
         if of is not None:
             rows_of = self._rows_of()
             chosen = list(chain.from_iterable(rows_of.get(subject, ()) for subject in of))
@@ -124,16 +137,16 @@ class SlicePartials:
         self, kpi: str, fingerprint: str, start_ms: int, pane_ms: int | None = None
     ) -> Iterator[tuple[int, Block]]:
         """All of it, as one block for each source."""
-        self._put()
+        partials = self._columns()
         for source, known in self._rows.items():
             keys = [key for key, row in known.items() if row >= 0]
             rows = np.array([known[key] for key in keys], np.int64)
-            columns = [written(column[rows]) for column in self._partials.columns]
+            columns = [written(column[rows]) for column in partials]
             yield source, Block(kpi, fingerprint, start_ms, keys, columns, pane_ms)
 
     def _rows_of(self) -> dict[Dimensions, tuple[int, ...]]:
         """The rows of each series, worked out for what came since somebody asked."""
-        by_subject = self._of_subject
+        by_subject = self._of_subject = {} if self._of_subject is None else self._of_subject
         for row in range(self._indexed, len(self._subjects)):
             subject = self._subjects[row]
             by_subject[subject] = (*by_subject.get(subject, ()), row)
