@@ -247,7 +247,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.01)
 
 
-async def until(look: Callable[[], Any], seconds: float = 5.0) -> None:
+async def until(look: Callable[[], Any], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not look():  # noqa: ASYNC110  what is looked at says nobody that it changed
             await asyncio.sleep(0.01)
@@ -371,7 +371,7 @@ async def test_a_real_alertmanager_takes_holds_and_ends_an_alert(
         return {(a["labels"]["region"], a["labels"].get("escalation", "")): a for a in alerts}
 
     async def wait_for(*keys: tuple[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while set(alerts := await active()) != set(keys):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         return alerts

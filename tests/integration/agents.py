@@ -46,7 +46,7 @@ class Agent(Process):
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; (0, why) while nobody answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

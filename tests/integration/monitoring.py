@@ -30,7 +30,7 @@ class Server(Process):
     def get(self, path: str, **query: str) -> Any:
         """A JSON answer of its API. OSError where it gives none."""
         asked = f"http://{self.address}{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             return json.load(answer)
 
     def wait_ready(self) -> None:

@@ -97,7 +97,7 @@ def test_frames_that_retention_deleted_before_they_were_merged_are_reported(stag
     shops.sell_for(1, 0, 1)
     for partition in range(2):
         shops.sell(partition, ahead_ms=10_000)
-    until(lambda: _marked(stage), 45, stage.words, every=1)
+    until(lambda: _marked(stage), 120, stage.words, every=1)
 
 
 def _ends(stage: Stage, topic: str) -> dict[int, int]:
@@ -129,7 +129,7 @@ def test_records_that_retention_deletes_before_a_slow_reader_are_reported(stage:
         shops.sell(0)
     delete_records(stage, topic, 0, read // 2 + 20)
     agent.signal(signal.SIGCONT)
-    until(lambda: _missed([agent]) > 0, 60, stage.words)
+    until(lambda: _missed([agent]) > 0, 120, stage.words)
     assert 0 < _missed([agent]) <= 20
     agent.wait_ready()
     # A fetch that was answered before the sleep may have brought some of them.

@@ -41,7 +41,7 @@ def test_a_partition_added_to_a_source_topic_is_read_from_its_first_event(stage:
     def all_told() -> bool:
         return sum_of_closed(stage) >= expected
 
-    until(all_told, 45, lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}", every=1)
+    until(all_told, 120, lambda: f"{sum_of_closed(stage)} of {expected}\n{stage.words()}", every=1)
     assert sum_of_closed(stage) == expected
     assert _late(agents) == 0
 

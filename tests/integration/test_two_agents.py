@@ -138,7 +138,7 @@ def check_every_board_shows_the_whole_company(stage: Stage) -> None:
     first, second = stage.agents
     until(
         lambda: len(series(first)) == len(series(second)) == 38,
-        30,
+        120,
         "both boards show all countries",
     )
     assert series(first) == series(second)

@@ -96,19 +96,19 @@ class Process:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def terminate(self, seconds: float = 30) -> int:
+    def terminate(self, seconds: float = 60) -> int:
         """SIGTERM, and the exit code. AssertionError when it does not end in time."""
         return self._end(subprocess.Popen.terminate, seconds)
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._end(subprocess.Popen.kill, 10)
+        self._end(subprocess.Popen.kill, 60)
 
     def clean_up(self) -> None:
         """End it, however it stands."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def _end(self, how: Callable[[subprocess.Popen[bytes]], None], seconds: float) -> int:

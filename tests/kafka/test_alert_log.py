@@ -85,6 +85,6 @@ async def test_a_worker_that_starts_has_what_was_published_before_it(
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not done():  # noqa: ASYNC110  what is waited for is another task's reading
             await asyncio.sleep(0.05)

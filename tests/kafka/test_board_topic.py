@@ -180,6 +180,6 @@ async def test_of_many_changes_windows_that_closed_are_written_first_and_each_ch
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not done():  # noqa: ASYNC110  what is waited for is another task's reading
             await asyncio.sleep(0.05)

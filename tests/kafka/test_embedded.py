@@ -18,14 +18,14 @@ def send(broker: EmbeddedBroker, topic: str, value: bytes) -> None:
 def test_a_topic_appears_on_first_use_with_its_partitions() -> None:
     with EmbeddedBroker() as broker:
         send(broker, "orders", b"1")
-        topics = AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=10).topics
+        topics = AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=60).topics
     assert sorted(topics["orders"].partitions) == list(range(PARTITIONS))
 
 
 def test_topics_can_not_be_created() -> None:
     with EmbeddedBroker() as broker:
         admin = AdminClient({"bootstrap.servers": broker.address})
-        asked = admin.create_topics([NewTopic("orders", 2, 1)], request_timeout=5)
+        asked = admin.create_topics([NewTopic("orders", 2, 1)], request_timeout=60)
         with pytest.raises(KafkaException):
             asked["orders"].result(10)
 

@@ -78,7 +78,7 @@ async def running(
         yield admin
     finally:
         stage.stop()
-        await asyncio.wait([task], timeout=30)
+        await asyncio.wait([task], timeout=60)
         await admin.close()
 
 

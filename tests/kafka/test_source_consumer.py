@@ -54,7 +54,7 @@ async def consumer(settings: Settings) -> AsyncIterator[SourceConsumer]:
 
 async def fetch(consumer: SourceConsumer, count: int) -> list[bytes | None]:
     values: list[bytes | None] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(values) < count:
             fetched = await consumer.fetch(200)
             values += [value for records in fetched.values() for value in records.values]
@@ -85,12 +85,11 @@ async def test_it_knows_the_logs_and_commits_for_its_group(consumer: SourceConsu
 
 async def test_a_fetch_that_waits_can_be_interrupted(consumer: SourceConsumer) -> None:
     await fetch(consumer, 3)
-    fetching = asyncio.create_task(consumer.fetch(60_000))
+    fetching = asyncio.create_task(consumer.fetch(600_000))
     await asyncio.sleep(0.2)
-    began = time.monotonic()
     consumer.interrupt()
-    assert await fetching == {}
-    assert time.monotonic() - began < 5
+    async with asyncio.timeout(60):
+        assert await fetching == {}
 
 
 async def test_a_paused_partition_is_not_fetched(consumer: SourceConsumer) -> None:
@@ -104,7 +103,7 @@ async def test_a_position_outside_its_log_is_an_error_and_no_jump(
     await fetch(consumer, 3)
     consumer.seek(FIRST, 99)
     with pytest.raises(OffsetOutOfRangeError) as error:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 await consumer.fetch(200)
     assert error.value.args[0] == {FIRST: 99}

@@ -32,7 +32,7 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -81,7 +81,7 @@ async def test_records_without_a_key_are_left_out_and_tombstones_are_not(
     tailing = asyncio.create_task(
         tail(settings, "news", lambda key, value: read.append((key, value)), ended.set)
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await ended.wait()
     tailing.cancel()
     assert read == [(b"a", b"1"), (b"a", None)]

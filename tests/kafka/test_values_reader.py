@@ -80,7 +80,7 @@ async def test_what_was_not_acknowledged_is_delivered_again_and_nothing_else() -
             await until(lambda: got == [b"1", b"2"] and progress.waits[-1] == 0)
         await produce(settings, "3")
         async with reading(settings, hang) as progress:
-            await asyncio.wait_for(holds.wait(), 40)
+            await asyncio.wait_for(holds.wait(), 60)
             assert progress.waits[-1] == 1
             await produce(settings, "4")
         assert got == [b"1", b"2", b"3"]

@@ -34,7 +34,7 @@ async def half_request(number: int) -> tuple[asyncio.StreamReader, asyncio.Strea
 async def closed(reader: asyncio.StreamReader) -> bool:
     """Whether the server closes the connection before long."""
     try:
-        return await asyncio.wait_for(reader.read(), 5) == b""
+        return await asyncio.wait_for(reader.read(), 60) == b""
     except ConnectionError:
         return True
 
@@ -59,7 +59,7 @@ async def test_a_connection_that_says_nothing_is_closed_and_one_that_was_answere
         assert await closed(reader)
         reader, writer = await asyncio.open_connection("127.0.0.1", number)
         writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), 5)  # to its end
+        answer = await asyncio.wait_for(reader.read(), 60)  # to its end
         assert answer.startswith(b"HTTP/1.1 200")
 
 
@@ -72,12 +72,12 @@ async def test_endless_headers_are_cut_off() -> None:
 
 
 async def test_a_flood_of_half_requests_ends_itself_and_scrapes_go_on() -> None:
-    limits = Limits(connections=50, head_seconds=30)
+    limits = Limits(connections=50, head_seconds=600)
     async with port(limits) as number:
         flood = [await half_request(number) for _ in range(1_000)]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{number}") as session:
             for path in ("/metrics", "/-/healthy", "/api/v1/board"):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     assert (await session.get(path)).status == 200
         first, _ = flood[0]
         assert await closed(first)
@@ -97,7 +97,7 @@ async def test_an_answer_in_progress_is_not_cut_off_by_a_flood(
         assert (await board.content.readline()).startswith(b"retry")
         flood = [await half_request(number) for _ in range(200)]
         for _ in range(20):  # it goes on: the board, and what changes
-            event = await asyncio.wait_for(board.content.readuntil(b"\n\n"), 10)
+            event = await asyncio.wait_for(board.content.readuntil(b"\n\n"), 60)
             if b"event: beat" in event or b"event: change" in event:
                 break
         assert board.status == 200
@@ -121,7 +121,7 @@ async def test_a_reader_that_does_not_read_is_closed() -> None:
         await asyncio.sleep(1)
         received = 0
         try:
-            while part := await asyncio.wait_for(loop.sock_recv(raw, 1 << 16), 5):
+            while part := await asyncio.wait_for(loop.sock_recv(raw, 1 << 16), 60):
                 received += len(part)
         except ConnectionError:
             pass
