@@ -236,9 +236,9 @@ def _missed_records() -> AgentAlert:
         "0m",
         "critical",
         "Records of {{ $labels.topic }} were gone before the KPI agent read them",
-        "At most {{ $value }} records: retention deleted them, or somebody moved the group's "
-        "offsets. Windows that may lack them are marked as incomplete; the agent's log names "
-        "partition and offsets.",
+        "{{ $value }} records: retention deleted them, somebody moved the group's offsets, or "
+        "their topic was deleted. Windows that may lack them are marked as incomplete; the "
+        "agent's log names partition and offsets.",
         "records-missed",
     )
 

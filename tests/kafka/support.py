@@ -76,10 +76,16 @@ class Agent:
                 return float(sample.rsplit(" ", 1)[1])
         return None
 
+    def counters(self) -> set[str]:
+        """The counters of the agent's own metrics that are there, with their labels."""
+        lines = self.get("/metrics")[1].splitlines()
+        series = {line.rsplit(" ", 1)[0] for line in lines if line.startswith("kpi_agent_")}
+        return {name for name in series if name.split("{")[0].endswith("_total")}
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         """SIGKILL."""
