@@ -25,9 +25,9 @@ def test_a_topic_appears_on_first_use_with_its_partitions() -> None:
 def test_topics_can_not_be_created() -> None:
     with EmbeddedBroker() as broker:
         admin = AdminClient({"bootstrap.servers": broker.address})
-        asked = admin.create_topics([NewTopic("orders", 2, 1)], request_timeout=60)
+        asked = admin.create_topics([NewTopic("orders", 2, 1)], request_timeout=5)
         with pytest.raises(KafkaException):
-            asked["orders"].result(10)
+            asked["orders"].result(60)
 
 
 def test_two_brokers_know_nothing_of_each_other() -> None:
