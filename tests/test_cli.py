@@ -161,7 +161,7 @@ def test_replay_names_the_fields_that_are_null_or_of_another_type(
     assert _replayed(tmp_path, *events) == 0
     output = capsys.readouterr().out
     assert "order: shop is null in all 3 events: none has its path" in output
-    assert "order: amount is of another type in 1 of 3 events, and null there" in output
+    assert "order: amount has another type in 1 of 3 events, and is null there" in output
     assert _replayed(tmp_path, *events, format="json") == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert summary["fields"] == {

@@ -31,7 +31,7 @@ _EFFECTS = {
     "new": "is new",
     "ends": "ends; where it fires, it is published as resolved (removed)",
     "reset": "starts over with its KPI, without being published as resolved",
-    "goes on": "continues from its state, with the rule as it is now",
+    "goes on": "keeps its state, with the changed rule",
 }
 
 

@@ -55,7 +55,7 @@ def _standing(document: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
         held = f"; `when` must hold for {_span(alert['for_seconds'])}"
         return f"pending{since}{held}: fires at {_clock(alert['fires_at'])} if it still does"
     if state == "firing" and alert["ends_at"]:
-        return f"firing{since}; clearing, ends at {_clock(alert['ends_at'])} if it goes on"
+        return f"firing{since}; clearing, ends at {_clock(alert['ends_at'])} if it continues"
     return f"{state}{since}"
 
 

@@ -173,11 +173,11 @@ class DeliveryMetrics:
             labelnames=["alertmanager"], registry=registry,
         )  # fmt: skip
         self.failures = Counter(
-            metrics.ALERT_FAILURES, "Requests with alerts that failed, and are made again.",
+            metrics.ALERT_FAILURES, "Failed requests; they are retried.",
             labelnames=["alertmanager"], registry=registry,
         )  # fmt: skip
         self.up = Gauge(
-            metrics.ALERT_DELIVERY_UP, "1 when an Alertmanager took this worker's last alerts.",
+            metrics.ALERT_DELIVERY_UP, "1 if an Alertmanager accepted this worker's last alerts.",
             registry=registry,
         )  # fmt: skip
         for url in urls:

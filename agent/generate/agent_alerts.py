@@ -134,8 +134,8 @@ def _ready() -> Iterable[AgentAlert]:
         "5m",
         "warning",
         "KPI agent {{ $labels.instance }} is not ready: {{ $labels.component }}",
-        "It runs, but {{ $labels.component }} is not ready for work; /-/ready on "
-        "{{ $labels.instance }} says why.",
+        "The worker runs, but {{ $labels.component }} is not ready; /-/ready on "
+        "{{ $labels.instance }} gives the reason.",
         "agent-not-ready",
     )
 
@@ -156,8 +156,8 @@ def _behind() -> Iterable[AgentAlert]:
             "5m",
             severity,
             "KPIs of topic {{ $labels.topic }} are behind",
-            "At the speed of the last five minutes the records of {{ $labels.topic }} that wait to "
-            "be read are {{ $value | humanizeDuration }} of work. Windows close late by that.",
+            "At the speed of the last five minutes, the backlog of {{ $labels.topic }} takes "
+            "{{ $value | humanizeDuration }} to process. Windows close that much later.",
             "agent-lagging",
         )
     frames = f"sum without ({WORKERS}, state_partition) ({metrics.FRAMES_LAG})"
@@ -168,8 +168,8 @@ def _behind() -> Iterable[AgentAlert]:
         "5m",
         "warning",
         "KPIs are behind: frames wait to be merged",
-        "At the speed of the last five minutes the frames that wait to be merged are "
-        "{{ $value | humanizeDuration }} of work. Windows close late by that.",
+        "At the speed of the last five minutes, the backlog of frames takes "
+        "{{ $value | humanizeDuration }} to merge. Windows close that much later.",
         "agent-lagging",
     )
     yield AgentAlert(
@@ -177,9 +177,9 @@ def _behind() -> Iterable[AgentAlert]:
         f"time() - {metrics.LAST_MERGE} > {STALLED_SECONDS}",
         "1m",
         "critical",
-        "KPI agent {{ $labels.instance }} has work, and no results come out",
-        "For {{ $value | humanizeDuration }} frames wait there and none was merged and published: "
-        "no window closes and no alert of its series fires. /-/ready says what it waits for.",
+        "KPI agent {{ $labels.instance }} has work, but publishes no results",
+        "Frames have been waiting for {{ $value | humanizeDuration }}, and none was merged: no "
+        "window closes and no alert of its series fires. /-/ready gives the reason.",
         "agent-stalled",
     )
     yield AgentAlert(
@@ -188,8 +188,8 @@ def _behind() -> Iterable[AgentAlert]:
         "5m",
         "warning",
         "No events have reached the KPI agents for 15 minutes",
-        "The agents run, and not one record came on any topic. Producers, the broker or the "
-        "agents' access to it is at fault.",
+        "The agents run, but no topic has new records. Check the producers, the broker and the "
+        "agents' access to it.",
         "no-events",
     )
 
@@ -235,7 +235,7 @@ def _missed_records() -> AgentAlert:
         f"sum without ({WORKERS}, partition) (clamp_min({now} - {earlier}, 0)) > 0",
         "0m",
         "critical",
-        "Records of {{ $labels.topic }} were gone before the KPI agent read them",
+        "Records of {{ $labels.topic }} were deleted before the KPI agent read them",
         "{{ $value }} records: retention deleted them, somebody moved the group's offsets, or "
         "their topic was deleted. Windows that may lack them are marked as incomplete; the "
         "agent's log names partition and offsets.",
@@ -252,9 +252,9 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         ROLLING_CHANGE,
         "critical",
         "Workers of the KPI agent group {{ $labels.group }} run different rules",
-        "{{ $value }} rule sets share one group for longer than a rolling change takes. Each "
-        "record is folded by the rules of whichever worker reads it, so values are a mixture. "
-        "`config_hash` of kpi_agent_build_info says which worker has which.",
+        "Workers have run {{ $value }} rule sets for longer than a rolling restart takes. Each "
+        "record is folded by the rules of the worker that reads it, so values are mixed. "
+        "`config_hash` of kpi_agent_build_info shows the rules of each worker.",
         "two-rule-sets",
     )
     failed = names.selector(metrics.RELOADS, [("result", "failed")])
@@ -264,9 +264,9 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         f"increase({failed}[15m]) > 0 unless ignoring (result) increase({done}[5m]) > 0",
         "0m",
         "warning",
-        "KPI agent {{ $labels.instance }} refused new rules",
-        "Its rules could not be loaded; it works on with the ones it had. `kpi-agent check` names "
-        "every problem with file and line.",
+        "KPI agent {{ $labels.instance }} rejected new rules",
+        "The new rules are invalid, and the agent keeps the old ones. `kpi-agent check` reports "
+        "every error with file and line.",
         "reload-failed",
     )
     yield AgentAlert(
@@ -275,7 +275,7 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         "0m",
         "warning",
         "KPI agent {{ $labels.instance }} had errors in {{ $labels.component }}",
-        "An exception was caught and survived; the agent's log has its trace.",
+        "An exception was caught; the agent's log has the traceback.",
         "agent-errors",
     )
     yield AgentAlert(
@@ -284,8 +284,8 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         "5m",
         "critical",
         "KPI agent {{ $labels.instance }} reaches no Alertmanager",
-        "The alerts of its KPIs reach nobody meanwhile: where agents send them, Prometheus does "
-        "not. The agent's log says why no Alertmanager takes them.",
+        "Nobody receives the alerts of its KPIs: Prometheus does not send alerts that agents send. "
+        "The agent's log has the reason.",
         "alerts-undelivered",
     )
     yield from _remote_write()
@@ -295,7 +295,7 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         "0m",
         "warning",
         "KPI {{ $labels.kpi }} has more series than its max_series",
-        "New combinations of its dimensions are folded into `__other__`; the series it had go on.",
+        "New combinations of its dimensions are folded into `__other__`; existing series continue.",
         "series-dropped",
     )
 
@@ -307,9 +307,9 @@ def _remote_write() -> Iterable[AgentAlert]:
         "5m",
         "warning",
         "Remote write of KPI agent {{ $labels.instance }} is behind",
-        "Windows that were published {{ $value | humanizeDuration }} ago are not delivered. They "
-        "wait in the values topic, for as long as it keeps them; the agent's log says what the "
-        "receiver answers.",
+        "Windows published {{ $value | humanizeDuration }} ago are not delivered. They wait in "
+        "the values topic until its retention deletes them; the agent's log has the receiver's "
+        "response.",
         "remote-write",
     )
     lost = names.matching(metrics.REMOTE_WRITE_DROPPED, ['reason=~"rejected|expired|unreadable"'])
@@ -318,9 +318,9 @@ def _remote_write() -> Iterable[AgentAlert]:
         f"sum without ({WORKERS}) (increase({lost}[15m])) > 0",
         "0m",
         "warning",
-        "Remote write drops what the receiver should have: {{ $labels.reason }}",
-        "{{ $value | humanize }} samples or records in 15 minutes. The agent's log names the first "
-        "of each request, and why.",
+        "Remote write drops samples: {{ $labels.reason }}",
+        "{{ $value | humanize }} samples or records in 15 minutes. The agent's log has the first "
+        "one of each request, with the reason.",
         "remote-write",
     )
 

@@ -163,8 +163,8 @@ def _inside(series: _Series) -> Iterator[Cell]:
     yield Cell(panels.line_panel(about, queries), 8)
     about = About(
         "Errors, missed records and refused series",
-        "Exceptions caught, by component; failed reloads; records that were gone before they were "
-        "read; series over their KPI's max_series.",
+        "Exceptions caught, by component; failed reloads; records that were deleted before they "
+        "were read; series over their KPI's max_series.",
         "short",
     )
     failed = series.of(metrics.RELOADS, 'result="failed"')

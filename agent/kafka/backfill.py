@@ -261,8 +261,8 @@ class _Reading:
         short = [b.whole_from_ms for b in begins.values() if b.whole_from_ms is not None]
         if short and max(short) > min(asked.values()):
             log.warning(
-                "topic %s does not reach back as far as the backfill of %s: it begins with the "
-                "first whole window that is there",
+                "topic %s does not reach back as far as the backfill of %s: it starts with the "
+                "first complete window",
                 job.topics, _names(job),
             )  # fmt: skip
         wanted = [

@@ -283,7 +283,7 @@ async def _commits(
         except UnknownVersionError as error:
             del resumes[tp]
             log.error(
-                "topic %s partition %d is not read here: its commit at offset %d can't be: %s",
+                "topic %s partition %d is not read: its commit at offset %d is unreadable: %s",
                 tp.topic, tp.partition, at.offset, error,
             )  # fmt: skip
     return resumes

@@ -72,7 +72,7 @@ async def has_changed(
     now = {topic: metadata.partitions for topic, metadata in described.items()}
     other = {topic: count for topic, count in now.items() if count != state_partitions}
     for topic, count in other.items():
-        log.error("topic %s has %d partitions now, not %d", topic, count, state_partitions)
+        log.error("topic %s now has %d partitions, not %d", topic, count, state_partitions)
     return bool(other)
 
 

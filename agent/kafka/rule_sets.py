@@ -68,7 +68,7 @@ class RuleSets:
         if now_ms - self._since_ms >= ROLLING_CHANGE_MS and is_new:
             self._said_ms = now_ms
             log.error(
-                "%s, for %d minutes: values of KPIs that differ are a mixture. Give all workers "
+                "%s, for %d minutes: KPIs that differ have mixed values. Give all workers "
                 "the same rules, or each installation its own group and topic_prefix",
                 _others(others, config_hash), (now_ms - self._since_ms) // 60_000,
             )  # fmt: skip

@@ -119,14 +119,14 @@ class SideOutputs:
             if headers is not sent.headers:
                 self._on_cut(sent.topic)
                 log.warning(
-                    "%s has %d bytes, too large for topic %s: it holds %d of them, and says so in "
-                    "its headers (max.message.bytes of the topic is the limit)",
+                    "%s has %d bytes, too large for topic %s: truncated to %d, as its headers "
+                    "say (the limit is the topic's max.message.bytes)",
                     place, len(sent.record.value or b""), sent.topic, len(value or b""),
                 )  # fmt: skip
             return
         self._on_cut(sent.topic)
         log.error(
-            "%s can't be sent to topic %s, not even in part: its max.message.bytes is below %d",
+            "%s can't be sent to topic %s, not even truncated: max.message.bytes is below %d",
             place, sent.topic, CUT_TO_BYTES[-1],
         )  # fmt: skip
 

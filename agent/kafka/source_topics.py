@@ -108,7 +108,7 @@ async def warn_of_producers_clocks(admin: AIOKafkaAdminClient, topics: Collectio
         if stamped_by_producers := await producers_clocks(admin, topics):
             log.warning(
                 "records of %s carry their producers' clocks (message.timestamp.type is "
-                "CreateTime): a machine whose clock is wrong can send events of any time. With "
-                "LogAppendTime, max_future and max_past hold by the brokers' clocks",
+                "CreateTime): a producer with a wrong clock can send events of any time. With "
+                "LogAppendTime, max_future and max_past are checked by the brokers' clocks",
                 ", ".join(stamped_by_producers),
             )

@@ -148,8 +148,8 @@ class StateStore(Store):
         aside = path.with_name(f"{path.name}{ASIDE}{stamp}")
         path.rename(aside)
         log.warning(
-            "the state of partition %d on disk is damaged (%s): set aside as %s, and read from "
-            "the changelog, which has all of it",
+            "the state of partition %d on disk is damaged (%s): renamed to %s, and read from "
+            "the changelog, which has everything",
             partition, str(error).splitlines()[0], aside,
         )  # fmt: skip
 

@@ -133,9 +133,9 @@ class TopicWatch:
         self._lost = self._lost or loss(self._names, certain)
         self.refuse_after_loss()
         for topic in sorted(certain.deleted):
-            log.error("topic %s was deleted: what it held is gone", topic)
+            log.error("topic %s was deleted: its content is lost", topic)
         for topic in sorted(certain.recreated):
-            log.warning("topic %s was created again or truncated: what it held is gone", topic)
+            log.warning("topic %s was created again or truncated: its content is lost", topic)
         return certain
 
     async def look(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> TopicChanges:

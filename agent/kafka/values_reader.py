@@ -120,7 +120,7 @@ class ValuesReader:
                 await asyncio.wait_for(consumer.commit(offsets), COMMIT_TIMEOUT_SECONDS)
         except (CommitFailedError, IllegalStateError, TimeoutError) as error:
             # The partitions went to another worker meanwhile, which delivers these once more.
-            log.info("what was delivered of %s is delivered again: %r", self._topic, error)
+            log.info("messages of %s are delivered again: %r", self._topic, error)
 
 
 class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]

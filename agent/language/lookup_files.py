@@ -70,7 +70,7 @@ class _File:
         more = len(self.problems) - MOST_PROBLEMS
         if more > 0:
             message = f"{more} more mistakes in {self.name}"
-            declared.report(self.entry, ("file",), message, "mend the first, and check again")
+            declared.report(self.entry, ("file",), message, "fix the first one, and check again")
 
 
 def read_all(declared: Declared) -> dict[str, Lookup]:

@@ -127,7 +127,7 @@ def _item(word: re.Match[str]) -> Iterator[Value]:
         return (Value(None, events, word.span()) for _ in range(times))
     if match["step"] and not match["times"]:
         hint = f"say how often: {word[0]}x3"
-        raise NotationError(f"'{word[0]}' goes on by a step", hint, word.span())
+        raise NotationError(f"'{word[0]}' continues with a step", hint, word.span())
     first, step = float(match["value"]), float(match["step"] or 0)
     if not math.isfinite(first + step * times):
         raise NotationError(f"'{word[0]}' is too large", None, word.span())

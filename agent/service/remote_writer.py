@@ -58,7 +58,7 @@ class RemoteWriter:
             except ValueError as error:
                 self._metrics.dropped.labels("unreadable").inc()
                 log.warning(
-                    "topic %s partition %d offset %d is no value, and is not sent: %s",
+                    "topic %s partition %d offset %d is not a value, and is not sent: %s",
                     record.topic, record.partition, record.offset, error,
                 )  # fmt: skip
                 continue

@@ -167,7 +167,7 @@ class IngestReporter:
         """Note which source topics there are, and say which are waited for."""
         self._metrics.declare_source_topics(self._plan, topics)
         if self._missing and not missing:
-            log.info("all source topics are there")
+            log.info("all source topics exist")
         self._missing = tuple(missing)
         many = "topics do" if len(missing) > 1 else "topic does"
         reason = f"source {many} not exist yet: {', '.join(missing)}" if missing else None

@@ -53,7 +53,7 @@ async def close(what: str, closing: Coroutine[Any, Any, None]) -> None:
         log.warning("%s did not close within %.0f s", what, STOP_TIMEOUT_SECONDS)
         task.cancel()
     elif (error := task.exception()) is not None:
-        log.warning("%s did not close well: %s", what, error or type(error).__name__)
+        log.warning("%s did not close cleanly: %s", what, error or type(error).__name__)
 
 
 async def keep(

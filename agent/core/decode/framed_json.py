@@ -32,7 +32,7 @@ class FramedJson:
             bodies[index] = b"{}"
         lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
         screened = JSON.screen(batch, rows, bodies, lengths)
-        nothing = Reason.NOT_JSON, "nothing stands behind the schema's id"
+        nothing = Reason.NOT_JSON, "nothing follows the schema's id"
         return Screened(screened.blank, dict(screened.problems) | dict.fromkeys(empty, nothing))
 
     def reader(self, demands: Iterable[Demand]) -> FramedReader:

@@ -100,8 +100,8 @@ def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
         for name, number in totals.wrong_types.items():
             if name not in totals.always_null:
                 yield (
-                    f"{contract}: {name} is of another type in {number:,} of {totals.events:,} "
-                    "events, and null there"
+                    f"{contract}: {name} has another type in {number:,} of {totals.events:,} "
+                    "events, and is null there"
                 )
         for name, number in totals.failed_casts.items():
             yield (

@@ -65,14 +65,14 @@ class AgentMetrics:
             "The agent's version and the rules it runs; always 1.",
             labels=["version", "config_hash", "python", "group"],
         )
-        self.start = gauge(metrics.START, "When it started.")
-        self.leader = gauge(metrics.LEADER, "1 at the worker that exports objectives.")
+        self.start = gauge(metrics.START, "When the agent started.")
+        self.leader = gauge(metrics.LEADER, "1 on the worker that exports objectives.")
         self.series = gauge(metrics.SERIES, "KPI series that this worker holds.")
         self.ready = gauge(metrics.READY, "1 when the component is ready.", labels=["component"])
 
         self.records = counter(
             metrics.RECORDS,
-            "Consumed records by what became of them; every record has one outcome.",
+            "Consumed records by outcome; every record has exactly one.",
             labels=["topic", "outcome", "reason", "contract"],
         )
         self.source_topics: tuple[str, ...] = ()  # that there are
@@ -83,12 +83,12 @@ class AgentMetrics:
         )
         self.field_wrong_types = counter(
             metrics.FIELD_WRONG_TYPES,
-            "Those in which it is null because its value has another type.",
+            "Events in which an optional field is null because its value has another type.",
             labels=["topic", "contract", "field"],
         )
         self.field_failed_casts = counter(
             metrics.FIELD_FAILED_CASTS,
-            "Events in which a cast of the field in the SQL of some KPI gave no value.",
+            "Events in which a cast of the field in a KPI's SQL failed and gave null.",
             labels=["topic", "contract", "field"],
         )
         self.lookup_misses = counter(
@@ -99,35 +99,36 @@ class AgentMetrics:
         self.lag = gauge(metrics.LAG, "Records not read yet.", labels=["topic", "partition"])
         self.paused_partitions = gauge(
             metrics.PAUSED_PARTITIONS,
-            "Source partitions that this worker does not read: another version committed them.",
+            "Source partitions not read because another version of the agent committed them.",
         )
         self.records_missed = counter(
             metrics.RECORDS_MISSED,
-            "Records (and frames) that were gone before they were read, at most.",
+            "Upper bound of the records (and frames) that were deleted before they were read.",
             labels=["topic", "partition"],
         )
         self.records_truncated = counter(
             metrics.RECORDS_TRUNCATED,
-            "Dead letters and late records that were too large to be sent whole, by their topic.",
+            "Dead letters and late records that were truncated, by their topic.",
             labels=["topic"],
         )
         self.watermark = gauge(
-            metrics.WATERMARK, "How far event time has got.", labels=["topic", "partition"]
+            metrics.WATERMARK, "The newest event time.", labels=["topic", "partition"]
         )
 
         self.fold_seconds = seconds(metrics.FOLD_SECONDS, "Decoding and folding a batch.")
         self.flush_seconds = seconds(
-            metrics.FLUSH_SECONDS, "From a flush's start until its frames are acknowledged."
+            metrics.FLUSH_SECONDS, "From the start of a flush until its frames are acknowledged."
         )
         self.close_seconds = seconds(
-            metrics.CLOSE_SECONDS, "From a frame's arrival until what it closed is published."
+            metrics.CLOSE_SECONDS,
+            "From a frame's arrival until the windows that it closed are published.",
         )
         self.frames_lag = gauge(
             metrics.FRAMES_LAG, "Frames not merged yet.", labels=["state_partition"]
         )
         self.last_merge = gauge(
             metrics.LAST_MERGE,
-            "When frames were last merged and their results published, or none waited.",
+            "When frames were last merged and their results published, or none were waiting.",
         )
         self.frames_sent = counter(metrics.FRAMES_SENT, "Frames sent.")
         self.frames_applied = counter(metrics.FRAMES_APPLIED, "Frames merged.")
@@ -135,32 +136,32 @@ class AgentMetrics:
             metrics.FRAMES_IGNORED, "Frames that cover less than one merged before."
         )
         self.late_partials = counter(
-            metrics.LATE_PARTIALS, "Partial aggregates that came after their windows were closed."
+            metrics.LATE_PARTIALS, "Partial aggregates that arrived after their windows were closed."
         )
         self.table_rows = gauge(metrics.TABLE_ROWS, "Rows of state that this worker holds.")
         self.late_rows = counter(
             metrics.LATE_ROWS,
-            "Events that came too late for a window of the KPI; they may count in other KPIs.",
+            "Events that were late for a window of the KPI; they may count in other KPIs.",
             labels=["kpi"],
         )
         self.shortened_series = counter(
             metrics.SHORTENED_SERIES,
-            "New series with a dimension value that was too long and was cut.",
+            "New series with a dimension value that was truncated.",
             labels=["kpi"],
         )
         self.dropped_series = counter(
             metrics.DROPPED_SERIES,
-            "Series folded into __other__ because their KPI has max_series.",
+            "Series folded into __other__ because the KPI reached max_series.",
             labels=["kpi"],
         )
         self.backfill_records = gauge(
             metrics.BACKFILL_RECORDS,
-            "Records of a KPI's past that its backfill has read here.",
+            "Records that the KPI's backfill has read on this worker.",
             labels=["kpi"],
         )
         self.backfill_ratio = gauge(
             metrics.BACKFILL_RATIO,
-            "How much of a KPI's past is read; 1 once the KPI goes on from there.",
+            "Progress of the KPI's backfill; 1 when complete.",
             labels=["kpi"],
         )
 
@@ -170,13 +171,11 @@ class AgentMetrics:
         for result in ("ok", "failed"):
             self.reloads.labels(result)
         self.last_reload = gauge(metrics.LAST_RELOAD, "When the rules in use were loaded.")
-        self.errors = counter(
-            metrics.ERRORS, "Exceptions caught and survived.", labels=["component"]
-        )
+        self.errors = counter(metrics.ERRORS, "Exceptions that were caught.", labels=["component"])
 
     def declare(self, plan: Plan) -> None:
-        """Have every series that the declared topics and KPIs can have, from zero on; and none of
-        the backfill of a KPI that is not declared."""
+        """Create every series of the declared topics and KPIs, starting at zero, and remove the
+        backfill series of undeclared KPIs."""
         self._declare_topics(plan, plan.topics)
         for kpi in plan.kpis:
             for of_kpis in (self.late_rows, self.shortened_series, self.dropped_series):
@@ -187,7 +186,7 @@ class AgentMetrics:
                     of_backfills.remove(sample.labels["kpi"])
 
     def declare_source_topics(self, plan: Plan, topics: Sequence[str]) -> None:
-        """Have every series of topics that are read, those that match a pattern included."""
+        """Create every series of the topics that are read, including matches of patterns."""
         self.source_topics = tuple(topics)
         self._declare_topics(plan, topics)
 
@@ -202,14 +201,14 @@ class AgentMetrics:
                 self.lookup_misses.labels(topic, contract.name, lookup.lookup)
 
     def note_missed(self, topic: str, partition: int, records: int, now_ms: int) -> None:
-        """Count records (or frames) that were gone before they were read."""
+        """Count records (or frames) that were deleted before they were read."""
         self.records_missed.labels(topic, str(partition)).inc(records)
         if records:
             self.missed_at_ms = now_ms
 
 
 def samples(metric: Collector) -> Iterator[Sample]:
-    """The samples of a metric, to read it elsewhere than in Prometheus."""
+    """The samples of a metric, for use inside the agent."""
     for family in metric.collect():
         yield from (sample for sample in family.samples if not sample.name.endswith("_created"))
 

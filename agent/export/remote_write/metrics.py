@@ -1,4 +1,4 @@
-"""What is counted of remote write."""
+"""Metrics of remote write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RemoteWriteMetrics:
             labelnames=["reason"], registry=registry,
         )  # fmt: skip
         self.failures = Counter(
-            metrics.REMOTE_WRITE_FAILURES, "Requests that failed, and are made again.",
+            metrics.REMOTE_WRITE_FAILURES, "Failed requests; they are retried.",
             registry=registry,
         )  # fmt: skip
         self.pending = Gauge(
@@ -36,7 +36,7 @@ class RemoteWriteMetrics:
             registry=registry,
         )  # fmt: skip
         self.delivered = Gauge(
-            metrics.REMOTE_WRITE_DELIVERED, "Everything that was published before is delivered.",
+            metrics.REMOTE_WRITE_DELIVERED, "Everything published before this time is delivered.",
             registry=registry,
         )  # fmt: skip
         self.delivered.set_to_current_time()

@@ -160,7 +160,7 @@ class Sender:
         self._metrics.failures.inc()
         if not self._is_down:
             reason = str(error) or type(error).__name__
-            log.error("remote write to %s fails, and is tried again: %s", self._url, reason)
+            log.error("remote write to %s failed, retrying: %s", self._url, reason)
         self._is_down = True
 
     # --- what is refused

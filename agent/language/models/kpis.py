@@ -31,7 +31,7 @@ class KpiSpec(Strict):
     owner: Text | None = Field(None, description="Who answers for the KPI.")
     team: Text | None = Field(None, description="The owner's team.")
     escalation: AnyEscalation | None = Field(
-        None, description="Who is called as well when an alert on the KPI goes on."
+        None, description="Who is also notified when an alert on the KPI continues."
     )
     objective: Text | None = Field(
         None,

@@ -15,7 +15,7 @@ class ObjectiveSpec(Strict):
     """What the company wants: a weighted set of KPIs and other objectives."""
 
     title: Text | None = Field(None, description="The name that people see.")
-    description: Text | None = Field(None, description="What it means to reach it.")
+    description: Text | None = Field(None, description="What reaching it means.")
     owner: Text | None = Field(None, description="Who answers for it.")
     team: Text | None = Field(None, description="The owner's team.")
     kpis: dict[str, Number] = Field(

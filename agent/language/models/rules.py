@@ -162,7 +162,7 @@ class RuleSpec(ConditionSpec):
     )
     team: Text | None = Field(None, description="Whose alert it is. The KPI's team if not given.")
     escalation: AnyEscalation | None = Field(
-        None, description="Who is called as well when it goes on. The KPI's if not given."
+        None, description="Who is also notified when it continues. Default: the KPI's."
     )
     labels: dict[LabelName, Text] = Field(
         default_factory=dict, description="More labels of the alert, for routing."

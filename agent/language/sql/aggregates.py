@@ -162,7 +162,7 @@ class Split:
     def inner(self) -> Scope:
         """What an aggregate is taken of."""
         why = "aggregates can't be put into one another"
-        hint = "a second KPI with `from: [the first]` can go on from its value"
+        hint = "a second KPI with `from: [the first]` can use its value"
         return rows_scope(self.text, self.fields, self.timezone, why, hint)
 
     def _bare(self, node: exp.Column, name: str, type_: SqlType) -> Typed:

@@ -42,7 +42,7 @@ def compile_roll_up(text: str, inputs: Sequence[str], whole: Collection[str] = (
     Raises SqlProblem.
     """
     types = value_types(inputs, whole)
-    hint = "a second KPI with `from: [the first]` can go on from its value"
+    hint = "a second KPI with `from: [the first]` can use its value"
     inside = without_aggregates(text, "there is one around it already", hint)
     inner = Scope(text, SCALARS, types, _column, inside)
 

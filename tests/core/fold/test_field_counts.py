@@ -72,9 +72,9 @@ def test_only_what_somebody_should_look_at_is_said(plan: Plan) -> None:
         total.add(fold(plan, values).fields["order"])
     assert list(in_words({"order": total})) == [
         "order: gone is null in all 4 events: none has its path",
-        "order: amount is of another type in 1 of 4 events, and null there",
-        "order: items is of another type in 1 of 4 events, and null there",
-        "order: shop is of another type in 1 of 4 events, and null there",
+        "order: amount has another type in 1 of 4 events, and is null there",
+        "order: items has another type in 1 of 4 events, and is null there",
+        "order: shop has another type in 1 of 4 events, and is null there",
     ]
     counts = fold(plan, [order(amount="x", items=1)]).fields
     assert list(in_words(counts)) == [

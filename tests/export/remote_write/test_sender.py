@@ -67,7 +67,7 @@ async def test_a_request_is_made_again_until_the_receiver_takes_it(
     assert counted == {"sent": 1, "failures": 2}
     said = [r.message for r in caplog.records if r.name == module.__name__]
     assert len(said) == 2
-    assert f"fails, and is tried again: {status}: not now" in said[0]
+    assert f"failed, retrying: {status}: not now" in said[0]
     assert "again" in said[1]
 
 

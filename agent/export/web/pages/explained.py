@@ -74,11 +74,11 @@ def _standing(alert: Mapping[str, Any], since_ms: int | None, clock: Callable[[f
 
     state = alert["state"]
     if state == "pending":
-        fires = f", fires at {at('fires_at')} if that goes on" if alert["fires_at"] else ""
+        fires = f", fires at {at('fires_at')} if that continues" if alert["fires_at"] else ""
         return f"pending since {at('since')}{fires}" if alert["since"] else f"pending{fires}"
     if state == "firing":
         began = f", after it began at {at('since')}" if alert["since"] else ""
-        ends = f"; clearing, ends at {at('ends_at')} if that goes on" if alert["ends_at"] else ""
+        ends = f"; clearing, ends at {at('ends_at')} if that continues" if alert["ends_at"] else ""
         since = f" since {clock(since_ms)}" if since_ms is not None else ""
         return f"firing{since}{began}{ends}"
     return "not firing" if state in ("inactive", "resolved") else str(state)

@@ -18,7 +18,7 @@ export function noticeOf(board, link, nowMs) {
   if (board.kpi_order.length === 0) return ["No KPIs are declared", ["Write the first into a YAML file in the folder of rules, then reload. For a draft from a sample of your events: kpi-agent init events.ndjson"]];
   if (board.data_until_ms === null) return ["Waiting for the first events", [...reasons, ...board.sources.map(sourceText), ...(board.ready.ok ? ["Values appear here when the first window closes."] : [])]];
   if (isOld(board, nowMs)) return [`The data is ${ageText(nowMs - board.data_until_ms)} old`, [`Nothing newer than ${clockText(board.data_until_ms, nowMs)} has been evaluated: alerts and states are of then.`, ...reasons, ...missed]];
-  if (missed.length) return ["Records were gone before they were read: values may lack them", [...reasons, ...missed]];
+  if (missed.length) return ["Records were deleted before they were read: values may lack them", [...reasons, ...missed]];
   if (!board.ready.ok) return ["Not everything is ready", reasons];
   return null;
 }

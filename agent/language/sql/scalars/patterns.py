@@ -65,7 +65,7 @@ def _pattern(node: exp.Expression, options: exp.Expression | None, known: str = 
     try:
         return as_rust(pattern, flags)
     except BadPattern as error:
-        hint = "what is meant as it stands must have a backslash before it: `\\.`, `\\(`, `\\{`"
+        hint = "put a backslash before literal characters: `\\.`, `\\(`, `\\{`"
         fail(node, f"this is not a regular expression: {error}", hint)
 
 

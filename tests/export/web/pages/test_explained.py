@@ -59,7 +59,7 @@ def test_of_what_fires_the_end_is_explained_and_values_are_in_peoples_units() ->
 def test_of_what_is_pending_it_is_said_when_it_fires() -> None:
     pending = document(state="pending", fires_at=iso(END_MS + 5 * MINUTE_MS))
     at = clock_text(END_MS + 5 * MINUTE_MS, NOW_MS, "UTC")
-    assert words(pending)["standing"].endswith(f"fires at {at} if that goes on")
+    assert words(pending)["standing"].endswith(f"fires at {at} if that continues")
 
 
 def test_a_silence_says_how_long_it_may_last() -> None:
