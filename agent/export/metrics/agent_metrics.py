@@ -136,7 +136,7 @@ class AgentMetrics:
             metrics.FRAMES_IGNORED, "Frames that cover less than one merged before."
         )
         self.late_partials = counter(
-            metrics.LATE_PARTIALS, "Partial aggregates that arrived after their windows were closed."
+            metrics.LATE_PARTIALS, "Partial aggregates that arrived after their windows closed."
         )
         self.table_rows = gauge(metrics.TABLE_ROWS, "Rows of state that this worker holds.")
         self.late_rows = counter(
