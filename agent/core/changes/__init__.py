@@ -1,6 +1,6 @@
-"""What a change of the rules does.
+"""The effects of a rule change.
 
-In: two plans as outlines. Out: what is added, removed and changed, and what becomes of metrics,
-alerts and state. Read `outline` (a plan as text that can be sent), `describe` (one thing in words),
+In: two plans as outlines. Out: what is added, removed and changed, and the effects on metrics,
+alerts and state. Read `outline` (a plan as text), `describe` (one declaration as text),
 `diff`, then `inventory` (what a running agent holds).
 """
