@@ -70,11 +70,13 @@ class PendingBackfill:
 
 
 class BackfillMarker(msgspec.Struct, array_like=True, frozen=True):
-    """A row that says what became of a KPI's backfill: `done` False: its rows are being written."""
+    """A row that says what became of a KPI's backfill: `done` False: its rows are being written.
+    `begun_ms`: how far the live flow was settled when the KPI began to take part."""
 
     fingerprint: str
     handoff_ms: int
     done: bool
+    begun_ms: int = BEGINNING_MS
 
 
 class BackfillBuffer:
@@ -128,7 +130,8 @@ class BackfillBuffer:
 class BackfillBuffers:
     """All KPIs of one state partition that wait, and the markers of those that have their past.
 
-    `handoffs` has the handoff of every KPI that has its past.
+    `handoffs` has the handoff of every KPI that has its past, `begun` how far the live flow was
+    settled when it began to take part.
     """
 
     def __init__(self, plan: Plan, sources: Sources) -> None:
@@ -140,6 +143,7 @@ class BackfillBuffers:
             if kpi.backfill_ms is not None
         }
         self.handoffs: dict[str, int] = {}
+        self.begun: dict[str, int] = {}
         self._rows: list[Row] = []
 
     def drain_rows(self) -> list[Row]:
@@ -173,6 +177,7 @@ class BackfillBuffers:
             elif marker.done:
                 self._buffers.pop(name, None)
                 self.handoffs[name] = marker.handoff_ms
+                self.begun[name] = marker.begun_ms
             else:
                 half.add(name)
         return half, unknown
@@ -242,8 +247,9 @@ class BackfillBuffers:
 
     def _done(self, kpi: str, handoff_ms: int, rows: Sequence[Row]) -> BackfillBuffer:
         buffer = self._buffers.pop(kpi)
-        self._rows += [*rows, _marker_row(buffer.kpi, handoff_ms, True)]
-        self.handoffs[kpi] = handoff_ms
+        begun_ms = BEGINNING_MS if buffer.frontier_ms is None else buffer.frontier_ms
+        self._rows += [*rows, _marker_row(buffer.kpi, handoff_ms, True, begun_ms)]
+        self.handoffs[kpi], self.begun[kpi] = handoff_ms, begun_ms
         return buffer
 
     def _handoff_ms(self, buffer: BackfillBuffer) -> int | None:
@@ -270,6 +276,6 @@ def _read_marker(key: bytes, row: bytes) -> BackfillMarker:
         raise DamagedRow(key, f"the marker of its backfill can't be read ({error})") from error
 
 
-def _marker_row(kpi: Kpi, handoff_ms: int, done: bool) -> Row:
-    marker = BackfillMarker(kpi.fingerprint, handoff_ms, done)
+def _marker_row(kpi: Kpi, handoff_ms: int, done: bool, begun_ms: int = BEGINNING_MS) -> Row:
+    marker = BackfillMarker(kpi.fingerprint, handoff_ms, done, begun_ms)
     return marker_key(kpi.name), versioned(_encoder.encode(marker))

@@ -154,7 +154,7 @@ class Recovery:
         for name, handoff in handoffs.items():
             base = self._state.kpis[name]
             if isinstance(base, BaseKpi):
-                base.unsettled.handoff_ms = handoff
+                base.unsettled.begun_ms = max(handoff, self._backfills.begun[name])
         for name, state, _ in self._state.derived:
             waits = not waiting.isdisjoint(state.kpi.inputs)
             waiting |= {name} if waits else set()

@@ -11,8 +11,8 @@ slice then replaces the one that was sealed. So
 3. once the source's own watermark has passed the slice, or it has ended, nothing more comes: its
    partial becomes part of the pane when a slice of the series is sealed next.
 
-Windows that are closed stay as they are. A partial of which all windows are closed, or that a
-backfill has counted, is late.
+Windows that are closed stay as they are. A partial of which all windows are closed is late; so is
+one of a slice from before a backfill was adopted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class UnsettledPartials:
     what is sealed."""
 
     def __init__(self, kpi: Kpi, aggregator: Aggregator, sources: ContractSources | None) -> None:
-        self.handoff_ms: int | None = None  # a backfill has counted the slices before
+        # With a backfill, the slices before are in its rows, or came while the KPI waited for it:
+        # a restart can't know which of their partials came before they were sealed.
+        self.begun_ms: int | None = None
         self._kpi = kpi
         self._aggregator = aggregator
         self._sources = sources
@@ -47,7 +49,7 @@ class UnsettledPartials:
 
     def stored(self, key: SliceKey, source: int, frontier_ms: int) -> SliceKey | None:
         """Where the partial of a sealed slice is stored; None: it is late."""
-        is_past = self.handoff_ms is not None and key.start_ms < self.handoff_ms
+        is_past = self.begun_ms is not None and key.start_ms < self.begun_ms
         if self._sources is None or is_past:
             return None
         is_open = self._kpi.window.last_end_over(key.pane_ms) > frontier_ms
