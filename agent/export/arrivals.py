@@ -16,7 +16,7 @@ MINUTE_MS = 60_000
 MINUTES = 15
 """Rates are over so many minutes, or since the worker started."""
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_NUMBER = re.compile(r"(?<![\w\[.])[-+]?\d[\w.,:+-]*")
+_NUMBER = re.compile(r"(?<![\w\[.-])[-+]?\d[\w.,:+-]*")
 
 
 @dataclass(frozen=True, slots=True)

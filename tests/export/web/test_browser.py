@@ -36,10 +36,10 @@ def test_the_last_steps_of_alerts_open_below_them(browser: webdriver.Chrome) -> 
     state.fleet.history = STEPS
     with served(state) as address:
         browser.get(address)
-        until(browser, "#history summary", "What alerts did last")
+        until(browser, "#history summary", "Recent alert changes")
         browser.find_element(By.CSS_SELECTOR, "#history summary").click()
         newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#steps li")
-        assert "emea: slow_support (critical) ended" in newest.text
+        assert "emea: slow_support (critical) resolved" in newest.text
         assert "value > 600" in newest.text
         assert "apac: slow_support (critical) fired" in second.text
         assert oldest.get_attribute("data-phase") == "firing"

@@ -24,7 +24,7 @@ MOST_SERIES = 50
 """Series of a rule that are listed; of the others, how many there are."""
 _STEPS = {
     "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
-    "resolved": "ended", "inactive": "came to nothing",
+    "resolved": "resolved", "inactive": "cleared before firing",
 }  # fmt: skip
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 

@@ -70,7 +70,7 @@ function patchGroup(p, alert, eventTimeMs) {
   });
 }
 
-const STEPS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "ended", inactive: "came to nothing" };
+const STEPS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "resolved", inactive: "cleared before firing" };
 
 export function makeStep() {
   return el("li", {},

@@ -59,4 +59,4 @@ def test_the_last_rejected_record_is_shown_without_its_values() -> None:
 def test_before_anything_arrived_the_page_says_so() -> None:
     text = producers_page(running_agent(company()), NOW_MS)
     assert "No record was rejected since this worker started." in text
-    assert "Records of no event" not in text
+    assert "Records that match no event" not in text
