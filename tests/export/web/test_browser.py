@@ -241,7 +241,7 @@ def test_choices_find_kpis_and_are_kept_in_the_address(browser: webdriver.Chrome
         until(browser, "#kpi-response_time", "7 min 8 s")
         assert browser.execute_script(shown) == ["kpi-response_time"]
         browser.find_element(By.ID, "search").send_keys(" nothing like it")
-        until(browser, "#none-found", "No KPI is like this")
+        until(browser, "#none-found", "No KPI matches")
         browser.find_element(By.ID, "clear").click()
         assert browser.execute_script(shown) == every
         assert "?" not in browser.current_url
