@@ -84,9 +84,12 @@ def test_frames_that_retention_deleted_before_they_were_merged_are_reported(stag
     topic = use_sales(stage)
     (agent,) = _start(stage, "agent")
     shops = Shops(stage, topic)
-    shops.sell_for(10, 0, 1)  # some are acknowledged by then
-    agent.kill()  # what was merged and is not acknowledged is read again
     frames = f"{stage.prefix}agent-frames"
+    for _ in range(12):
+        shops.sell_for(5, 0, 1)
+        if _acknowledged(stage, frames):
+            break
+    agent.kill()  # what was merged and is not acknowledged is read again
     for partition, end in _ends(stage, frames).items():
         delete_records(stage, frames, partition, end)
     agent.start()
@@ -98,6 +101,18 @@ def test_frames_that_retention_deleted_before_they_were_merged_are_reported(stag
     for partition in range(2):
         shops.sell(partition, ahead_ms=10_000)
     until(lambda: _marked(stage), 120, stage.words, every=1)
+
+
+def _acknowledged(stage: Stage, frames: str) -> bool:
+    """Whether the group of the merge has committed an offset of each partition."""
+    group = f"{stage.prefix}agent-merge"
+    consumer = Consumer({"bootstrap.servers": stage.broker.address, "group.id": group})
+    try:
+        partitions = consumer.list_topics(frames, timeout=30).topics[frames].partitions
+        committed = consumer.committed([TopicPartition(frames, p) for p in partitions], timeout=30)
+        return all(each.offset > 0 for each in committed)
+    finally:
+        consumer.close()
 
 
 def _ends(stage: Stage, topic: str) -> dict[int, int]:

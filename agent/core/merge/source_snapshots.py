@@ -17,10 +17,9 @@ import msgspec
 from agent.core.merge.watermark import Sources, SourceStatus
 from agent.core.state.rows import SOURCES_KEY, DamagedRow, Row, body_of, versioned
 
-EVERY_MESSAGES = 32
-"""A snapshot is taken once in so many messages, each of which has the frames of a flush: of half a
-minute at most, with the default interval of flushes."""
-MOST_KEPT = 64
+EVERY_MESSAGES = 4
+"""A snapshot is taken once in so many messages, each of which has the frames of a flush."""
+MOST_KEPT = 16
 """Of more snapshots every second one is dropped: where a source holds back event time for hours."""
 
 
