@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 # How many examples of a property are drawn: few by `make test`, more by `.ci/run`, which asks for
 # `--hypothesis-profile thorough`. No example has a deadline: a loaded machine is slow.
 settings.register_profile("quick", max_examples=30, deadline=None)
-settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
 settings.load_profile("quick")
 
 
