@@ -26,7 +26,6 @@ LEAST_EPOCH_MS = 10**12
 """September 2001: a number that stands for an earlier time is taken for something else."""
 MOST_SPAN_MS = 3 * 366 * 86_400_000
 """Numbers that would be times further apart are taken for something else."""
-MOST_DECIMALS = 9
 _ATTRIBUTES = frozenset({
     "specversion", "type", "source", "id", "time", "data", "data_base64", "datacontenttype",
     "dataschema",

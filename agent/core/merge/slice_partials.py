@@ -120,11 +120,6 @@ class SlicePartials:
         scalars = map(to_scalars, columns, self._aggregator.nullable)
         return zip(subjects, zip(*scalars, strict=True), strict=True)
 
-    @property
-    def sources(self) -> Iterable[int]:
-        """The sources that partials came from."""
-        return self._rows.keys()
-
     def partials(self) -> Iterator[tuple[int, bytes, Dimensions, State]]:
         """Every row as its source and key, the series it goes to, and its state."""
         states = list(self.states())

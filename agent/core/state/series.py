@@ -232,7 +232,9 @@ class Series(Dependents):
 
     def keep_apart(self, partial: PartialId, state: State, end_ms: int) -> None:
         """Note a partial of a slice that is sealed, and that its source may still replace."""
-        self.unsettled = {**(self.unsettled or {}), partial: state}
+        if self.unsettled is None:
+            self.unsettled = {}
+        self.unsettled[partial] = state
         self.sealed_ms = end_ms
 
     def pop_unsettled(self, partial: PartialId) -> State | None:
