@@ -1,10 +1,11 @@
 """JSON records: one object each, read by polars many at a time.
 
-A chunk of records is read strictly first, which is the fastest and proves that every value has its
-type. Where that fails, the same chunk is read once more with null for what is of another type, and
-so are the chunks after it for a while; the few nulls that may have been something are looked up in
-their records. Where a record is no JSON at all it is searched for, and the rest is read without it.
-What is bad costs in proportion to how much of it there is.
+A batch is read at once and strictly, which is the fastest and proves that every value has its type.
+Where that fails it is read in chunks, and so are the batches after it for a while. A chunk that
+can't be read strictly is read once more with null for what is of another type, and so are the
+chunks after it for a while; the few nulls that may have been something are looked up in their
+records. Where a record is no JSON at all it is searched for, and the rest is read without it. What
+is bad costs in proportion to how much of it there is.
 
 Of duplicate keys the first counts. A line break inside a record (pretty-printed JSON) is allowed.
 """
@@ -46,8 +47,11 @@ from agent.core.decode.single_record import (
 from agent.core.model.paths import Keys, Selector
 
 CHUNK_RECORDS = 4096
-"""So many records are read at once. A bad record makes this many be read twice, but smaller reads
-cost all records more: a quarter with 1,024. With 8,192 it is no less."""
+"""So many records are read at once where some are bad. A bad record makes this many be read twice,
+but each read has a price of its own: this size costs a tenth more than one read, 1,024 a half."""
+
+_SMALL_READS = 16
+"""So many batches are read in chunks after one that could not be read at once."""
 
 _RELAXED_CHUNKS = 64
 """So many chunks are not read strictly first, once that failed often."""
@@ -190,6 +194,7 @@ class JsonReader:
 
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._layout = Layout(demands)
+        self._small_left = 0
         self._relaxed_left = 0
         self._wrong_share = 0.0
         self._bad_shares = dict.fromkeys(SEARCHES, 0.0)
@@ -216,14 +221,27 @@ class JsonReader:
     def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
         """The columns of some records of a batch, whose rows are given."""
         done = _Done()
-        for part in parts(len(records), CHUNK_RECORDS):
-            self._read_chunk(Chunk(rows[part], records[part]), done)
+        if not self._read_at_once(Chunk(rows, records), done):
+            for part in parts(len(records), CHUNK_RECORDS):
+                self._read_chunk(Chunk(rows[part], records[part]), done)
         frame = self._columns(done) if done.frames else self.empty()
         return Columns(frame, np.concatenate([rows[:0], *done.unsure]), done.unreadable)
 
     def _columns(self, done: _Done) -> pl.DataFrame:
         frame = self._layout.columns(pl.concat(done.frames))
         return frame.with_columns(pl.Series("_row", np.concatenate(done.rows), dtype=pl.UInt32))
+
+    def _read_at_once(self, batch: Chunk, done: _Done) -> bool:
+        """Read more than a chunk at once; False where that isn't worth a try, or fails."""
+        if len(batch.records) <= CHUNK_RECORDS:
+            return False
+        if self._small_left:
+            self._small_left -= 1
+            return False
+        is_text = not has_lone_surrogate(batch.joined)
+        is_read = is_text and self._read_whole(batch, done, stricts=(True,))
+        self._small_left = 0 if is_read else _SMALL_READS
+        return is_read
 
     def _read_chunk(self, chunk: Chunk, done: _Done) -> None:
         """Read a chunk without the records that can't be read. They are searched for where a read
@@ -257,11 +275,13 @@ class JsonReader:
         kept[bad] = False
         return Chunk(chunk.rows[kept], list(compress(lines, kept.tolist())))
 
-    def _read_whole(self, chunk: Chunk, done: _Done) -> bool:
+    def _read_whole(
+        self, chunk: Chunk, done: _Done, stricts: Sequence[bool] = (True, False)
+    ) -> bool:
         """Read all records of a chunk; False where one of them can't be read."""
         if not chunk.records:
             return True
-        for strict in (False,) if self._relaxed_left else (True, False):
+        for strict in (False,) if self._relaxed_left else stricts:
             try:
                 frame = self._layout.read(chunk.joined, len(chunk.records), strict=strict)
             except UnreadableLinesError as cause:
