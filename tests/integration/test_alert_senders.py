@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 PLAN = load(ROOT / "rules")
 RULE, KPI, REGION = "slow_support", "response_time", "emea"
 DOWN_SECONDS = 12
+AWAY_SECONDS = 65
 
 
 class HttpServer:
@@ -120,8 +122,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
-    server = Alertmanager("alertmanager", tmp_path)
+def config(tmp_path: Path, receiver: Receiver) -> Path:
+    """Whom Alertmanager says, and when: at once."""
     config = {
         "route": {
             "receiver": "people", "group_by": ["alertname"], "group_wait": "0s",
@@ -133,7 +135,13 @@ def alertmanager(tmp_path: Path, receiver: Receiver) -> Iterator[Alertmanager]:
     }  # fmt: skip
     file = tmp_path / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
-    server.start(file)
+    return file
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, config: Path) -> Iterator[Alertmanager]:
+    server = Alertmanager("alertmanager", tmp_path)
+    server.start(config)
     yield server
     server.clean_up()
 
@@ -202,6 +210,38 @@ async def test_with_both_ways_open_the_agents_word_is_the_only_one(
     agent.phase = AlertPhase.RESOLVED
     await asyncio.to_thread(until, lambda: len(receiver.published) > 1, 30, "the end")
     await asyncio.sleep(5)
+    assert receiver.published == [("firing", REGION), ("resolved", REGION)]
+    running.cancel()
+    agent.close()
+
+
+@pytest.mark.parametrize("sends", [True, False], ids=["by the agent", "by Prometheus"])
+async def test_an_alertmanager_that_is_away_for_a_minute_says_nothing_of_it(
+    prometheus: Prometheus,
+    alertmanager: Alertmanager,
+    receiver: Receiver,
+    config: Path,
+    sends: bool,
+) -> None:
+    agent = PlayedAgent(sends)
+    await asyncio.to_thread(prometheus.start, [agent.address], alertmanager.address)
+    delivery = Delivery(
+        running_agent(PLAN, fleet=PlayedFleet(agent)), [f"http://{alertmanager.address}"],
+        lambda: time.time_ns() // 1_000_000,
+    )  # fmt: skip
+    running = asyncio.create_task(delivery.run() if sends else asyncio.sleep(0))
+    await asyncio.to_thread(until, lambda: receiver.published, 60, "the alert")
+    alertmanager.signal(signal.SIGSTOP)  # connections hang, as those to a lost route do
+    await asyncio.sleep(AWAY_SECONDS)
+    alertmanager.signal(signal.SIGCONT)
+    await asyncio.sleep(DOWN_SECONDS)
+    await asyncio.to_thread(alertmanager.terminate)
+    await asyncio.sleep(DOWN_SECONDS)
+    await asyncio.to_thread(alertmanager.start, config)
+    await asyncio.to_thread(until, lambda: alertmanager.alerts(RULE), 120, "sent to it again")
+    assert receiver.published == [("firing", REGION)]
+    agent.phase = AlertPhase.RESOLVED
+    await asyncio.to_thread(until, lambda: len(receiver.published) > 1, 120, "the end")
     assert receiver.published == [("firing", REGION), ("resolved", REGION)]
     running.cancel()
     agent.close()
