@@ -3,11 +3,12 @@
 `GET /api/v1/board` gives it whole; `/api/v1/stream` sends it whole once (event `board`), then what
 changed (event `change`: the same keys, only those that changed, and of `kpis` only the KPIs that
 changed). Texts are made here, so that every reader sees the same words; times are ms since the
-epoch, and shown in the reader's own zone.
+epoch, and shown in `timezone`.
 
     name           the board's heading
     version        of the agent
     config_hash    of the rules
+    timezone       IANA name of the zone of all times that are shown
     now_ms         the agent's clock
     data_until_ms  how far event time has got, or null
     ready          {ok, reasons: [{component, reason}]}
@@ -155,7 +156,7 @@ class _Read:
         self.missed = missed_json(state, now_ms)
         self.sources = sources_json(state)
         self.data_until_ms = data_until_ms(state, self.series)
-        self.name, self.version = state.name, state.version
+        self.name, self.version, self.timezone = state.name, state.version, state.timezone
 
 
 def change(old: Json, new: Json) -> Json:
@@ -180,6 +181,7 @@ def _snapshot(read: _Read) -> Json:
         "name": read.name,
         "version": read.version,
         "config_hash": read.plan.config_hash,
+        "timezone": read.timezone,
         "now_ms": read.now_ms,
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),

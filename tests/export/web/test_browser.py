@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec import structs
@@ -214,6 +216,17 @@ def test_a_board_of_old_data_is_not_quiet(browser: webdriver.Chrome) -> None:
         browser.get(address)
         until(browser, "#notice", "The data is 3 h 0 min old")
         assert "No alert fires by data that is old" in text_of(browser, "#alerts")
+
+
+def test_times_are_in_the_zone_of_the_board_and_name_it(browser: webdriver.Chrome) -> None:
+    with served(replace(company_state(), timezone="Asia/Kolkata")) as address:
+        browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Pacific/Apia"})
+        browser.get(address)
+        until(browser, "#clock", "Data up to")
+        ended = datetime.fromtimestamp((NOW_MS - 4_000) / 1000, ZoneInfo("Asia/Kolkata"))
+        assert f"Data up to {ended:%H:%M:%S} Asia/Kolkata" in text_of(browser, "#clock")
+        assert f"Up to {ended:%H:%M} · 5 min" in text_of(browser, "#kpi-response_time .fresh")
+        assert "All times are in Asia/Kolkata." in text_of(browser, "#about")
 
 
 def test_a_board_without_rules_says_how_to_write_the_first(browser: webdriver.Chrome) -> None:

@@ -5,7 +5,7 @@ import { makeAlert, makeObjective, makeStep, patchAlert, patchObjective, patchSt
 import { drawFilters, filteredAlerts, found, ofState, onChoice } from "./filters.js";
 import { makeKpi, patchKpi } from "./kpi.js";
 import { noticeOf, quietText } from "./notice.js";
-import { ageText, clockText, isReplayed } from "./times.js";
+import { ageText, clockText, isReplayed, setZone } from "./times.js";
 import { follow } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
@@ -23,6 +23,7 @@ const now = () => Date.now() + skewMs;
 function take(change) {
   board = { ...board, ...change };
   skewMs = board.now_ms - Date.now();
+  setZone(board.timezone);
   for (const kpi of change.kpis ?? []) kpis.set(kpi.name, kpi);
   for (const name of [...kpis.keys()]) if (!board.kpi_order.includes(name)) kpis.delete(name);
   draw();
@@ -30,7 +31,7 @@ function take(change) {
 
 function draw() {
   setText($("name"), board.name);
-  setText($("about"), `kpi-agent ${board.version} · rules ${board.config_hash.slice(0, 12)}`);
+  setText($("about"), `kpi-agent ${board.version} · rules ${board.config_hash.slice(0, 12)} · All times are in ${board.timezone}.`);
   drawNotice();
   drawAlerts();
   announce();
@@ -107,7 +108,7 @@ function drawClock() {
   if (until === null) return setText($("clock"), "No data yet");
   const age = now() - until;
   const replayed = isReplayed(age);
-  setText($("clock"), `Data up to ${clockText(until, now())}${replayed || age < -1000 ? "" : ` · ${ageText(age)} ago`}`);
+  setText($("clock"), `Data up to ${clockText(until, now())} ${board.timezone}${replayed || age < -1000 ? "" : ` · ${ageText(age)} ago`}`);
   setData($("clock"), "old", String(!replayed && age > 120000));
 }
 

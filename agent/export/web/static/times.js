@@ -1,10 +1,18 @@
-// Times in the reader's zone, ages in words.
+// Times in the zone of the board, ages in words.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+let zone, clock, minute, day;
 
-const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
+// The zone of all times that are shown, by its IANA name.
+export function setZone(name) {
+  if (zone === name) return;
+  const format = (parts) => new Intl.DateTimeFormat("en-GB", { timeZone: name, hourCycle: "h23", ...parts });
+  zone = name;
+  clock = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  minute = format({ hour: "2-digit", minute: "2-digit" });
+  day = format({ day: "numeric", month: "short", year: "numeric" });
+}
+
+const sameDay = (a, b) => day.format(a) === day.format(b);
 
 export function clockText(atMs, nowMs) {
   return sameDay(atMs, nowMs) ? clock.format(atMs) : `${day.format(atMs)}, ${minute.format(atMs)}`;
