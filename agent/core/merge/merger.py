@@ -259,8 +259,7 @@ class Merger:
                 before += state.evaluator.archive.rows()
         graph = self.state.rule_graph
         writes = self._rows.writes(self.state.series, before, graph.prune)
-        self._snapshots.before(self._needed_position())
-        writes += self._snapshots.rows()
+        writes += self._snapshots.rows(self._needed_position())
         self.mark_durable()
         return writes
 

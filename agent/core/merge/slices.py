@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
@@ -49,6 +49,7 @@ class UnsealedSlices:
         self._aggregator = aggregator
         self._slices: dict[SliceKey, SlicePartials] = {}
         self._positions: dict[SliceKey, int] = {}  # of the first frame that has partials of it
+        self._replacing: dict[SliceKey, SlicePartials] = {}  # those with `folded`, mostly none
         self._newest_pane_ms: int | None = None  # of those that were sealed
 
     def update(
@@ -70,6 +71,8 @@ class UnsealedSlices:
         if known is None and len(of_slice):
             self._slices[key] = of_slice
             self._positions[key] = position
+            if key.folded:
+                self._replacing[key] = of_slice
 
     @property
     def positions(self) -> Collection[int]:
@@ -101,13 +104,15 @@ class UnsealedSlices:
         keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
         return [(start, list(of)) for start, of in groupby(keys, attrgetter("start_ms"))]
 
-    def again(self) -> Iterator[tuple[SliceKey, SlicePartials]]:
-        """The slices whose rows may replace some that are sealed."""
-        return ((key, of_slice) for key, of_slice in self._slices.items() if key.folded)
+    @property
+    def replacing(self) -> Mapping[SliceKey, SlicePartials]:
+        """The slices whose rows may replace rows that are sealed."""
+        return self._replacing
 
     def pop(self, key: SliceKey) -> SlicePartials:
         """What a slice holds, to be sealed."""
         del self._positions[key]
+        self._replacing.pop(key, None)
         if self._newest_pane_ms is None or key.pane_ms > self._newest_pane_ms:
             self._newest_pane_ms = key.pane_ms
         return self._slices.pop(key)
@@ -131,12 +136,7 @@ class UnsealedSlices:
             for key, of_slice in self._slices.items()
             if start_ms <= key.pane_ms and max(key.start_ms, key.pane_ms) < end_ms
         )
-        return by_series(chain.from_iterable(of_slice.states(only) for of_slice in wanted))
-
-
-def by_series(states: Iterable[tuple[Dimensions, State]]) -> dict[Dimensions, list[State]]:
-    """All states of each series."""
-    of_series: dict[Dimensions, list[State]] = {}
-    for dimensions, state in states:
-        of_series.setdefault(dimensions, []).append(state)
-    return of_series
+        by_series: dict[Dimensions, list[State]] = {}
+        for dimensions, state in chain.from_iterable(of.states(only) for of in wanted):
+            by_series.setdefault(dimensions, []).append(state)
+        return by_series

@@ -1,11 +1,12 @@
-"""What the sources of a state partition had said at a frame from which a restart may read.
+"""Snapshots of the sources' state at positions of the frames log from which a restart may read.
 
-Whether a partial comes before or after its slice is sealed follows from all frames before it. A
-restart reads some of them only, so a row holds what the others said. It belongs to one position of
-the frames log, and is written after the rows of series, so that these hold all that comes before
-the position; a restart passes over what is read again of that.
+Whether a partial comes before or after its slice is sealed depends on all frames before it. A
+restart reads only the last of them, so one row of the table holds the state of the sources at the
+position where it starts. That row is written after the rows of the series, which then contain
+everything before the position; a restart skips frames from before it.
 
-Snapshots are taken at some positions only; a restart reads from the last one before what it needs.
+Snapshots are taken at some positions only: a restart reads from the last one at or before the
+first frame that it needs.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from agent.core.merge.watermark import Sources, SourceStatus
 from agent.core.state.rows import SOURCES_KEY, DamagedRow, Row, body_of, versioned
 
 EVERY_MESSAGES = 4
-"""A snapshot is taken once in so many messages, each of which has the frames of a flush."""
+"""One snapshot for this many messages, each of which has the frames of a flush."""
 MOST_KEPT = 16
-"""Of more snapshots every second one is dropped: where a source holds back event time for hours."""
+"""When there are more, every second one is dropped: a source may hold back event time for hours."""
 
 
 class _Topic(msgspec.Struct, array_like=True, frozen=True):
@@ -32,14 +33,15 @@ class _Topic(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Contract(msgspec.Struct, array_like=True, frozen=True):
-    """`frontier_ms`: of its KPIs; the lateness may be another one after a restart."""
+    """`frontier_ms`: the frontier of its KPIs. It is stored because a reload may change the
+    lateness."""
 
     watermark_ms: int
     frontier_ms: int
 
 
 class Snapshot(msgspec.Struct, array_like=True, frozen=True):
-    """What the sources said before the frames of the message at a position."""
+    """The state of the sources before the message at `position` is applied."""
 
     position: int
     topics: dict[str, _Topic]
@@ -55,11 +57,11 @@ class SourceSnapshots:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._snapshots: list[Snapshot] = []
-        self._written: int | None = None  # the position of the one that is in the row
+        self._written: int | None = None  # the position of the row in the table
 
     def note(self, position: int, last: int) -> None:
-        """Note that the message at a position is applied next; `last`: the one applied last, -1 at
-        first."""
+        """Take a snapshot if one is due before the message at a position is applied. `last`: the
+        message applied before it; -1: none."""
         if last < 0 or position // EVERY_MESSAGES != last // EVERY_MESSAGES:
             if self._snapshots and self._snapshots[-1].position >= position:
                 return  # restored
@@ -82,19 +84,19 @@ class SourceSnapshots:
         return Snapshot(position, topics, contracts)
 
     def is_before(self, position: int) -> bool:
-        """Whether a message is one of those that the rows hold."""
+        """Whether the rows contain a message already."""
         return bool(self._snapshots) and position < self._snapshots[0].position
 
     def before(self, position: int) -> int:
         """The last position up to this one from which a restart may read."""
-        usable = [s.position for s in self._snapshots if s.position <= position]
-        if usable:
-            del self._snapshots[: len(usable) - 1]
+        usable = (s.position for s in self._snapshots if s.position <= position)
         return max(usable, default=position)
 
-    def rows(self) -> Iterable[Row]:
-        """The row, for a restart from the position that `before` gave, if it is another one than it
-        was at the last call."""
+    def rows(self, position: int) -> Iterable[Row]:
+        """The row for a restart that needs the log from this position on, if it differs from the
+        row of the last call. Older snapshots are dropped."""
+        start = self.before(position)
+        self._snapshots = [s for s in self._snapshots if s.position >= start]
         first = self._snapshots[0] if self._snapshots else None
         if first is None or not first.topics or first.position == self._written:
             return ()
@@ -102,8 +104,8 @@ class SourceSnapshots:
         return [(SOURCES_KEY, versioned(_encoder.encode(first)))]
 
     def restore(self, row: bytes) -> dict[str, int]:
-        """Continue from the row; by contract, the frontier of its KPIs. Raises UnknownVersion and
-        DamagedRow."""
+        """Restore the sources from the row; returns the frontier of the KPIs by contract. Raises
+        UnknownVersion and DamagedRow."""
         try:
             snapshot = _decoder.decode(body_of(SOURCES_KEY, row))
         except msgspec.DecodeError as error:

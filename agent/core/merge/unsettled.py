@@ -83,7 +83,7 @@ class UnsettledPartials:
 
     def settle(self, series: Series, slices: UnsealedSlices) -> None:
         """Make those that nothing follows part of their panes."""
-        if any((series.dimensions or ()) in of_slice for _, of_slice in slices.again()):
+        if any((series.dimensions or ()) in held for held in slices.replacing.values()):
             return  # something newer may wait to be sealed
         for partial in sorted(series.unsettled or ()):
             if self._is_final(partial):
@@ -93,8 +93,8 @@ class UnsettledPartials:
 
     def replaced(self, slices: UnsealedSlices) -> set[PartialId]:
         """Those of which there is a newer one that is not sealed yet."""
-        again = slices.again()
-        return {partial for key, of in again for partial, _, _ in self.partials(key, of)}
+        replacing = slices.replacing.items()
+        return {partial for key, of in replacing for partial, _, _ in self.partials(key, of)}
 
     def _is_final(self, partial: PartialId) -> bool:
         return self._sources is None or self._sources.is_final(

@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.frame import Block, named, series_key
-from agent.core.merge.slices import SliceKey, UnsealedSlices, by_series
+from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.model.kpis import Dimensions, Kpi
 from tests.core.simulated import EVENTS, START_MS, plan_of
 
@@ -75,8 +75,8 @@ def test_slices_end_in_order_late_rows_with_the_slice_that_stores_them(
 
 
 def test_a_sealed_slice_gives_all_states_of_a_series_and_is_gone(slices: UnsealedSlices) -> None:
-    sealed = by_series(slices.pop(SliceKey(START_MS, False, START_MS)).states())
-    assert {name: sorted(states) for name, states in sealed.items()} == {("a",): [(2,), (3,)]}
+    sealed = slices.pop(SliceKey(START_MS, False, START_MS))
+    assert sorted(sealed.states()) == [(("a",), (2,)), (("a",), (3,))]
     assert sorted(slices.positions) == [11, 13]
     assert minutes(slices.ends_ms) == [6]
     late = slices.pop(SliceKey(START_MS + 4 * MINUTE_MS, True, START_MS))
