@@ -71,6 +71,23 @@ class Batch:
         return last
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Records of a batch that are read together, none of them empty, and their rows."""
+
+    rows: Rows
+    records: Sequence[bytes]
+
+    @cached_property
+    def joined(self) -> bytes:
+        """The records as one text: a blank, then the records with a line break between them.
+
+        The blank keeps polars from decompressing a record that begins with the magic number of
+        gzip, zlib or zstd.
+        """
+        return b"".join((b" ", b"\n".join(self.records)))
+
+
 def parts(count: int, most: int) -> Iterator[slice]:
     """So many rows in parts of about the same size, of at most `most` rows each."""
     edges = np.linspace(0, count, -(-count // most) + 1).astype(int).tolist()

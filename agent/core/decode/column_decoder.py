@@ -9,7 +9,7 @@ from itertools import compress
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Decoded, Rows
+from agent.core.decode.batch import Batch, Chunk, Decoded, Rows
 from agent.core.decode.format import (
     Columns,
     Format,
@@ -78,11 +78,11 @@ class _Run:
 
     def decode(self) -> Decoded:
         contracts = self._decoder.contracts
-        rows, records = self._readable()
+        readable = self._readable()
         if self._decoder.is_apart:
-            self._read_apart(rows, records)
+            self._read_apart(readable)
         elif contracts:
-            columns = self._read(self._decoder.together, rows, records)
+            columns = self._read(self._decoder.together, readable)
             self._validate(contracts, self._decoder.together, columns)
         order = {c.name: i for i, c in enumerate(contracts)}
         keys = sorted(self._rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
@@ -92,16 +92,16 @@ class _Run:
         ignored = np.flatnonzero(~self._settled)
         return Decoded(self._tables, rejects, empty, ignored, self._wrong_types, self._repeated_ms)
 
-    def _readable(self) -> tuple[Rows, Sequence[bytes]]:
-        """The records that a reader may see, and their rows."""
-        rows, records, sizes = self._present()
-        most = self._decoder.max_bytes
-        out = np.zeros(len(records), dtype=np.bool_)
+    def _readable(self) -> Chunk:
+        """The records that a reader may see."""
+        present, sizes = self._present()
+        rows, most = present.rows, self._decoder.max_bytes
+        out = np.zeros(rows.size, dtype=np.bool_)
         if sizes.size and sizes.max() > most:
             for i in np.flatnonzero(sizes > most).tolist():
                 self._reject(int(rows[i]), None, Reason.TOO_LARGE, too_large(int(sizes[i]), most))
                 out[i] = True
-        screened = self._decoder.format.screen(self._batch, rows, records, sizes)
+        screened = self._decoder.format.screen(self._batch, present, sizes)
         for i in screened.blank:
             self._empty.append(int(rows[i]))
             out[i] = True
@@ -110,38 +110,38 @@ class _Run:
                 self._reject(int(rows[i]), None, reason, detail)
             out[i] = True
         if not out.any():
-            return rows, records
-        return rows[~out], list(compress(records, (~out).tolist()))
+            return present
+        return Chunk(rows[~out], list(compress(present.records, (~out).tolist())))
 
-    def _present(self) -> tuple[Rows, Sequence[bytes], Rows]:
-        """The records that have a value, with their rows and sizes."""
+    def _present(self) -> tuple[Chunk, Rows]:
+        """The records that have a value, and their sizes."""
         values, sizes = self._batch.values, self._batch.sizes
         rows = np.flatnonzero(sizes)
         if rows.size == sizes.size:
-            return rows, values, sizes  # type: ignore[return-value]
+            return Chunk(rows, values), sizes  # type: ignore[arg-type]
         self._empty.extend(np.flatnonzero(sizes == 0).tolist())
-        return rows, [value for value in values if value], sizes[rows]
+        return Chunk(rows, [value for value in values if value]), sizes[rows]
 
-    def _read(self, reader: Reader, rows: Rows, records: Sequence[bytes]) -> Columns:
+    def _read(self, reader: Reader, chunk: Chunk) -> Columns:
         """Reads records, and rejects those that can't be read."""
-        columns = reader.read(self._batch, rows, records)
+        columns = reader.read(self._batch, chunk)
         for row in columns.unreadable:
             problem = self._decoder.format.problem(self._batch, row)
             self._reject(row, None, *(problem or (Reason.NOT_JSON, "the JSON can't be read")))
         return columns
 
-    def _read_apart(self, rows: Rows, records: Sequence[bytes]) -> None:
+    def _read_apart(self, readable: Chunk) -> None:
         """First the types alone, then each contract's records with its own reader."""
         types = self._decoder.types
-        typed = self._read(types, rows, records) if types.reads else None
+        typed = self._read(types, readable) if types.reads else None
         for contract in self._decoder.contracts:
-            own, own_records = rows, records
+            chunk = readable
             if contract.type_path is not None and typed is not None:
                 of_type = typed.frame.filter(_is_of(contract, types))["_row"]
-                own = np.sort(of_type.to_numpy()).astype(np.int64)
-                own_records = [self._batch.value(row) for row in own.tolist()]
+                rows = np.sort(of_type.to_numpy()).astype(np.int64)
+                chunk = Chunk(rows, [self._batch.value(row) for row in rows.tolist()])
             reader = self._decoder.readers[contract.name]
-            columns = self._read(reader, own, own_records)
+            columns = self._read(reader, chunk)
             self._validate([contract], reader, columns)
 
     def _validate(self, contracts: Sequence[Contract], reader: Reader, columns: Columns) -> None:

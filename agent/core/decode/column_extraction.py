@@ -18,7 +18,7 @@ from operator import itemgetter
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Rows
+from agent.core.decode.batch import Batch, Chunk, Rows
 from agent.core.decode.extraction import Extractor
 from agent.core.decode.format import Demand, Flags, Format
 from agent.core.decode.proof import ProvenFormat, unproven
@@ -101,7 +101,7 @@ class ColumnExtraction:
     def _read(self, batch: Batch, rows: Rows) -> pl.DataFrame:
         """All columns that any contract asks for, of the records in which they are proven."""
         records = [batch.value(row) for row in rows.tolist()]
-        read = self._reader.read(batch, rows, records)
+        read = self._reader.read(batch, Chunk(rows, records))
         doubted = [batch.value(row) for row in read.unsure.tolist()]
         wrong = [read.unsure[~self._reader.are_proven(doubted)]]
         frame = read.frame

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from agent.core.decode.batch import Batch, Records, Rows
+from agent.core.decode.batch import Batch, Chunk, Records, Rows
 from agent.core.model.events import Contract, Field, FieldType
 from agent.core.model.paths import Keys, Path, keys_of, path_text
 from agent.core.model.results import Reason
@@ -92,8 +92,8 @@ class Reader(Protocol):
     def are_proven(self, records: Sequence[bytes]) -> Flags:
         """In which records, each by itself, everything is of a type that the demands allow."""
 
-    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """The columns of some records of a batch, whose rows are given."""
+    def read(self, batch: Batch, chunk: Chunk) -> Columns:
+        """The columns of some records of a batch."""
 
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""
@@ -102,8 +102,8 @@ class Reader(Protocol):
 class Format(Protocol):
     """A format of records' values and keys. What it needs beside them is in `Batch.schemas`."""
 
-    def screen(self, batch: Batch, rows: Rows, records: Sequence[bytes], sizes: Rows) -> Screened:
-        """The records that no reader may see, by index. None of the records is empty."""
+    def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
+        """The records that no reader may see, by index. `sizes`: their bytes."""
 
     def reader(self, demands: Iterable[Demand]) -> Reader:
         """A reader for demands."""

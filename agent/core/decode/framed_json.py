@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Records, Rows
+from agent.core.decode.batch import Batch, Chunk, Records, Rows
 from agent.core.decode.format import Columns, Demand, Flags, Kind, Problem, Reader, Screened
 from agent.core.decode.json_format import JSON
 from agent.core.decode.schemas import PREFIX_BYTES
@@ -24,14 +24,14 @@ from agent.core.model.results import Reason
 class FramedJson:
     """The format `json` with `schema: registry`."""
 
-    def screen(self, batch: Batch, rows: Rows, records: Sequence[bytes], sizes: Rows) -> Screened:
+    def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
         """Records without JSON, and those that JSON refuses."""
-        bodies = [_bare(record) for record in records]
+        bodies = [_bare(record) for record in chunk.records]
         empty = [index for index, body in enumerate(bodies) if not body]
         for index in empty:
             bodies[index] = b"{}"
         lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
-        screened = JSON.screen(batch, rows, bodies, lengths)
+        screened = JSON.screen(batch, Chunk(chunk.rows, bodies), lengths)
         nothing = Reason.NOT_JSON, "nothing follows the schema's id"
         return Screened(screened.blank, dict(screened.problems) | dict.fromkeys(empty, nothing))
 
@@ -90,9 +90,9 @@ class FramedReader:
         """In which records everything is of a type that the demands allow."""
         return self._json.are_proven([_bare(record) for record in records])
 
-    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """The columns of some records of a batch, whose rows are given."""
-        return self._json.read(batch, rows, [_bare(record) for record in records])
+    def read(self, batch: Batch, chunk: Chunk) -> Columns:
+        """The columns of some records of a batch."""
+        return self._json.read(batch, Chunk(chunk.rows, [_bare(each) for each in chunk.records]))
 
 
 class _Bare(Sequence[bytes | None]):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Records, Rows, parts
+from agent.core.decode.batch import Batch, Chunk, Records, Rows, parts
 from agent.core.decode.format import (
     Columns,
     Demand,
@@ -32,7 +32,7 @@ from agent.core.decode.format import (
     Screened,
     WrongPlaceError,
 )
-from agent.core.decode.json_search import SEARCHES, Chunk, Search, malformed
+from agent.core.decode.json_search import SEARCHES, Search, malformed
 from agent.core.decode.layout import Layout, UnreadableLinesError
 from agent.core.decode.single_record import (
     SHORTEST_DEEP,
@@ -74,12 +74,12 @@ _SPACE = b" \t\r\n"
 class JsonFormat:
     """The format `json`."""
 
-    def screen(self, batch: Batch, rows: Rows, records: Sequence[bytes], sizes: Rows) -> Screened:
+    def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
         """Blank records, those that are plainly no object, and those that are nested too deep."""
         blank: list[int] = []
         problems: dict[int, Problem] = {}
-        for index in self._suspects(records, sizes):
-            record = records[index]
+        for index in self._suspects(chunk, sizes):
+            record = chunk.records[index]
             if record.isspace():
                 blank.append(index)
             elif (problem := problem_of(record)) is not None:
@@ -168,9 +168,10 @@ class JsonFormat:
             return []
         return list(zip(rows.tolist(), lines, strict=True))
 
-    def _suspects(self, records: Sequence[bytes], sizes: Rows) -> list[int]:
+    def _suspects(self, chunk: Chunk, sizes: Rows) -> list[int]:
         """Indices of records to be looked at on their own: mostly none."""
-        text, ends = np.frombuffer(b"".join(records), np.uint8), np.cumsum(sizes)
+        records, ends = chunk.records, np.cumsum(sizes + 1)
+        text = np.frombuffer(chunk.joined, np.uint8)
         no_object = (text[ends - sizes] != ord("{")) | (text[ends - 1] != ord("}"))
         no_objects = np.flatnonzero(no_object).tolist()
         suspects = {index for index in no_objects if not _is_framed(records[index])}
@@ -218,12 +219,12 @@ class JsonReader:
         self._read_whole(Chunk(np.zeros(1, np.int64), [b"{}"]), done)
         return self._columns(done).clear()
 
-    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """The columns of some records of a batch, whose rows are given."""
-        done = _Done()
-        if not self._read_at_once(Chunk(rows, records), done):
-            for part in parts(len(records), CHUNK_RECORDS):
-                self._read_chunk(Chunk(rows[part], records[part]), done)
+    def read(self, batch: Batch, chunk: Chunk) -> Columns:
+        """The columns of some records of a batch."""
+        done, rows = _Done(), chunk.rows
+        if not self._read_at_once(chunk, done):
+            for part in parts(rows.size, CHUNK_RECORDS):
+                self._read_chunk(Chunk(rows[part], chunk.records[part]), done)
         frame = self._columns(done) if done.frames else self.empty()
         return Columns(frame, np.concatenate([rows[:0], *done.unsure]), done.unreadable)
 

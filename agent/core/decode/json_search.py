@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import msgspec
 import numpy as np
 
-from agent.core.decode.batch import Rows
-from agent.core.decode.layout import join_lines
+from agent.core.decode.batch import Chunk
 from agent.core.decode.single_record import has_lone_surrogate, problem_of
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -18,19 +15,6 @@ _LARGE = (b"e000", b"e+000", b"0" * 39)
 """How numbers are written that may be out of range, digits as zeros."""
 
 _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some records of a batch, and their rows."""
-
-    rows: Rows
-    records: Sequence[bytes]
-
-    @cached_property
-    def joined(self) -> bytes:
-        """The records as the one text that a read takes."""
-        return join_lines(self.records)
 
 
 def malformed(chunk: Chunk) -> tuple[list[int], Sequence[bytes]]:

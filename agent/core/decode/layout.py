@@ -17,7 +17,7 @@ number becomes a boolean there: the reader notes such rows as unsure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -49,15 +49,6 @@ class UnreadableLinesError(Exception):
     def __init__(self, is_malformed: bool) -> None:
         super().__init__()
         self.is_malformed = is_malformed
-
-
-def join_lines(lines: Sequence[bytes]) -> bytes:
-    """Records as the one text that a read takes.
-
-    It begins with a blank: polars decompresses bytes that begin with the magic number of gzip,
-    zlib or zstd, and a record is never anything but what its contract says.
-    """
-    return b"".join((b" ", b"\n".join(lines)))
 
 
 class Layout:
@@ -93,7 +84,7 @@ class Layout:
     def read(self, joined: bytes, count: int, *, strict: bool) -> pl.DataFrame:
         """What `columns` makes the columns of: of `count` records that `joined` has, one a line.
 
-        `joined` is what `join_lines` gives. No record may be blank: then each takes a line or
+        `joined` is that of a `Chunk`. No record may be blank: then each takes a line or
         more, and as many rows as records prove that each took one. Raises UnreadableLinesError
         when any line is no JSON object or, if strict, not what the demands allow.
         """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Records, Rows
+from agent.core.decode.batch import Batch, Chunk, Records, Rows
 from agent.core.decode.codec import BodyError, Codec, CodecGroup, batch_of, encode_json
 from agent.core.decode.format import (
     Demand,
@@ -58,9 +58,9 @@ class SchemaFormat:
         self._schema = schema
         self._codecs: dict[Schema, Codec | str] = {}
 
-    def screen(self, batch: Batch, rows: Rows, records: Sequence[bytes], sizes: Rows) -> Screened:
+    def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
         """The records whose schema is not known."""
-        groups, unnamed = self.groups(batch, rows, records)
+        groups, unnamed = self.groups(batch, chunk.rows, chunk.records)
         problems = dict.fromkeys(unnamed.tolist(), self._unnamed())
         for group in groups:
             if isinstance(group.codec, tuple):

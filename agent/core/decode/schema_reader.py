@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from agent.core.decode.batch import Batch, Rows, parts
+from agent.core.decode.batch import Batch, Chunk, Rows, parts
 from agent.core.decode.codec import (
     CHUNK_RECORDS,
     BodyError,
@@ -59,8 +59,9 @@ class SchemaReader:
         """In which records everything is of a type that the demands allow: not known of any."""
         return np.zeros(len(records), np.bool_)
 
-    def read(self, batch: Batch, rows: Rows, records: Sequence[bytes]) -> Columns:
-        """The columns of some records of a batch, whose rows are given."""
+    def read(self, batch: Batch, chunk: Chunk) -> Columns:
+        """The columns of some records of a batch."""
+        rows, records = chunk.rows, chunk.records
         groups, _ = self._groups(batch, rows, records)
         frames = [self.empty()]
         unsure, unreadable = [rows[:0]], [rows[:0]]
@@ -129,7 +130,7 @@ class SchemaReader:
                 at.append(position)
             except BodyError:
                 unreadable.append(position)
-        columns = self._json.read(batch_of(documents), np.array(at, np.int64), documents)
+        columns = self._json.read(batch_of(documents), Chunk(np.array(at, np.int64), documents))
         unreadable.extend(columns.unreadable)
         kept = columns.frame["_row"].to_numpy()
         unsure = np.isin(kept, columns.unsure)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.core.decode import framed_json, json_format, json_search, layout, single_record
+from agent.core.decode import batch, framed_json, json_format, json_search, layout, single_record
 from tests.core.decode.fuzz import BY_COLUMNS, FRAMED, ONE_BY_ONE, differences
 
 COUNT = 4_000
@@ -52,13 +52,14 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_bytes_that_are_unpacked_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_search, "join_lines", b"\n".join)
+    joined = property(lambda chunk: b"\n".join(chunk.records))
+    monkeypatch.setattr(batch.Chunk, "joined", joined)
     monkeypatch.setattr(json_format.JsonFormat, "_suspects", _only_blank)
     assert next(differences(seed=7, count=COUNT, sets=BY_COLUMNS), None) is not None
 
 
-def _only_blank(_: object, records: list[bytes], __: object) -> list[int]:
-    return [i for i, record in enumerate(records) if record.isspace()]
+def _only_blank(_: object, chunk: batch.Chunk, __: object) -> list[int]:
+    return [i for i, record in enumerate(chunk.records) if record.isspace()]
 
 
 def test_rows_that_are_shifted_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

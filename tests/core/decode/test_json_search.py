@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from agent.core.decode.json_search import Chunk, malformed, out_of_range
+from agent.core.decode.batch import Chunk
+from agent.core.decode.json_search import malformed, out_of_range
 
 GOOD = b'{"a":1}'
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
+from agent.core.decode.batch import Chunk
 from agent.core.decode.format import Demand
-from agent.core.decode.layout import Layout, UnreadableLinesError, join_lines
+from agent.core.decode.layout import Layout, UnreadableLinesError
 
 TEXT: Demand = (("a",), pl.String)
 NUMBER: Demand = (("a",), pl.Int64)
@@ -17,7 +19,8 @@ BESIDE: Demand = (("c", "*"), pl.Boolean)
 def answers(demands: list[Demand], *lines: bytes, strict: bool = True) -> list[list[object]]:
     """The values of each demand's column."""
     layout = Layout(demands)
-    table = layout.columns(layout.read(join_lines(lines), len(lines), strict=strict))
+    joined = Chunk(np.arange(len(lines)), lines).joined
+    table = layout.columns(layout.read(joined, len(lines), strict=strict))
     return [table[layout.column(demand)].to_list() for demand in demands]
 
 
