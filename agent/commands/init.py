@@ -86,10 +86,10 @@ def _run(options: Namespace, ask: Ask) -> int:
     place = Path(options.rules) / f"{options.name or drafts[0].topic}.yaml"
     if place.exists():
         raise RulesError(f"{place} is there already", "Choose another name with --name.")
-    drafts = sound_drafts(drafts, owner)
+    drafts, plan = sound_drafts(drafts, owner)
     bounds, silences, read = {}, {}, None
     if options.files:
-        observed, read = observe(drafts, options.files, clock_ms(options.now))
+        observed, read = observe(plan, options.files, clock_ms(options.now))
         bounds = proposals(drafts, observed)
         longest = {draft.event: silence(times[draft.event], draft.slice_ms()) for draft in drafts}
         silences = {event: bound for event, bound in longest.items() if bound is not None}

@@ -23,16 +23,16 @@ MOST_ROUNDS = 100
 """Each round leaves out all that is refused; what follows from that is refused in the next."""
 
 
-def sound_drafts(drafts: Sequence[EventDraft], owner: str) -> list[EventDraft]:
-    """The drafts without the fields and KPIs that the check refuses.
+def sound_drafts(drafts: Sequence[EventDraft], owner: str) -> tuple[list[EventDraft], Plan]:
+    """The drafts without the fields and KPIs that the check refuses, and their plan.
 
     Raises RulesError for what an answer is to blame for: a window, a zone, a path.
     """
     kept = list(drafts)
     for _ in range(MOST_ROUNDS):
-        _, errors = _checked(document(kept, {}, {}, owner))
-        if not errors:
-            return kept
+        plan, errors = _checked(document(kept, {}, {}, owner))
+        if plan is not None:
+            return kept, plan
         events = [draft.event for draft in kept]
         kept = [_without(draft, _errors_about(errors, draft.event, events)) for draft in kept]
         kept = [draft for draft in kept if draft.kpis]

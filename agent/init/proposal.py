@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.init.drafted import EventDraft
 from agent.init.measures import KpiDraft
-from agent.init.write import document
-from agent.language.load import load
 from agent.replay.runner import Replayed, Source, sources, stream
 
 LEAST_WINDOWS = 20
@@ -44,14 +41,8 @@ Observed = dict[str, list[float]]
 """The values of the closed windows that had events, by KPI."""
 
 
-def observe(
-    drafts: Sequence[EventDraft], files: Sequence[str], clock_ms: int
-) -> tuple[Observed, Replayed]:
-    """Run the proposed contracts and KPIs over the sample, through the core."""
-    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
-        place = Path(made) / "first.yaml"
-        place.write_text(document(drafts, {}, {}, ""))
-        plan = load(place)
+def observe(plan: Plan, files: Sequence[str], clock_ms: int) -> tuple[Observed, Replayed]:
+    """Run the drafted contracts and KPIs over the sample, through the core."""
     read = Replayed(Emitted(), [])
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
     opened: list[Source] = sources(plan, list(files))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from agent.core.model.events import Envelope, InnerText
 from agent.core.model.field_types import DEFAULT_SCALE
@@ -14,9 +13,7 @@ from agent.init.drafted import EventDraft, TimeDraft
 from agent.init.fields import FieldDraft
 from agent.init.measures import KpiDraft
 from agent.init.places import quoted, written
-
-if TYPE_CHECKING:
-    from agent.init.proposal import Bound, Proposal
+from agent.init.proposal import Bound, Proposal
 
 MODELINE = "# yaml-language-server: $schema={schema}"
 MOST_LEFT_OUT = 20

@@ -85,11 +85,8 @@ class IngestStage:
         self._plan = plan
         names = TopicNames.of(settings)
         self._lock = asyncio.Lock()
-        self._consumer = SourceConsumer(settings)
-        self._subscription = TopicSubscription(
-            admin, self._consumer, plan, names, progress,
-            self._add_folder, self._revoked, self._assigned,
-        )  # fmt: skip
+        self._consumer = SourceConsumer(settings, self._revoked, self._assigned)
+        self._subscription = TopicSubscription(admin, self._consumer, plan, names, progress)
         self._state_partitions = state_partitions
         self._unread = UnreadRecords()
         self._counts = PartitionCounts(
@@ -240,10 +237,11 @@ class IngestStage:
             idle_ms[tp.topic][tp.partition] = self._idleness.idle_ms(tp, end_seen_ms)
         return IdleSnapshot(clock_ms, idle_ms)
 
-    def _add_folder(self, topic: str) -> None:
-        """Fold a topic that is to be subscribed to."""
+    def _folder(self, topic: str) -> Folder:
+        """The folder of a topic, a new one for the first of its partitions."""
         if topic not in self._queue.folders:
             self._queue.folders[topic] = Folder(self._plan, topic, self._state_partitions)
+        return self._queue.folders[topic]
 
     # ---- rebalances
 
@@ -294,7 +292,7 @@ class IngestStage:
                 log.log(*words)
             now_ms = self._wall_ms()
             self._progress.missed(tp.topic, tp.partition, begin.finding.missed)
-            self._queue.folders[tp.topic].assign(tp.partition, begin.resume, now_ms)
+            self._folder(tp.topic).assign(tp.partition, begin.resume, now_ms)
             self._consumer.seek(tp, begin.resume.offset)
             self._unread.begin(tp, begin.resume.covered)
             self._idleness.begin(tp, now_ms)

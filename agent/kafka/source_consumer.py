@@ -41,7 +41,10 @@ OnRebalance = Callable[[Sequence[TopicPartition]], Awaitable[None]]
 class SourceConsumer:
     """Reads the source partitions that the group `<group>-ingest` has assigned here."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, on_revoked: OnRebalance, on_assigned: OnRebalance
+    ) -> None:
+        """Rebalances call the other two. aiokafka swallows what they raise: they must keep it."""
         self.group = f"{settings.group}-ingest"
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
@@ -56,6 +59,7 @@ class SourceConsumer:
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.session_timeout * 1000 / 4),
         )
+        self._listener = _Listener(on_revoked, on_assigned)
         self._fetching: asyncio.Future[Mapping[TopicPartition, Fetched]] | None = None
 
     async def start(self) -> None:
@@ -69,11 +73,9 @@ class SourceConsumer:
 
     # ---- the group
 
-    def subscribe(
-        self, topics: Collection[str], on_revoked: OnRebalance, on_assigned: OnRebalance
-    ) -> None:
-        """Join in reading topics, from the next rebalance on."""
-        self._consumer.subscribe(list(topics), listener=_Listener(on_revoked, on_assigned))
+    def subscribe(self, topics: Collection[str]) -> None:
+        """Replace the subscription; the next rebalance assigns partitions of these topics."""
+        self._consumer.subscribe(list(topics), listener=self._listener)
 
     @property
     def is_subscribed(self) -> bool:
@@ -196,7 +198,7 @@ class SourceConsumer:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped
-    """Passes rebalances on. aiokafka swallows what they raise: they must keep it themselves."""
+    """Passes rebalances on."""
 
     def __init__(self, on_revoked: OnRebalance, on_assigned: OnRebalance) -> None:
         self._on_revoked, self._on_assigned = on_revoked, on_assigned

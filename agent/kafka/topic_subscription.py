@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.model.plan import Plan
 from agent.kafka.message_sizes import warn_of_larger_records
-from agent.kafka.source_consumer import OnRebalance, SourceConsumer
+from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.source_topics import (
     existing,
     source_topics,
@@ -28,8 +28,7 @@ yet. After one more it was deleted."""
 
 
 class TopicSubscription:
-    """The subscription to the topics that events are read from. `on_added` is called with each
-    before it is subscribed to, rebalances call the other two."""
+    """The subscription to the topics that events are read from."""
 
     def __init__(
         self,
@@ -38,18 +37,12 @@ class TopicSubscription:
         plan: Plan,
         names: TopicNames,
         progress: IngestProgress,
-        on_added: Callable[[str], None],
-        on_revoked: OnRebalance,
-        on_assigned: OnRebalance,
     ) -> None:
         self._admin = admin
         self._consumer = consumer
         self._plan = plan
         self._names = names
         self._progress = progress
-        self._on_added = on_added
-        self._on_revoked = on_revoked
-        self._on_assigned = on_assigned
         self._missed: dict[str, int] = {}  # the topics, and how often each was not there
         self._has_news = asyncio.Event()
 
@@ -84,11 +77,9 @@ class TopicSubscription:
         if missed.keys() in (before.keys(), set()):
             return
         added = missed.keys() - before.keys()
-        for topic in added:
-            self._on_added(topic)
         await warn_of_producers_clocks(self._admin, added)
         await warn_of_larger_records(self._admin, self._names, added)
-        self._consumer.subscribe(sorted(missed), self._on_revoked, self._on_assigned)
+        self._consumer.subscribe(sorted(missed))
 
     def _is_sole(self, topic: str) -> bool:
         """Whether a contract has no other topic. One that was deleted stays subscribed: it may be

@@ -43,9 +43,9 @@ async def consumer(settings: Settings) -> AsyncIterator[SourceConsumer]:
             made.seek(tp, 0)
         assigned.set()
 
-    made = SourceConsumer(settings)
+    made = SourceConsumer(settings, on_revoked, on_assigned)
     await made.start()
-    made.subscribe(["orders"], on_revoked, on_assigned)
+    made.subscribe(["orders"])
     async with asyncio.timeout(60):
         await assigned.wait()
     yield made

@@ -10,16 +10,15 @@ from agent.language.source import On, Place
 
 
 def check(declared: Declared) -> None:
-    """Check every objective, and what the KPIs say of theirs."""
+    """Check every objective, and which KPIs serve one."""
     done: set[str] = set()
     for name, entry in declared.objectives.items():
         _parts(declared, entry)
         _circle(declared, name, [], done)
-    serving = _serving(declared)
     for kpi in declared.kpis.values():
         if kpi.model.objective is not None:
             declared.known(kpi, ("objective",), "objectives", kpi.model.objective)
-        _serves(declared, kpi, serving)
+    _serve(declared)
 
 
 def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
@@ -39,7 +38,7 @@ def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
             message = f"'{name}' has no target, so it cannot attain anything"
             declared.report(entry, ("kpis", name), message, "give the KPI a `target`", on="key")
     for name, weight in model.objectives.items():
-        hint = f"a KPI is weighed under `kpis`: `kpis: {{{name}: {weight:g}}}`"
+        hint = f"KPIs go under `kpis`: `kpis: {{{name}: {weight:g}}}`"
         wrong = hint if name in declared.names["kpis"] else None
         if declared.known(entry, ("objectives", name), "objectives", name, wrong, on="key"):
             _weight(declared, entry, ("objectives", name), weight)
@@ -48,12 +47,12 @@ def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
 def _weight(declared: Declared, entry: Entry[ObjectiveSpec], at: Place, weight: float) -> None:
     if weight <= 0:
         message = f"the weight {weight:g} is not above 0"
-        hint = "weights are scaled to add up to 1: any positive numbers do"
+        hint = "use any positive numbers: weights are scaled to add up to 1"
         declared.report(entry, at, message, hint)
 
 
 def _circle(declared: Declared, name: str, way: list[str], done: set[str]) -> None:
-    """Note an objective that is, over whatever way, a part of itself; each circle once."""
+    """Report an objective that is, directly or not, a part of itself; each circle once."""
     if name in way:
         entry = declared.objectives[way[-1]]
         circle = [*way[way.index(name) :], name]
@@ -84,7 +83,7 @@ def _serving(declared: Declared) -> set[str]:
 
 
 def _all_known(declared: Declared) -> bool:
-    """Whether no mistake leaves open which KPIs the objectives weigh."""
+    """Whether it is known which KPIs the objectives weigh, in spite of other mistakes."""
     objectives = declared.objectives.values()
     return (
         declared.complete
@@ -94,10 +93,18 @@ def _all_known(declared: Declared) -> bool:
     )
 
 
-def _serves(declared: Declared, entry: Entry[KpiSpec], serving: set[str]) -> None:
-    """Where a company has objectives, a KPI that serves none is a number that nobody needs."""
-    if not declared.names["objectives"] or entry.name in serving or not _all_known(declared):
+def _serve(declared: Declared) -> None:
+    """If there are objectives, warn of KPIs that serve none: once a file, at its first."""
+    if not declared.names["objectives"] or not _all_known(declared):
         return
-    message = f"'{entry.name}' serves no objective"
-    hint = "state it, `objective: …`, or weigh the KPI in one; else, who needs it?"
-    declared.report(entry, (), message, hint, on="key", severity="warning")
+    serving = _serving(declared)
+    by_file: dict[str, list[Entry[KpiSpec]]] = {}
+    for kpi in declared.kpis.values():
+        if kpi.name not in serving:
+            by_file.setdefault(kpi.source.name, []).append(kpi)
+    hint = "name one in the KPI (`objective: …`), or give the KPI a weight in an objective"
+    for kpis in by_file.values():
+        message = f"'{kpis[0].name}' serves no objective"
+        if len(kpis) > 1:
+            message = f"{len(kpis)} KPIs serve no objective: {', '.join(k.name for k in kpis)}"
+        declared.report(kpis[0], (), message, hint, on="key", severity="warning")
