@@ -146,7 +146,7 @@ def no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     """No row says what the sources had said where a restart begins."""
-    monkeypatch.setattr(SourceSnapshots, "rows", lambda _: ())
+    monkeypatch.setattr(SourceSnapshots, "rows", lambda *_: ())
 
 
 def none_apart(monkeypatch: pytest.MonkeyPatch) -> None:
