@@ -41,7 +41,9 @@ def of_polars(values: pl.Series) -> Column:
     """A column of Int64, Float64 or Binary."""
     if values.dtype == pl.Binary:
         return of_objects(values.to_list())
-    return values.fill_null(NOTHING[DTYPES[type(values.dtype)]]).to_numpy()
+    if values.null_count():
+        values = values.fill_null(NOTHING[DTYPES[type(values.dtype)]])
+    return values.to_numpy()
 
 
 def to_scalars(column: Column, nullable: bool) -> list[Any]:

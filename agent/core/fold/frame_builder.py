@@ -62,7 +62,7 @@ class FrameBuilder:
                 blocks.setdefault((partition, target), []).append(block)
                 if block.kpi in fold.watched:
                     slices = active[partition].setdefault(block.kpi, [])
-                    if block.start_ms not in slices:
+                    if block.start_ms not in slices[-1:]:  # they come in order
                         slices.append(block.start_ms)
         frames = (
             (

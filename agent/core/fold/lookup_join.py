@@ -51,6 +51,8 @@ class _OneJoin:
             *validity,
             pl.lit(True).alias(_HAS_ROW),
         )
+        if lookup.is_timed:
+            self._rows = self._rows.sort(FROM)
 
     def columns(self, table: pl.DataFrame) -> pl.DataFrame:
         """The columns that the join adds, row by row of the table."""
@@ -71,7 +73,7 @@ class _OneJoin:
             .with_row_index(_INDEX)
             .sort("_time")
             .join_asof(
-                self._rows.sort(FROM),
+                self._rows,
                 left_on="_time",
                 right_on=FROM,
                 by=self._keys,

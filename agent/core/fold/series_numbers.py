@@ -38,11 +38,12 @@ class SeriesNumbers:
         """The number of the series of each row."""
         if not self._by:
             return np.zeros(table.height, np.int64)
-        keys = table.select(self._by)
-        known = self._look_up(keys)
-        if known.null_count():
+        keys = table[self._by]
+        known = self._look_up(keys) if self._known.height else None
+        if known is None or known.null_count():
+            fresh = keys if known is None else keys.filter(known.is_null())
             # Groups come in any order: sorted, the same log gives the same frames.
-            fresh = keys.filter(known.is_null()).unique().sort(self._by)
+            fresh = fresh.unique().sort(self._by)
             numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
             self._learn(fresh.rows())
             fresh = fresh.with_columns(numbers.alias(_NUMBER))
@@ -59,8 +60,6 @@ class SeriesNumbers:
 
     def _look_up(self, keys: pl.DataFrame) -> pl.Series:
         """The number of the series of each row; null where it is new."""
-        if not self._known.height:
-            return pl.repeat(None, keys.height, dtype=pl.Int64, eager=True)
         joined = keys.join(
             self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
         )

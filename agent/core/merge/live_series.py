@@ -73,7 +73,9 @@ class LiveSeries:
     def series_for(self, start_ms: int, key: bytes) -> Dimensions | None:
         """The series that a key's partials of a slice go to; None: the slice was sealed before a
         restart, and the row has it."""
-        dimensions = self._names.get(key) or self._named(key)
+        dimensions = self._names.get(key)
+        if dimensions is None:
+            dimensions = self._named(key)
         known = self.live.get(dimensions)
         if known is None:
             dimensions = self._admitted(dimensions)
