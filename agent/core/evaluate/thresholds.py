@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from agent.core.evaluate.targets import MAX_CACHED_SERIES
-from agent.core.evaluate.transitions import Row, conditions, step_threshold
+from agent.core.evaluate.transitions import Row, condition_columns, conditions, step_threshold
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.kpis import Dimensions, Kpi, Target
@@ -96,6 +96,7 @@ class Thresholds:
         self._has_overrides = any(rule.overrides for rule in rules)
         self._as_declared = tuple(((rule.name, None), rule) for rule in rules)
         self._overridden = lru_cache(MAX_CACHED_SERIES)(self._find)
+        self._columns: dict[Variant, Sequence[pl.Expr]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -162,7 +163,10 @@ class Thresholds:
                 windows_of.setdefault(variant, []).append(i)
         for variant, indices in windows_of.items():
             rule, some = rules[variant], [inputs[i] for i in indices]
-            for i, row in zip(indices, _conditions(rule, some), strict=True):
+            if variant not in self._columns:
+                self._columns[variant] = condition_columns(rule)
+            rows = _conditions(rule, some, self._columns[variant])
+            for i, row in zip(indices, rows, strict=True):
                 out[i] += self._step(rule, *inputs[i], row)
         return out
 
@@ -232,10 +236,12 @@ def _group(window: WindowValue, by: tuple[int, ...]) -> tuple[object, ...]:
 
 
 def _conditions(
-    rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]]
+    rule: ThresholdRule,
+    inputs: Sequence[tuple[EvaluationInput, Answers]],
+    columns: Sequence[pl.Expr] | None = None,
 ) -> list[Row]:
     """`when` and `clear` of each window, a pair for each level of the rule."""
-    levels = conditions(rule, _table(rule, inputs))
+    levels = conditions(rule, _table(rule, inputs), columns)
     unknown = ((None, None),) * len(rule.levels)
     rows: list[Row] = []
     for i, (input_, _) in enumerate(inputs):

@@ -18,17 +18,8 @@ Row = Sequence[tuple[Condition, Condition]]
 """`when` and `clear` of one window, a pair for each level of the rule."""
 
 
-def conditions(
-    rule: ThresholdRule, table: pl.DataFrame
-) -> list[tuple[list[Condition], list[Condition]]]:
-    """`when` and `clear` of every row, a pair of lists for each level of the rule.
-
-    `table` has the columns `value` (Float64), `events` (Int64) and `target` (Float64: the bound
-    that applies to the series, null where there is none) and `f0…fn` (Float64: the answers of the
-    rule's features), one row per window. Without a `clear`, it is "not `when`". A row with fewer
-    events than `min_events` gives null for both; where `on_no_data` says otherwise, one of them is
-    true for it, and for a row without a value.
-    """
+def condition_columns(rule: ThresholdRule) -> list[pl.Expr]:
+    """`when` and `clear` of each level of a rule, over the table of `conditions`."""
     enough = pl.col("events") >= rule.min_events
     if rule.on_no_data != "keep":
         enough &= pl.col("value").is_not_null()
@@ -40,7 +31,23 @@ def conditions(
         clears = pl.when(enough).then(clear).otherwise(~pl.lit(alert, pl.Boolean))
         columns.append(whens.cast(pl.Boolean).alias(f"when{i}"))
         columns.append(clears.cast(pl.Boolean).alias(f"clear{i}"))
-    results = table.select(columns)
+    return columns
+
+
+def conditions(
+    rule: ThresholdRule, table: pl.DataFrame, columns: Sequence[pl.Expr] | None = None
+) -> list[tuple[list[Condition], list[Condition]]]:
+    """`when` and `clear` of every row, a pair of lists for each level of the rule. `columns`: the
+    rule's `condition_columns`, made here if they are not given.
+
+    `table` has the columns `value` (Float64), `events` (Int64) and `target` (Float64: the bound
+    that applies to the series, null where there is none) and `f0…fn` (Float64: the answers of the
+    rule's features), one row per window. Without a `clear`, it is "not `when`". A row with fewer
+    events than `min_events` gives null for both; where `on_no_data` says otherwise, one of them is
+    true for it, and for a row without a value.
+    """
+    # In turn: there are few rows, and threads would cost more than they save.
+    results = table.select_seq(condition_columns(rule) if columns is None else columns)
     return [
         (results[f"when{i}"].to_list(), results[f"clear{i}"].to_list())
         for i in range(len(rule.levels))

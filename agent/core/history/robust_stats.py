@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.core.model.history import Floats
 
@@ -36,9 +38,10 @@ def slope(at: Floats, values: Floats) -> tuple[float, float]:
     """Theil–Sen: the median of the slopes between all pairs of points (Theil 1950, Sen 1968), and
     the line's height at 0, the median of what the slope leaves (as scipy.stats.theilslopes)."""
     at, values = thinned(at, values)
-    i, j = np.triu_indices(len(at), 1)
+    i, j = _pairs(len(at))
     run = at[j] - at[i]
-    steep = float(np.median((values[j] - values[i])[run != 0] / run[run != 0]))
+    apart = run != 0
+    steep = float(np.median((values[j] - values[i])[apart] / run[apart]))
     return steep, float(np.median(values) - steep * np.median(at))
 
 
@@ -48,12 +51,21 @@ def trending(values: Floats) -> bool:
     n = len(values)
     if n < 4:
         return False
-    i, j = np.triu_indices(n, 1)
+    i, j = _pairs(n)
     s = float(np.sign(values[j] - values[i]).sum())
     _, ties = np.unique(values, return_counts=True)
     tied = float((ties * (ties - 1) * (2 * ties + 5)).sum())
     variance = (n * (n - 1) * (2 * n + 5) - tied) / 18
     return variance > 0 and (abs(s) - 1) / math.sqrt(variance) > _SIGNIFICANT
+
+
+@lru_cache(maxsize=8)
+def _pairs(points: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Every pair of points, as the index of the earlier and of the later one."""
+    earlier, later = np.triu_indices(points, 1)
+    for index in (earlier, later):
+        index.flags.writeable = False  # they are shared
+    return earlier, later
 
 
 def thinned(at: Floats, values: Floats) -> tuple[Floats, Floats]:
