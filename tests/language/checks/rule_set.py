@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,14 @@ rules:
 
 def messages(tmp_path: Path, changes: str = "") -> list[str]:
     """The messages of all problems of the rule set with some entries added or changed."""
-    rules = _merged(_read(BASE), _read(changes) or {})
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules, sort_keys=False))
+    rules = _merged(_base(), _read(changes) or {})
+    text = yaml.dump(rules, Dumper=yaml.CSafeDumper, sort_keys=False)
+    (tmp_path / "rules.yaml").write_text(text)
     _, problems = check(tmp_path)
     return [problem.message for problem in problems]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML as the rules are read: `on` and `off` are text."""
 
 
@@ -48,6 +50,11 @@ _Loader.yaml_implicit_resolvers = {
 
 def _read(text: str) -> Any:
     return yaml.load(text, _Loader)
+
+
+@cache
+def _base() -> Any:
+    return _read(BASE)
 
 
 def _merged(base: Any, changes: Any) -> Any:
