@@ -71,12 +71,17 @@ def test_the_thresholds_are_the_quantiles_of_the_days(retail: Path) -> None:
     assert [percent for _, percent, _ in shown[:2]] == ["1", "25"]
 
 
-def test_nothing_is_overwritten(retail: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = retail.read_text()
-    arguments = [str(YEAR), "--rules", str(retail.parent), "--topic", "retail", "--yes"]
-    assert main(["init", *arguments]) == 1
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "sample.ndjson"
+    file.write_text('{"type": "paid", "at": "2025-03-01T10:00Z", "id": 1, "amount": 5}\n' * 3)
+    arguments = ["init", str(file), "--rules", str(tmp_path / "rules"), "--topic", "till", "--yes"]
+    assert main(arguments) == 0
+    (written,) = (tmp_path / "rules").glob("*.yaml")
+    before = written.read_text() + "# changed\n"
+    written.write_text(before)
+    assert main(arguments) == 1
     assert "is there already" in capsys.readouterr().err
-    assert retail.read_text() == before
+    assert written.read_text() == before
 
 
 def test_without_a_sample_all_can_be_said_by_options(tmp_path: Path) -> None:

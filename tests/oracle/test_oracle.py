@@ -127,10 +127,10 @@ def seasons(folder: Path) -> Case:
         "rules_calendar",
         (1, 1),
         seed=5,
-        count=11_000,
+        count=5_500,
         first_ms=1_293_800_000_000,
-        step_ms=3_600_000,
-        disorder_ms=7_200_000,
+        step_ms=7_200_000,
+        disorder_ms=10_800_000,
         customers=300,
     )
 
