@@ -12,10 +12,12 @@ from sqlglot.errors import SqlglotError
 
 from agent.core.model.field_types import DECIMAL_DIGITS, DEFAULT_SCALE, FieldType
 from agent.core.model.paths import Path, Root
-from agent.init.naming import IDENTIFIERS, MONEY, SUMS, free, is_duration, unit_of
+from agent.init.naming import IDENTIFIERS, MONEY, SUMS, free, unit_of
 from agent.init.places import keys_before, long_name_of, name_of, written
 from agent.init.sample import Seen
 
+LEAST_CONSTANT = 20
+"""Texts that are the same in so many events say nothing."""
 _FIRST_DAY, _LAST_DAY = 10_957, 25_567
 """2000 and 2040 as days since 1970, as Kafka Connect and Debezium write dates."""
 _NUMBERS = frozenset({"$numberInt", "$numberLong", "$numberDecimal", "$numberDouble", "N"})
@@ -72,7 +74,8 @@ def fields_of(
 
 def _constant(part: Seen) -> str | None:
     """Why a text that is always the same says nothing. A currency does."""
-    if not part.is_constant or name_of(part.path).endswith("currency"):
+    is_whole = part.known == part.count >= LEAST_CONSTANT
+    if part.distinct != 1 or not is_whole or name_of(part.path).endswith("currency"):
         return None
     (value,) = part.values
     return "always empty" if value == "" else f"always {value}"
@@ -89,11 +92,7 @@ def _spelled(part: Seen) -> FieldDraft | None:
     """How the values of a field are written, as a field without a name; None: in no one way."""
     name, path = name_of(part.path), part.path
     unit = unit_of(keys_before(path)[-1])
-    if (
-        part.is_number_in_text
-        and not _is_code(name)
-        and (part.distinct > 1 or _is_amount(path, name))
-    ):
+    if part.is_number_in_text and (part.distinct > 1 or _is_amount(path, name)):
         scale = _scale(part)
         if scale is None:
             return FieldDraft("", path, "float", unit, read="text")
@@ -135,12 +134,6 @@ def _scale(part: Seen) -> int | None:
     if most > DECIMAL_DIGITS // 2 or part.kinds["float"]:
         return DEFAULT_SCALE if most <= DEFAULT_SCALE else None
     return most if {*part.decimals} <= {0, most} and most else max(DEFAULT_SCALE, most)
-
-
-def _is_code(name: str) -> bool:
-    """Whether a number is a code by its name, though it has decimals: `version`, `session_id`."""
-    words = name.split("_")
-    return words[-1] in IDENTIFIERS and not is_duration(words)
 
 
 def _is_count_in_text(part: Seen, name: str) -> bool:

@@ -76,7 +76,7 @@ MOST_SERIES = 50
 LEAST_OF_SERIES = 10
 """Events in a window of the middle series, for a KPI to be split by a field."""
 LEAST_OF_WINDOW = 20
-LEAST_WINDOWS = 5
+LEAST_WINDOWS = 30
 MINUTE_MS = 60_000
 WINDOWS = {
     "1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": 60 * MINUTE_MS,
@@ -148,20 +148,16 @@ def _is_when(seen: Seen) -> bool:
     return seen.is_time or seen.format is not None
 
 
-def _time_rank(seen: Seen) -> tuple[bool, bool, bool, bool, int, bool, int]:
-    """Of two times, the better one has the smaller rank: one that differs between events, not when
-    it was handled, in the event, more than a day, a time by its name, when something happened, and
-    near the top."""
+def _time_rank(seen: Seen) -> tuple[bool, bool, int, bool, int]:
+    """Of two times, the better one has the smaller rank: not when it was handled, in the event, a
+    time by its name, when something happened, and near the top."""
     above = keys_before(seen.path)[:-1]
     words = set(words_of(name_of(seen.path)))
     named = 0 if words & _TIME_WORDS else 1 if seen.type == "string" else 2
     # What captures changes writes when the database made them below `source`.
     happened = bool(words & _BUSINESS) or above[-1:] == ["source"]
     is_around = isinstance(seen.path[0], Root)
-    return (
-        seen.is_constant, bool(words & _LOADING), is_around, seen.is_day, named, not happened,
-        depth(seen.path),
-    )  # fmt: skip
+    return bool(words & _LOADING), is_around, named, not happened, depth(seen.path)
 
 
 def id_of(seen: Mapping[Path, Seen], events: int, event: str) -> Path | None:

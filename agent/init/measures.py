@@ -8,26 +8,13 @@ from typing import Literal
 
 from agent.core.model.paths import Path, Root
 from agent.init.fields import FieldDraft
-from agent.init.naming import (
-    DURATIONS,
-    IDENTIFIERS,
-    MEANS,
-    MONEY,
-    PEOPLE,
-    QUANTITIES,
-    SUMS,
-    is_duration,
-    snake,
-)
-from agent.init.places import keys_before
+from agent.init.naming import DURATIONS, IDENTIFIERS, MEANS, MONEY, PEOPLE, QUANTITIES, SUMS, snake
 from agent.init.sample import Seen
 
 MOST_MEASURES = 5
 """Of one event: more KPIs than people look at hide those that matter."""
 LEAST_IDENTIFIERS = 20
 """Numbers that are all different, of so many, are more likely identifiers than amounts."""
-_CODES = frozenset(range(1, 6))
-"""Whole numbers that are all among these are more likely a shift or a priority than an amount."""
 _SENDING = frozenset({"approximate", "retry", "retries", "attempt", "attempts", "redelivered"})
 _FLAGS = ({0}, {1}, {0, 1})
 _BEGINS = (
@@ -102,7 +89,7 @@ def measures_of(prefix: str, fields: Sequence[FieldDraft], seen: Mapping[Path, S
 def _revenue(prefix: str, fields: Sequence[FieldDraft]) -> Iterator[KpiDraft]:
     """A price times a quantity, where no amount says so already."""
     price = next(filter(_is_price, fields), None)
-    quantity = next((f for f in fields if price and _is_quantity_of(price, f)), None)
+    quantity = next((f for f in fields if f.name.split("_")[-1] in QUANTITIES), None)
     is_said = any(f is not price and {*f.name.split("_")} & (MONEY - {"value"}) for f in fields)
     if price is not None and quantity is not None and not is_said:
         value = f"sum({price.name} * {quantity.name})"
@@ -111,19 +98,13 @@ def _revenue(prefix: str, fields: Sequence[FieldDraft]) -> Iterator[KpiDraft]:
 
 def _is_price(field: FieldDraft) -> bool:
     words = field.name.split("_")
-    return words[-1] == "price" and not {"mean", "avg", "average", "total"} & {*words}
-
-
-def _is_quantity_of(price: FieldDraft, field: FieldDraft) -> bool:
-    """Whether a field says how many have this price: it stands beside it."""
-    is_beside = keys_before(field.path)[:-1] == keys_before(price.path)[:-1]
-    return is_beside and field.name.split("_")[-1] in QUANTITIES
+    return words[-1] == "price" and not {"mean", "avg", "average"} & {*words}
 
 
 def _measure(prefix: str, field: FieldDraft) -> tuple[int, KpiDraft]:
     """The KPI of a number, and its rank among others: what is added up says most."""
     words = set(field.name.split("_"))
-    if field.unit in DURATIONS or (field.unit is None and is_duration(field.name.split("_"))):
+    if field.unit in DURATIONS:
         value, ending = f"quantile({field.name}, 0.95)", "_p95"
         return 1, KpiDraft(f"{prefix}_{field.name}{ending}", value, field.unit, "lower")
     is_money = field.type == "decimal" and words & MONEY
@@ -144,34 +125,24 @@ def _not_a_measure(field: FieldDraft, seen: Seen | None) -> str | None:
         return "stands beside the event, maybe for several"
     if set(words) & _SENDING:
         return "how it was sent, by its name"
-    named = bool(set(words) & (SUMS | MEANS)) or field.unit is not None or is_duration(words)
-    is_code = last in IDENTIFIERS and not is_duration(words)
-    if field.unit is None and (is_code or (set(words) & IDENTIFIERS and not named)):
+    named = bool(set(words) & (SUMS | MEANS)) or field.unit is not None
+    if field.unit is None and (last in IDENTIFIERS or (set(words) & IDENTIFIERS and not named)):
         return "a code, position or time by its name"
     return None if seen is None else _by_values(field, seen, named)
 
 
 def _by_values(field: FieldDraft, seen: Seen, named: bool) -> str | None:
-    """Why a number is no measure, by its values. What is named as one may be the same for long, but
-    not nothing."""
+    """Why a number is no measure, by its values."""
     if seen.is_time:
         return "a time"
-    constant = next(iter(seen.values)) if seen.distinct == 1 and seen.known > 1 else None
-    if constant is not None and (not named or (seen.is_constant and float(constant) == 0)):
-        return f"always {constant}"
-    if named or field.name.endswith("length") or field.type != "integer":
+    if named or field.name.endswith("length"):
         return None
-    return _whole(seen)
-
-
-def _whole(seen: Seen) -> str | None:
-    """Why whole numbers are no measure."""
-    if set(seen.values) in _FLAGS:
+    if seen.distinct == 1 and seen.known > 1:
+        return f"always {next(iter(seen.values))}"
+    if field.type == "integer" and set(seen.values) in _FLAGS:
         return "a yes or no"
-    if seen.distinct == seen.known >= LEAST_IDENTIFIERS:
+    if field.type == "integer" and seen.distinct == seen.known >= LEAST_IDENTIFIERS:
         return "another number in each event"
-    if seen.known >= LEAST_IDENTIFIERS and {*seen.values} <= _CODES:
-        return f"never above {max(seen.values)}: more likely a code than an amount"
     return None
 
 

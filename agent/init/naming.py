@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from itertools import chain, count
 
 UNITS = {
@@ -51,12 +51,6 @@ PEOPLE = frozenset({
 DURATIONS = frozenset({
     "seconds", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days",
 })  # fmt: skip
-_LASTS = frozenset({"duration", "latency", "elapsed", "delay", "lag", "runtime"})
-_POINTS = frozenset({
-    "start", "end", "begin", "event", "created", "updated", "local", "zone", "day", "of", "slot",
-    "unix", "epoch", "nano", "ms",
-})  # fmt: skip
-"""Words beside `time` in the names of what is a point in time."""
 _LETTERS = str.maketrans({
     "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "ß": "ss", "ł": "l", "Ł": "L",
 })  # fmt: skip
@@ -75,13 +69,6 @@ def snake(text: str) -> str:
 def words_of(name: str) -> list[str]:
     """The words of a name, in lower case."""
     return snake(name).split("_")
-
-
-def is_duration(words: Sequence[str]) -> bool:
-    """Whether the words of a number's name say how long something took: `request_time`."""
-    if "time" in words:
-        return len(words) > 1 and not _POINTS & {*words}
-    return bool(words) and words[-1] in _LASTS
 
 
 def unit_of(name: str) -> str | None:

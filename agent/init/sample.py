@@ -22,13 +22,9 @@ MOST_DISTINCT = 1_000
 DEEPEST = 8
 """Fields nested deeper are left out."""
 
-LEAST_CONSTANT = 20
-"""Values that are the same in so many events say nothing."""
-
 LEAST_EPOCH_MS = 10**12
 """September 2001: a number that stands for an earlier time is taken for something else."""
-DAY_MS = 86_400_000
-MOST_SPAN_MS = 3 * 366 * DAY_MS
+MOST_SPAN_MS = 3 * 366 * 86_400_000
 """Numbers that would be times further apart are taken for something else."""
 _ATTRIBUTES = frozenset({
     "specversion", "type", "source", "id", "time", "data", "data_base64", "datacontenttype",
@@ -77,7 +73,6 @@ class Seen:
     kinds: Counter[str] = field(default_factory=Counter)
     values: Counter[Any] = field(default_factory=Counter)
     times: int = 0
-    midnights: int = 0
     naive: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
@@ -115,7 +110,6 @@ class Seen:
         if at_ms is None or not (at_ms >= LEAST_EPOCH_MS or "-" in text):
             return
         self.times += 1
-        self.midnights += at_ms % DAY_MS == 0
         self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
         self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
         # What says no offset means another instant in another zone.
@@ -159,18 +153,6 @@ class Seen:
         if self.type != "string" or self.times or self.number_texts:
             return None
         return time_format(self.values)
-
-    @property
-    def is_day(self) -> bool:
-        """Whether times say the day alone."""
-        if (form := self.format) is not None:
-            return "%H" not in form and "%I" not in form
-        return bool(self.times) and self.midnights == self.times
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether it is the same in so many events that it says nothing."""
-        return self.distinct == 1 and self.known == self.count >= LEAST_CONSTANT
 
     @property
     def number_example(self) -> str | None:

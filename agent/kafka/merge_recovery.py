@@ -1,8 +1,7 @@
 """The mergers of the state partitions that the group has given to this worker, from the table.
 
-A worker continues at the first frame that the rows need: the one that the group acknowledged up to
-or, where the group has forgotten that, the one that the rows name. Frames that were deleted before
-they were merged are counted, and the windows that may lack them are marked incomplete.
+A worker continues at the first frame that the rows need. Frames that were deleted before they were
+merged are counted, and the windows that may lack them are marked incomplete.
 """
 
 from __future__ import annotations
@@ -52,27 +51,24 @@ class MergeRecovery:
         for partition, (position, _) in stored.items():
             self._check_position(partition, position, ends.get(partition))
         starts = await self._app.seek_to_resume(partitions)
-        restored = await asyncio.to_thread(self._restored, stored)
-        held = {}
-        for partition, merger in restored.items():
-            position, _ = stored[partition]
-            committed, start = starts[partition]
-            if committed is None or committed < 0:
-                needed, next_offset = merger.restored_position, start
-                needed = position + 1 if needed is None else needed
-            else:
-                needed, next_offset = committed, max(committed, start)
-            if self._report_missed(partition, needed, start):
-                merger.note_lost_frames()
-            held[partition] = HeldPartition(partition, merger, position, next_offset)
-        return held
+        for partition, (committed, start) in starts.items():
+            self._report_missed(partition, committed, start)
+        return await asyncio.to_thread(self._build, stored, starts)
 
-    def _restored(self, stored: Mapping[int, tuple[int, list[Row]]]) -> dict[int, Merger]:
-        mergers = {}
-        for partition, (_, rows) in stored.items():
-            mergers[partition] = Merger(self._plan, partition, self._state_partitions)
-            mergers[partition].restore(rows)
-        return mergers
+    def _build(
+        self,
+        stored: Mapping[int, tuple[int, list[Row]]],
+        starts: Mapping[int, tuple[int | None, int]],
+    ) -> dict[int, HeldPartition]:
+        held = {}
+        for partition, (position, rows) in stored.items():
+            merger = Merger(self._plan, partition, self._state_partitions)
+            merger.restore(rows)
+            committed, start = starts[partition]
+            if committed is not None and 0 <= committed < start:
+                merger.note_lost_frames()
+            held[partition] = HeldPartition(partition, merger, position, max(committed or 0, start))
+        return held
 
     def _check_position(self, partition: int, position: int, end: int | None) -> None:
         frames, series = self._names.frames, self._names.series
@@ -83,15 +79,15 @@ class MergeRecovery:
                 f"Stop all agents, delete both topics ({frames} and {series}) and start again.",
             )
 
-    def _report_missed(self, partition: int, needed: int, start: int) -> bool:
-        """Count and log the frames that were deleted before they were merged; whether some were."""
-        missed = max(0, start - max(self._missed_up_to.get(partition, 0), needed))
+    def _report_missed(self, partition: int, committed: int | None, start: int) -> None:
+        """Count and log the frames that were deleted before they were merged."""
+        known = max(self._missed_up_to.get(partition, 0), committed if committed else 0)
+        missed = max(0, start - known) if committed is not None and committed >= 0 else 0
         self._missed_up_to[partition] = start
         self._progress.missed(self._names.frames, partition, missed)
         if missed:
             log.error(
                 "topic %s partition %d: offsets %d to %d were deleted before they were merged "
                 "(retention.ms, retention.bytes). Windows that may lack them are marked incomplete",
-                self._names.frames, partition, needed, start - 1,
+                self._names.frames, partition, committed, start - 1,
             )  # fmt: skip
-        return needed < start

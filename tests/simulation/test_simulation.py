@@ -11,8 +11,6 @@ import pytest
 from agent.core.fold.checkpoint import Resume
 from agent.core.merge.missed_records import MissedRecords
 from agent.core.merge.row_store import RowStore
-from agent.core.merge.source_snapshots import SourceSnapshots
-from agent.core.merge.unsettled import UnsettledPartials
 from agent.core.model.results import Emitted
 from agent.kafka import ingest_assignment
 from agent.kafka.ingest_assignment import Begin, SourceLog
@@ -144,16 +142,6 @@ def no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest_assignment, "_new_log", wrong)
 
 
-def no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No row says what the sources had said where a restart begins."""
-    monkeypatch.setattr(SourceSnapshots, "rows", lambda *_: ())
-
-
-def none_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a source that was overtaken sends later is late."""
-    monkeypatch.setattr(UnsettledPartials, "stored", lambda *_: None)
-
-
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTS: dict[Plant, Callable[[Run], bool]] = {
     no_repeat: lambda run: True,
@@ -162,8 +150,6 @@ PLANTS: dict[Plant, Callable[[Run], bool]] = {
     no_identity: lambda run: run.faults.creation > 0,
     no_higher_epoch: lambda run: run.faults.creation > 0,
     no_loss: lambda run: run.faults.creation > 0,
-    no_sources: lambda run: run.case.rests,
-    none_apart: lambda run: run.case.rests,
 }
 """Faults, and in which runs they show."""
 

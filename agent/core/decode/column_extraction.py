@@ -30,8 +30,6 @@ from agent.core.model.results import Reason
 LEAST_RECORDS = 256
 """Fewer are read one by one, which says the same: before the first record, columns cost 5 to 10 ms,
 as much as some 300 records by themselves."""
-LEAST_BYTES = 128 * 1024
-"""Of so many bytes fewer records are read by columns, too: they have many lines, or fields."""
 
 _ANYTHING: Demand = (("",), pl.String)
 """What is asked for where nothing is: that a record can be read."""
@@ -71,7 +69,7 @@ class Extracted:
 class ColumnExtraction:
     """Reads the records of a topic for contracts that ask for more than keys of their values.
 
-    `least_records`: of fewer, nothing is read, if they have few bytes.
+    `least_records`: of fewer, nothing is read.
     """
 
     least_records = LEAST_RECORDS
@@ -92,8 +90,7 @@ class ColumnExtraction:
 
     def extract(self, batch: Batch, rows: Rows) -> list[Extracted]:
         """What columns say of some records of a batch, for each contract."""
-        is_small = rows.size < self.least_records and batch.sizes[rows].sum() < LEAST_BYTES
-        if is_small or not any(self._shapes):
+        if not any(self._shapes) or rows.size < self.least_records:
             return [Extracted.nothing(rows, batch) for _ in self._extractors]
         frame = self._read(batch, rows)
         return [

@@ -272,11 +272,6 @@ class Merger:
         """Whether so much was emitted since `drain_rows` that the rows should be written."""
         return self._rows.is_full
 
-    @property
-    def restored_position(self) -> int | None:
-        """The first offset of the frames log that the restored rows need; None: they say none."""
-        return self._snapshots.restored_position
-
     def needed_position(self) -> int:
         """The first offset of the frames log that a restart would need."""
         return self._snapshots.before(self._needed_position())

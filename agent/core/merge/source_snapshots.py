@@ -58,7 +58,6 @@ class SourceSnapshots:
         self._sources = sources
         self._snapshots: list[Snapshot] = []
         self._written: int | None = None  # the position of the row in the table
-        self.restored_position: int | None = None
 
     def note(self, position: int, last: int) -> None:
         """Take a snapshot if one is due before the message at a position is applied. `last`: the
@@ -112,7 +111,6 @@ class SourceSnapshots:
         except msgspec.DecodeError as error:
             raise DamagedRow(SOURCES_KEY, f"it can't be read ({error})") from error
         self._snapshots, self._written = [snapshot], snapshot.position
-        self.restored_position = snapshot.position
         for name, topic in snapshot.topics.items():
             known = self._sources.of_topic(name)
             known.partitions, known.topic_id = topic.partitions, topic.topic_id

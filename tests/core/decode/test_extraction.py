@@ -54,15 +54,6 @@ def test_paths_reach_elements_of_arrays_and_keys_with_dots() -> None:
     assert columns(result, "second", "who", "code") == [(2.5, "me", 200), (None, None, None)]
 
 
-def test_few_records_are_read_by_columns_where_they_have_many_lines() -> None:
-    def left(lines: int) -> int:
-        record = json.dumps(order(lines=[{"price": 2.5, "sku": "a"}] * lines)).encode()
-        (extracted,) = Decoder([LINES])._extraction.extract(batch([record] * 8), np.arange(8))
-        return len(extracted.left)
-
-    assert (left(lines=5), left(lines=1_000)) == (8, 0)
-
-
 def test_something_else_in_the_place_of_an_array_is_a_wrong_type() -> None:
     optional = contract("order", Field("second", ("prices", 1), "float"))
     result = decoded(optional, order(prices=7))
