@@ -140,7 +140,9 @@ class Thresholds:
         """The table that a rule's conditions read for a window, their results, and the features.
         Nothing changes."""
         inputs = [(input_, self.compute_features(input_, peers))]
-        return _table(rule, inputs), _conditions(rule, inputs)[0], _facts(rule, inputs[0][1])
+        table = _table(rule, inputs)
+        [row] = _conditions(rule, inputs, table, condition_columns(rule))
+        return table, row, _facts(rule, inputs[0][1])
 
     def _context(self, input_: EvaluationInput, peers: Peers) -> FeatureContext:
         window, target = input_.window, input_.target
@@ -165,7 +167,7 @@ class Thresholds:
             rule, some = rules[variant], [inputs[i] for i in indices]
             if variant not in self._columns:
                 self._columns[variant] = condition_columns(rule)
-            rows = _conditions(rule, some, self._columns[variant])
+            rows = _conditions(rule, some, _table(rule, some), self._columns[variant])
             for i, row in zip(indices, rows, strict=True):
                 out[i] += self._step(rule, *inputs[i], row)
         return out
@@ -238,10 +240,11 @@ def _group(window: WindowValue, by: tuple[int, ...]) -> tuple[object, ...]:
 def _conditions(
     rule: ThresholdRule,
     inputs: Sequence[tuple[EvaluationInput, Answers]],
-    columns: Sequence[pl.Expr] | None = None,
+    table: pl.DataFrame,
+    columns: Sequence[pl.Expr],
 ) -> list[Row]:
     """`when` and `clear` of each window, a pair for each level of the rule."""
-    levels = conditions(rule, _table(rule, inputs), columns)
+    levels = conditions(rule, table, columns)
     unknown = ((None, None),) * len(rule.levels)
     rows: list[Row] = []
     for i, (input_, _) in enumerate(inputs):
@@ -252,15 +255,17 @@ def _conditions(
 
 def _table(rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]]) -> pl.DataFrame:
     """The columns that a rule's conditions read, a row per window."""
-    columns = {
-        "value": pl.Series([input_.window.value for input_, _ in inputs], dtype=pl.Float64),
-        "events": pl.Series([input_.window.events for input_, _ in inputs], dtype=pl.Int64),
-        "target": pl.Series([input_.bound for input_, _ in inputs], dtype=pl.Float64),
-    }
-    for i, feature in enumerate(rule.features):
-        answers = [row[feature].value for _, row in inputs]
-        columns[f"f{i}"] = pl.Series(answers, dtype=pl.Float64)
-    return pl.DataFrame(columns)
+    return pl.DataFrame(
+        [
+            pl.Series("value", [input_.window.value for input_, _ in inputs], pl.Float64),
+            pl.Series("events", [input_.window.events for input_, _ in inputs], pl.Int64),
+            pl.Series("target", [input_.bound for input_, _ in inputs], pl.Float64),
+            *(
+                pl.Series(f"f{i}", [answers[feature].value for _, answers in inputs], pl.Float64)
+                for i, feature in enumerate(rule.features)
+            ),
+        ]
+    )
 
 
 def _facts(rule: ThresholdRule, answers: Answers) -> tuple[Fact, ...]:
