@@ -16,5 +16,5 @@ path of an event:
 | `output` | results | messages, labels, sentences |
 | `changes` | two plans | the effects of a rule change |
 
-`backfill`, `explanation` and `fixed_windows` use the whole core beside the pipeline.
+`backfill`, `explanation`, `fixed_windows` and `restatement` use the whole core beside the pipeline.
 """

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
+from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
@@ -48,9 +49,11 @@ async def history(
     until_ms: int,
     on_batch: OnBatch,
     progress: Progress = lambda _done, _all: None,
+    is_restated: bool = False,
 ) -> AsyncIterator[Emitted]:
     """Everything that closes by `until_ms`, from the events since `from_ms` (None: since the
-    topics begin), batch by batch: each series in the order of time.
+    topics begin), batch by batch: each series in the order of time. `is_restated`: the plan is that
+    of a restatement (`agent.core.restatement`): all that can count must still be there.
 
     Reads each partition up to where it ends now, or until nothing in it can belong to a window that
     ends by `until_ms`. A partition without a record as new as `from_ms` is read from its beginning:
@@ -70,11 +73,15 @@ async def history(
             counts = {topic: len(numbers) for topic, numbers in partitions.items()}
             pipeline = Pipeline(plan, counts)
             tps = [TopicPartition(t, p) for t, numbers in partitions.items() for p in numbers]
-            reading = _read(
-                consumer, registry, pipeline, tps, from_ms, until_ms, on_batch, progress
-            )
+            consumer.assign(tps)
+            begins = await begins_of(consumer, plan, tps, from_ms)
+            if is_restated:
+                _check_reach(begins, from_ms)
+            reading = _read(consumer, registry, pipeline, begins, until_ms, on_batch, progress)
             async for emitted in reading:
                 yield emitted
+            if is_restated:
+                yield pipeline.rest(until_ms)
         finally:
             await consumer.stop()
     except (KafkaError, OSError) as error:
@@ -89,15 +96,13 @@ async def _read(
     consumer: AIOKafkaConsumer,
     registry: SchemaRegistry,
     pipeline: Pipeline,
-    tps: list[TopicPartition],
-    from_ms: int | None,
+    begun: Mapping[TopicPartition, Begin],
     until_ms: int,
     on_batch: OnBatch,
     progress: Progress,
 ) -> AsyncIterator[Emitted]:
-    consumer.assign(tps)
+    tps = list(begun)
     ends = await consumer.end_offsets(tps)  # as far as transactions are decided
-    begun = await begins_of(consumer, pipeline.plan, tps, from_ms)
     begins = {tp: begin.offset for tp, begin in begun.items()}
     whole = sum(max(ends[tp] - begins[tp], 0) for tp in tps)
     reading = set(tps)
@@ -132,6 +137,18 @@ async def _read(
                 finish(tp)
         yield pipeline.flush()
     yield pipeline.finish(0 if newest_ms is None else max(0, until_ms - newest_ms))
+
+
+def _check_reach(begins: Mapping[TopicPartition, Begin], from_ms: int | None) -> None:
+    """Raise EnvironmentFault where records were deleted that may be asked for."""
+    for tp, begin in sorted(begins.items()):
+        if begin.whole_from_ms is not None:
+            raise EnvironmentFault(
+                f"topic {tp.topic} partition {tp.partition} does not reach back to "
+                f"{iso(from_ms or 0)}: its first record is left from about "
+                f"{iso(begin.whole_from_ms)}",
+                f"Windows that begin after {iso(begin.whole_from_ms)} can be restated.",
+            )
 
 
 async def newest(settings: Settings, topic: str, most: int) -> list[Record]:

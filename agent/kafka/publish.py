@@ -19,7 +19,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
-from agent.core.model.results import Emitted
+from agent.core.model.results import Correction, Emitted
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
 from agent.core.state.rows import row_key
@@ -90,6 +90,15 @@ class Publisher:
         sends = await self._send_many(values.topic, _values(plan, emitted, values))
         return sends + await self._send_many(alerts.topic, _alerts(plan, emitted, alerts))
 
+    async def corrections(
+        self, plan: Plan, made: Iterable[Correction], corrected_ms: int
+    ) -> list[Send]:
+        """Corrections to the values topic, under the keys of what they correct. Their dimensions
+        are those under which series are published."""
+        topic = self._names.values
+        places = _Places(topic, await self._producer.partitions_for(topic))
+        return await self._send_many(topic, _corrections(plan, made, corrected_ms, places))
+
     async def board(self, rows: Mapping[bytes, bytes | None]) -> list[Send]:
         """Rows of the board topic; None takes a row away."""
         topic = self._names.board
@@ -144,6 +153,21 @@ def _values(plan: Plan, emitted: Emitted, places: _Places) -> Iterator[Placed]:
             body = encode.dumps(encode.target_json(kpi, status))
             place = places.of(kpi.name, window.dimensions)
             yield place, target_key(encode.window_key(kpi, window)), body
+
+
+def _corrections(
+    plan: Plan, made: Iterable[Correction], corrected_ms: int, places: _Places
+) -> Iterator[Placed]:
+    """The records of the values topic that correct others."""
+    for correction in made:
+        window, before, status = correction.window, correction.before, correction.status
+        kpi = plan.kpis[window.kpi]
+        place, key = places.of(kpi.name, window.dimensions), encode.window_key(kpi, window)
+        body = encode.correction_json(encode.window_json(kpi, window), before, corrected_ms)
+        yield place, key, encode.dumps(body)
+        if status is not None:
+            body = encode.correction_json(encode.target_json(kpi, status), before, corrected_ms)
+            yield place, target_key(key), encode.dumps(body)
 
 
 def _alerts(plan: Plan, emitted: Emitted, places: _Places) -> Iterator[Placed]:

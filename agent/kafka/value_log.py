@@ -8,17 +8,18 @@ second or so however much the topic holds.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agent.core.model.events import Scalar
-from agent.core.model.kpis import Dimensions, Kpi, Target
-from agent.core.model.results import PastWindow, PastWindows
+from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.results import PastWindow, PastWindows, WindowValue
+from agent.core.output.published import PublishedWindows
+from agent.core.output.value_messages import read_value
 from agent.core.state.rows import row_key
+from agent.errors import EnvironmentFault
 from agent.kafka.client import connection
 from agent.kafka.topic_reader import POLL_MS
 from agent.settings import Settings
@@ -26,26 +27,6 @@ from agent.settings import Settings
 MOST_RECORDS = 200_000
 """Records that one reading looks at, those of other KPIs among them."""
 MAX_POLL_RECORDS = 2_000
-
-
-class _Message(msgspec.Struct):
-    """What is read of a message of the values topic (docs/operations.md, kpi-values)."""
-
-    kind: str
-    kpi: str
-    dimensions: dict[str, Scalar]
-    start: datetime
-    end: datetime
-    value: float | int | None
-    events: int
-    maintenance: str | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    warn_at_least: float | None = None
-    warn_at_most: float | None = None
-
-
-_messages = msgspec.json.Decoder(_Message)
 
 
 async def past_windows(
@@ -61,33 +42,54 @@ async def past_windows(
         topic, **connection(settings), group_id=None, enable_auto_commit=False,
         isolation_level="read_committed",
     )  # fmt: skip
-    reader = _Reader(kpi, dimensions, since_ms)
+    published = _Reader([kpi.name], lambda window: window.end_ms > since_ms)
     try:
         await consumer.start()
         try:
-            is_complete = await _read(consumer, kpi, dimensions, since_ms, reader)
+            tps: list[TopicPartition] = sorted(consumer.assignment())
+            if dimensions is not None and tps:  # as `publish` places it
+                tps = [tps[zlib.crc32(row_key(kpi.name, dimensions)) % len(tps)]]
+                consumer.unsubscribe()
+                consumer.assign(tps)
+            is_complete = await _read(consumer, tps, since_ms, published, MOST_RECORDS)
         finally:
             await consumer.stop()
     except KafkaError:
         return PastWindows((), False)
-    return PastWindows(reader.windows(), is_complete)
+    return PastWindows(_past(kpi, dimensions, published.windows), is_complete)
+
+
+async def published_windows(
+    settings: Settings, topic: str, kpis: Collection[str], since_ms: int
+) -> PublishedWindows:
+    """All windows of some KPIs that were published since an instant (ms). Raises EnvironmentFault
+    where the topic can't be read."""
+    consumer = AIOKafkaConsumer(
+        topic, **connection(settings), group_id=None, enable_auto_commit=False,
+        isolation_level="read_committed",
+    )  # fmt: skip
+    reader = _Reader(kpis)
+    try:
+        await consumer.start()
+        try:
+            await _read(consumer, sorted(consumer.assignment()), since_ms, reader, None)
+        finally:
+            await consumer.stop()
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(f"{topic} can't be read from {settings.brokers}: {error}") from error
+    return reader.windows
 
 
 async def _read(
     consumer: AIOKafkaConsumer,
-    kpi: Kpi,
-    dimensions: Dimensions | None,
+    tps: Sequence[TopicPartition],
     since_ms: int,
     reader: _Reader,
+    most: int | None,
 ) -> bool:
-    """Read what there is; whether that is all since the instant."""
-    tps: list[TopicPartition] = sorted(consumer.assignment())
+    """Read what there is, at most so many records; whether that is all since the instant."""
     if not tps:
         return False
-    if dimensions is not None:  # as `publish` places it
-        tps = [tps[zlib.crc32(row_key(kpi.name, dimensions)) % len(tps)]]
-        consumer.unsubscribe()
-        consumer.assign(tps)
     ends = await consumer.end_offsets(tps)
     firsts = await consumer.beginning_offsets(tps)
     since = await consumer.offsets_for_times(dict.fromkeys(tps, max(since_ms, 0)))
@@ -96,7 +98,7 @@ async def _read(
         at = since.get(tp)
         # A partition with nothing as new as that, or a broker that can't search by time: the whole.
         begin = max(firsts[tp], at.offset) if at is not None else firsts[tp]
-        newest = ends[tp] - MOST_RECORDS // len(tps)
+        newest = 0 if most is None else ends[tp] - most // len(tps)
         is_complete &= newest <= begin and (firsts[tp] == 0 or begin > firsts[tp])
         consumer.seek(tp, max(begin, newest, firsts[tp]))
     reading = {tp for tp in tps if firsts[tp] < ends[tp]}
@@ -111,59 +113,43 @@ async def _read(
 
 
 class _Reader:
-    """Picks the windows that are asked for out of the records. The last message of a window is the
-    one that counts: after a restart, some are published again."""
+    """Picks the windows of some KPIs out of the records, those that are `wanted`."""
 
-    def __init__(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> None:
-        self._kpi = kpi
-        self._dimensions = dimensions
-        self._since_ms = since_ms
-        name = msgspec.json.encode(kpi.name)
-        self._begins = (b'{"kpi":' + name + b",", b'{"kind":"target","kpi":' + name + b",")
-        self._windows: dict[tuple[Dimensions, int], _Message] = {}
-        self._targets: dict[tuple[Dimensions, int], _Message] = {}
+    def __init__(
+        self, kpis: Iterable[str], wanted: Callable[[WindowValue], bool] = lambda _: True
+    ) -> None:
+        self.windows = PublishedWindows()
+        self._wanted = wanted
+        names = [msgspec.json.encode(kpi) for kpi in kpis]
+        kinds = (b"{", b'{"kind":"target",')
+        self._begins = tuple(kind + b'"kpi":' + name + b"," for kind in kinds for name in names)
 
     def add(self, key: bytes | None, value: bytes | None) -> None:
         """Look at one record. Most are of other KPIs, which their keys say."""
         if key is None or value is None or not key.startswith(self._begins):
             return
         try:
-            message = _messages.decode(value)
-        except msgspec.DecodeError:
+            message = read_value(value)
+        except ValueError:
             return  # written by another version
-        dimensions = self._series(message.dimensions)
-        end_ms = _ms(message.end)
-        if dimensions is None or end_ms <= self._since_ms:
-            return
-        if self._dimensions is not None and dimensions != self._dimensions:
-            return
-        of = self._targets if message.kind == "target" else self._windows
-        of[dimensions, end_ms] = message
+        if self._wanted(message.window):
+            self.windows.add(message)
 
-    def windows(self) -> tuple[PastWindow, ...]:
-        """What was picked, by series and time."""
-        return tuple(
+
+def _past(
+    kpi: Kpi, dimensions: Dimensions | None, published: PublishedWindows
+) -> tuple[PastWindow, ...]:
+    """The windows of a KPI, or of one of its series, by time."""
+    made = []
+    for key, window in published.windows(kpi.name).items():
+        if len(window.dimensions) != len(kpi.by) or dimensions not in (None, window.dimensions):
+            continue
+        status = published.status(key)
+        target = None if status is None else status.target
+        made.append(
             PastWindow(
-                dimensions, end_ms, message.value, message.events, message.maintenance,
-                _target(self._targets.get((dimensions, end_ms))),
-            )
-            for (dimensions, end_ms), message in sorted(
-                self._windows.items(), key=lambda item: item[0][1]
+                window.dimensions, window.end_ms, window.value, window.events, window.maintenance,
+                target,
             )
         )  # fmt: skip
-
-    def _series(self, dimensions: Mapping[str, Scalar]) -> Dimensions | None:
-        """The dimensions in the KPI's order; None: they are of an older declaration."""
-        if tuple(dimensions) != self._kpi.by:
-            return None
-        return tuple(dimensions.values())
-
-
-def _target(message: _Message | None) -> Target | None:
-    if message is None:
-        return None
-    return Target(message.at_least, message.at_most, message.warn_at_least, message.warn_at_most)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
+    return tuple(sorted(made, key=lambda window: window.end_ms))

@@ -96,6 +96,8 @@ completion tcsh
 ON_KAFKA = """
 init --brokers {brokers} --settings agent.yaml --topic tills --rules from-kafka --yes
 backtest --brokers {brokers} --settings agent.yaml --warm-up 1h --since 2026-03-02
+restate takings --brokers {brokers} --settings agent.yaml --rules rules --since 2026-03-02
+    --until 2026-03-03 --format json --apply --allow-fewer-events
 check rules --registry {registry} --settings agent.yaml
 diff rules --agent {agent}
 explain slow --agent {agent}

@@ -30,6 +30,7 @@ class Deduplicator:
         self._windows = tuple(dict.fromkeys(kpi.window for kpi in kpis))
         self._most_ms = contract.duplicate_window_ms
         self._lateness_ms = contract.lateness_ms
+        self._restated = contract.restated
         # Ids are forgotten, and offsets noted, for so long a stretch of time together.
         self._step_ms = min((kpi.slice_ms for kpi in kpis), default=1)
         self._memories: dict[int, IdMemory] = {}
@@ -42,6 +43,8 @@ class Deduplicator:
         memory = self._memories.setdefault(partition, IdMemory(self._step_ms))
         repeats = memory.repeats(ids, stored_ms)
         limits, last = frontiers_ms[repeats.rows], repeats.last_ms
+        if self._restated is not None:
+            limits = stored_ms[repeats.rows] - self._restated.lateness_ms
         young = last + self._most_ms > limits
         open_ = {w: young & (last_ends(w, last) > limits) for w in self._windows}
         known = np.logical_or.reduce(list(open_.values()))

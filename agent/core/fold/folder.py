@@ -45,6 +45,7 @@ from agent.core.fold.lookup_join import LookupJoin
 from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
 from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.fold.runs import only, segments
+from agent.core.model.events import Contract
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
 from agent.core.model.rules import AbsenceRule
@@ -214,6 +215,9 @@ class Folder:
             known = {p: source.watermark_ms for p, source in self.sources.items()}
             sure = replace(sure, tables=settle_repeated_hours(batch, sure, newest, known))
             newest = _newest_times(batch, sure)
+        if any(contract.restated for contract in self._contracts):
+            tables = {c.name: _restated(c, sure.tables[c.name]) for c in self._contracts}
+            sure = replace(sure, tables=tables)
         return sure, newest
 
     def _advance(self, batch: Batch, times: Ints) -> Ints:
@@ -261,6 +265,14 @@ class Folder:
         for fold in self._folds:
             late.update(fold.drain_late())
         return late
+
+
+def _restated(contract: Contract, table: pl.DataFrame) -> pl.DataFrame:
+    """The rows that a restatement asks for, all where there is none."""
+    asked = contract.restated
+    if asked is None:
+        return table
+    return table.filter(pl.col("_time").is_between(asked.from_ms, asked.until_ms, closed="left"))
 
 
 def _newest_times(batch: Batch, decoded: Decoded) -> Ints:

@@ -22,6 +22,7 @@ __all__ = [
     "FieldType",
     "InnerText",
     "LookupField",
+    "Restated",
     "Scalar",
     "TimeSource",
     "Topics",
@@ -146,6 +147,17 @@ def _matches(pattern: str, topic: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Restated:
+    """How a log is read to compute windows again: no event is late, and only those from `from_ms`
+    up to `until_ms` count. `lateness_ms` is the contract's own: an id repeats an event as if all
+    had come in the order of their times."""
+
+    from_ms: int
+    until_ms: int
+    lateness_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What a product team promises of one event type.
 
@@ -157,6 +169,7 @@ class Contract:
     `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
     `"registry"` where each names its own, None where there is none. With `each`, the contract is of
     the elements of that array in the event: each is a row, and all have the event's verdict.
+    `restated`: None but in a plan that computes windows again (`agent.core.restatement`).
     """
 
     name: str
@@ -182,6 +195,7 @@ class Contract:
     description: str = ""
     owner: str | None = None
     team: str | None = None
+    restated: Restated | None = None
 
     @property
     def types(self) -> dict[str, FieldType]:

@@ -127,6 +127,15 @@ class TargetStatus(msgspec.Struct, frozen=True):
     target: Target
 
 
+class Correction(msgspec.Struct, frozen=True):
+    """A closed window computed again, with its target state if it has a target. `before`: as it was
+    published; None: it was not."""
+
+    window: WindowValue
+    before: WindowValue | None
+    status: TargetStatus | None = None
+
+
 class AlertPhase(StrEnum):
     """The life of an alert."""
 

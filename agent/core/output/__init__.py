@@ -4,6 +4,6 @@ In: windows, target statuses and transitions (`agent.core.model.results`). Out: 
 `kpi-values` and `kpi-alerts` topics (`messages`), the texts of rules (`templates`) and the reason
 of a transition in a sentence (`reasons`), the labels of alerts and metrics (`alert_labels`,
 `labels`), alerts put together as episodes (`episodes`). `value_messages` reads back what `messages`
-wrote. `addresses` has the links to pages and boards, with `series_selector` and `uids`. `privacy`
-decides what leaves at all.
+wrote, and `published` has what it says of windows. `addresses` has the links to pages and boards,
+with `series_selector` and `uids`. `privacy` decides what leaves at all.
 """

@@ -111,6 +111,17 @@ def target_json(kpi: Kpi, status: TargetStatus) -> Json:
     }
 
 
+def correction_json(made: Json, before: WindowValue | None, corrected_ms: int) -> Json:
+    """A window's value or target state (`made`) as a correction. `before`: the window as it was
+    published; None: it was not."""
+    return {
+        **made,
+        "corrected_at": iso(corrected_ms),
+        "previous_value": None if before is None else finite(before.value),
+        "previous_events": None if before is None else before.events,
+    }
+
+
 def bound_text(target: Target) -> str:
     """What a target asks for, as a rule would write it: `value <= 240`."""
     least, most = target.at_least, target.at_most

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.core.model.events import Scalar
 from agent.core.model.kpis import Target
-from agent.core.model.results import TargetState, TargetStatus, WindowValue
+from agent.core.model.results import Number, TargetState, TargetStatus, WindowValue
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -17,11 +17,13 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 class ValueMessage(msgspec.Struct, frozen=True):
     """A closed window, `status` None; or, of the same window, its target state. `names` are those
-    of the dimensions when it was published."""
+    of the dimensions when it was published. `corrected`: the value and the number of events that a
+    correction replaces."""
 
     names: tuple[str, ...]
     window: WindowValue
     status: TargetStatus | None = None
+    corrected: tuple[Number, int] | None = None
 
 
 class _Fields(msgspec.Struct):
@@ -41,6 +43,8 @@ class _Fields(msgspec.Struct):
     at_most: float | None = None
     warn_at_least: float | None = None
     warn_at_most: float | None = None
+    previous_value: int | float | None = None
+    previous_events: int | None = None
 
 
 _decoder = msgspec.json.Decoder(_Fields)
@@ -60,7 +64,10 @@ def read_value(message: bytes) -> ValueMessage:
     if got.kind == "target":
         target = Target(got.at_least, got.at_most, got.warn_at_least, got.warn_at_most)
         status = TargetStatus(window, got.state, got.previous, got.attainment, target)
-    return ValueMessage(tuple(got.dimensions), window, status)
+    corrected = None
+    if got.previous_events is not None:
+        corrected = got.previous_value, got.previous_events
+    return ValueMessage(tuple(got.dimensions), window, status, corrected)
 
 
 def _ms(at: datetime) -> int:

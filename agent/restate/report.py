@@ -1,0 +1,86 @@
+"""The outcome of a restatement, as a table for people or as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.core.model.plan import Plan
+from agent.core.model.printable import printable
+from agent.core.model.results import Correction, WindowValue
+from agent.core.model.text import value_text
+from agent.core.output.messages import (
+    correction_json,
+    dimensions_json,
+    dumps,
+    iso,
+    label,
+    window_json,
+)
+from agent.core.restatement import losing_events
+from agent.replay.report import outcomes_text
+from agent.restate.runner import Restatement
+
+ROWS_SHOWN = 100
+
+
+def write_table(plan: Plan, outcome: Restatement, out: TextIO) -> None:
+    """Write the differences for people: the first ROWS_SHOWN of them."""
+    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    if outcome.corrections:
+        console.print(_table(plan, outcome.corrections[:ROWS_SHOWN]))
+    if len(outcome.corrections) > ROWS_SHOWN:
+        out.write(f"… and {len(outcome.corrections) - ROWS_SHOWN} more; --format json lists all\n")
+    out.writelines(f"{line}\n" for line in _summary(outcome))
+
+
+def write_json(plan: Plan, outcome: Restatement, corrected_ms: int, out: TextIO) -> None:
+    """Write each correction as a line of JSON, as it is on `kpi-values`."""
+    for made in outcome.corrections:
+        window = window_json(plan.kpis[made.window.kpi], made.window)
+        out.write(dumps(correction_json(window, made.before, corrected_ms)).decode() + "\n")
+
+
+def _table(plan: Plan, corrections: Iterable[Correction]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for name in ("kpi", "series", "window (UTC)"):
+        table.add_column(name)
+    for name in ("published", "restated", "events"):
+        table.add_column(name, justify="right")
+    for made in corrections:
+        table.add_row(*(Text(cell) for cell in _cells(plan, made)))
+    return table
+
+
+def _cells(plan: Plan, made: Correction) -> Iterator[str]:
+    window, before = made.window, made.before
+    kpi = plan.kpis[window.kpi]
+    named = dimensions_json(kpi, window.dimensions)
+    yield kpi.name
+    yield printable(" ".join(f"{name}={label(value)}" for name, value in named.items()))
+    yield f"{iso(window.start_ms)} – {iso(window.end_ms)}"
+    yield "–" if before is None else _value(before, kpi.unit)
+    yield _value(window, kpi.unit)
+    yield f"{0 if before is None else before.events} → {window.events}"
+
+
+def _value(window: WindowValue, unit: str | None) -> str:
+    return value_text(window.value, unit)
+
+
+def _summary(outcome: Restatement) -> Iterator[str]:
+    yield outcomes_text(outcome.read)
+    new = sum(made.before is None for made in outcome.corrections)
+    yield (
+        f"{', '.join(outcome.kpis)}: {outcome.windows} published windows; "
+        f"{len(outcome.corrections) - new} to correct, {new} to add"
+    )
+    if not outcome.windows:
+        yield "no window of this period is published: nothing is closed that could be corrected"
+    losing = sum(1 for _ in losing_events(outcome.corrections))
+    if losing:
+        yield f"fewer events than published: {losing}"

@@ -1,0 +1,98 @@
+"""A restatement on Kafka: what is published, what the source topics say, and the corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from aiokafka.errors import KafkaError
+
+from agent.core.model.plan import Plan
+from agent.core.model.results import Correction, Emitted
+from agent.core.output.privacy import Privacy
+from agent.core.pipeline import joined
+from agent.core.restatement import (
+    Period,
+    TooManySeries,
+    begins_ms,
+    corrections,
+    related,
+    restating,
+)
+from agent.errors import EnvironmentFault
+from agent.kafka.client import new_producer
+from agent.kafka.history import history
+from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.topics import TopicNames
+from agent.kafka.value_log import published_windows
+from agent.replay.runner import Replayed
+from agent.settings import Settings
+
+PUBLISHED_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """The outcome: the KPIs that were computed again, how many windows of them are published in
+    the period, the corrections, and what became of the records that were read."""
+
+    kpis: tuple[str, ...]
+    windows: int
+    corrections: Sequence[Correction]
+    read: Replayed = field(default_factory=lambda: Replayed(Emitted(), []))
+
+
+async def restate(
+    settings: Settings,
+    plan: Plan,
+    kpi: str,
+    period: Period,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Restatement:
+    """Compute the closed windows of a KPI, and of those that depend on it, again.
+
+    Raises EnvironmentFault where topics can't be read, or do not reach back far enough.
+    """
+    privacy = Privacy(settings.secret_of_people())
+    privacy.check(plan)
+    kpis = related(plan, kpi)
+    published = await published_windows(
+        settings, TopicNames.of(settings).values, kpis, period.since_ms
+    )
+    asked = restating(plan, kpis, period)
+    read, emitted = Replayed(Emitted(), []), []
+    from_ms = begins_ms(plan, kpis, period)
+    until_ms = period.until_ms + max(plan.kpis[name].window.span_ms for name in kpis)
+    async for some in history(
+        settings, asked, from_ms, until_ms, read.note, progress, is_restated=True
+    ):
+        emitted.append(privacy.emitted(plan, some))
+    try:
+        made = corrections(plan, kpis, published, joined(emitted), period)
+    except TooManySeries as error:
+        raise EnvironmentFault(
+            f"{error} has more series than max_series in this period: which of them are in "
+            "__other__ depends on the order in which they came, so it can't be restated",
+            "Raise max_series, so that later periods can be.",
+        ) from error
+    windows = sum(period.has(w) for name in kpis for w in published.windows(name).values())
+    return Restatement(kpis, windows, made, read)
+
+
+async def apply(
+    settings: Settings, plan: Plan, made: Sequence[Correction], corrected_ms: int
+) -> None:
+    """Publish corrections. Raises EnvironmentFault where the topic can't be written."""
+    producer = new_producer(settings)
+    try:
+        await producer.start()
+        publisher = Publisher(producer, TopicNames.of(settings))
+        for begin in range(0, len(made), PUBLISHED_AT_ONCE):
+            some = made[begin : begin + PUBLISHED_AT_ONCE]
+            await acknowledged(await publisher.corrections(plan, some, corrected_ms))
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(
+            f"the corrections can't be written to {settings.brokers}: {error}"
+        ) from error
+    finally:
+        await producer.stop()
