@@ -94,8 +94,10 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
+    # What these log below it shows records whole, and with them people.
+    level = logging.INFO if settings.log_level == "debug" else logging.WARNING
+    for name in QUIET:
+        logging.getLogger(name).setLevel(level)
     if settings.log_level != "debug":
-        for name in QUIET:
-            logging.getLogger(name).setLevel(logging.WARNING)
         for name, level in SILENT.items():
             logging.getLogger(name).setLevel(level)

@@ -160,7 +160,7 @@ def _threshold(
         rule_match=match,
         columns=tuple(table.select("value", "events", "target").row(0, named=True).items()),
         facts=facts,
-        not_evaluated=_not_evaluated(own, last),
+        not_evaluated=_not_evaluated(state.kpi, own, last),
         inputs=_inputs(states, state, series, last.window),
     )
 
@@ -194,9 +194,11 @@ def _preview(
     return rules.preview(rule, last, peers)
 
 
-def _not_evaluated(rule: ThresholdRule, last: EvaluationInput) -> str | None:
+def _not_evaluated(kpi: Kpi, rule: ThresholdRule, last: EvaluationInput) -> str | None:
     """Why the window changes no alert; None where it was evaluated."""
     window = last.window
+    if window.hidden and rule.on_no_data == "keep":
+        return f"the window is hidden: it is of fewer than {kpi.minimum_people} people"
     if window.maintenance is not None:
         return f"the window is in maintenance: {window.maintenance}"
     if window.end_ms - last.series.first_ms < rule.min_history_ms:

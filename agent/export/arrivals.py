@@ -5,18 +5,16 @@ Of this worker, since it started: the counters of `/metrics` have the totals of 
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.core.model.results import Reject
+from agent.core.output.masking import masked
 
 MINUTE_MS = 60_000
 MINUTES = 15
 """Rates are over so many minutes, or since the worker started."""
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_NUMBER = re.compile(r"(?<![\w\[.-])[-+]?\d[\w.,:+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +62,3 @@ class Arrivals:
     def last_rejected(self, event: str) -> Rejected | None:
         """The last rejected record of an event."""
         return self._rejected.get(event)
-
-
-def masked(detail: str) -> str:
-    """The detail of a rejection without the record's values: `found the string "…"`."""
-    return _NUMBER.sub("…", _TEXT.sub('"…"', detail))

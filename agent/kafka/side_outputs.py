@@ -16,12 +16,14 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
+from agent.core.output.masking import masked
 from agent.kafka.fetched import Record
 from agent.kafka.topics import TopicNames
 
@@ -49,20 +51,29 @@ class Sent:
 
 
 class SideOutputs:
-    """Sends dead letters and late records. `on_cut` is called with the topic of one that is cut."""
+    """Sends dead letters and late records. `on_cut` is called with the topic of one that is cut.
+    `names_people` says of which topics the headers must not quote values: they travel further than
+    the records that they describe."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, names: TopicNames, on_cut: Callable[[str], None]
+        self,
+        producer: AIOKafkaProducer,
+        names: TopicNames,
+        on_cut: Callable[[str], None],
+        names_people: Callable[[str], bool] = lambda topic: False,
     ) -> None:
         self._producer = producer
         self._names = names
         self._on_cut = on_cut
+        self._names_people = cache(names_people)
         self._since_yield = 0
 
     async def dead_letter(
         self, record: Record, reason: str, detail: str, contract: str | None
     ) -> Sent:
         """One rejected record, its bytes as they came."""
+        if self._names_people(record.topic):
+            detail = masked(detail)
         headers = origin_headers(record, reason, detail, contract)
         return await self._send(self._names.dead_letters, record, headers)
 

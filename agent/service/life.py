@@ -15,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from agent.core.output.privacy import names_people
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
 from agent.kafka.alert_log import AlertLog
@@ -179,9 +181,11 @@ class Life:
         try:
             await producer.start()
             await beside.start()
+            plan = self._state.plan
+            outputs = SideOutputs(beside, self._names, reporter.cut, partial(names_people, plan))
             ingest = IngestStage(
-                self._settings, self._state.plan, Publisher(producer, self._names),
-                SideOutputs(beside, self._names, reporter.cut), admin, state_partitions, reporter,
+                self._settings, plan, Publisher(producer, self._names), outputs, admin,
+                state_partitions, reporter,
             )  # fmt: skip
             await run_until(over, INGEST, ingest.run(), ingest.stop)
         finally:

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
@@ -43,9 +43,12 @@ rules:
 
 
 class Agent:
-    """One agent process. `stop` ends it in good order, `kill` as a power cut would."""
+    """One agent process. `stop` ends it in good order, `kill` as a power cut would. Its log goes to
+    `log`, or to that of the test."""
 
-    def __init__(self, address: str, rules: Path, **settings: object) -> None:
+    def __init__(
+        self, address: str, rules: Path, log: IO[bytes] | None = None, **settings: object
+    ) -> None:
         values = {
             "brokers": address, "rules": rules, "create_topics": False, "session_timeout": 6,
             "web_host": "127.0.0.1", "web_port": 0, "web_reload": True,
@@ -55,7 +58,7 @@ class Agent:
         env |= {f"KPI_AGENT_{name.upper()}": str(value) for name, value in values.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.kafka.run_agent"],
-            env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

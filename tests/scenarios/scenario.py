@@ -180,7 +180,9 @@ def _window(scenario: Scenario, window: WindowValue) -> str:
     events = "1 event" if window.events == 1 else f"{window.events} events"
     opened = " open" if window.open else ""
     maintenance = f" in {window.maintenance}" if window.maintenance else ""
-    return f"{_place(scenario, window)} = {_number(window.value)} ({events}){opened}{maintenance}"
+    hidden = " hidden" if window.hidden else ""
+    number = _number(window.value)
+    return f"{_place(scenario, window)} = {number} ({events}){opened}{maintenance}{hidden}"
 
 
 def _target(scenario: Scenario, status: TargetStatus) -> str:

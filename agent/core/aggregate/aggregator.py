@@ -146,6 +146,11 @@ class Aggregator:
             [kind.final(state[i:j], previous[i:j], partial) for partial, kind, i, j in self._spans]
         )
 
+    def last_finals(self, state: State, number: int) -> tuple[Final, ...]:
+        """The final values of the last partials, without the state of the window before."""
+        spans = self._spans[-number:]
+        return tuple([kind.final(state[i:j], None, partial) for partial, kind, i, j in spans])
+
 
 def _prepared(partial: Partial, kind: Kind) -> pl.Expr:
     """The partial's column: its argument, null where the filter is not true."""

@@ -45,7 +45,9 @@ WORDS = {
 
 _IMPLIED: Mapping[type, frozenset[str]] = {
     # What follows from the other parts, or from another declaration that says it itself.
-    Kpi: frozenset({"name", "fingerprint", "slice_ms", "lateness_ms", "partials"}),
+    Kpi: frozenset(
+        {"name", "fingerprint", "slice_ms", "lateness_ms", "partials", "people_partials"}
+    ),
     Contract: frozenset({"name"}),
     LookupField: frozenset({"name", "type", "digest"}),
     Lookup: frozenset({"name", "table"}),
@@ -63,6 +65,7 @@ _NAMES = {
     (Kpi, "where_sql"): "where",
     (Kpi, "contract"): "from",
     (Kpi, "inputs"): "from",
+    (Kpi, "people"): "person",
     (Contract, "topics"): "topic",
     (Contract, "type_path"): "type_field",
     (Contract, "type_value"): "type",

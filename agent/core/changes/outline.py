@@ -124,6 +124,8 @@ def _carried(plan: Plan, kpi: Kpi) -> Parts:
     described = describe(kpi)
     kept = ("value", "where", "by", "window", "from")
     parts: Parts = {name: text for name, text in described.items() if name in kept}
+    if kpi.people_partials:
+        parts["person"] = described["person"]
     parts["slice"] = f"{kpi.slice_ms} ms"
     if kpi.contract is not None:
         contract = plan.contracts[kpi.contract]

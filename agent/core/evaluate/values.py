@@ -47,6 +47,15 @@ class ValueExpression:
         ]
         return self._evaluate(pl.DataFrame(columns))
 
+    def hides(self, state: State) -> bool:
+        """Whether a window has events, but of fewer people than may be shown together. A FILTER
+        that nobody passes shows nobody."""
+        counted, minimum = self._kpi.people_partials, self._kpi.minimum_people
+        if minimum is None or not counted or not state[0]:
+            return False
+        people, *filtered = (n or 0 for n in self._aggregator.last_finals(state, counted))
+        return people < minimum or any(0 < n < minimum for n in filtered)
+
     def of_inputs(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
         """The value of each row of input values, in the order of `Kpi.inputs`."""
         return self._evaluate(pl.DataFrame(self._columns(rows))) if rows else []

@@ -7,6 +7,7 @@ those of their series that have events in the window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
@@ -26,6 +27,21 @@ from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series
+
+
+class _Window(NamedTuple):
+    """What the inputs say of one window. `overflows`: series that belong to it may be in
+    `__other__`; `hidden`: it is of too few people to be shown."""
+
+    dimensions: Dimensions
+    rows: Rows
+    overflows: bool
+    hidden: bool
+
+    @property
+    def events(self) -> int:
+        """How many events it has, as far as they may be shown."""
+        return 0 if self.hidden else events_of(self.rows)
 
 
 class DerivedKpi:
@@ -116,27 +132,28 @@ class DerivedKpi:
                 for end, waiting in series.unread.items():
                     yield (end, ours), theirs, waiting
 
-    def _values(self, windows: Sequence[tuple[Dimensions, Rows, bool]]) -> list[Number]:
+    def _values(self, windows: Sequence[_Window]) -> list[Number]:
         """The value of each window: of the inputs' values, or rolled up over those of all series
-        that have events. None where series that belong to it may be in `__other__`."""
+        that have events. None where it is not known, or hidden."""
         if not self._rolls_up:
             return self.evaluator.values.of_inputs(
-                [[value for value, _ in row] for _, (row,), _ in windows]
+                [[value for value, _ in window.rows[0]] for window in windows]
             )
         rolled = self.evaluator.values.of_groups(
             [
-                [[value for value, _ in row] for row in rows if events_of([row])]
-                for _, rows, _ in windows
+                [[value for value, _ in row] for row in window.rows if events_of([row])]
+                for window in windows
             ]
         )
         return [
-            None if overflows and dimensions and not is_other(dimensions) else value
-            for value, (dimensions, _, overflows) in zip(rolled, windows, strict=True)
-        ]
+            None if w.hidden or (w.overflows and w.dimensions and not is_other(w.dimensions))
+            else value
+            for value, w in zip(rolled, windows, strict=True)
+        ]  # fmt: skip
 
     def _close(self, inputs: InputWindows, step: Step) -> None:
         fresh: list[tuple[Series, int]] = []
-        windows: list[tuple[Dimensions, Rows, bool]] = []
+        windows: list[_Window] = []
         for end, dimensions in inputs.in_order():
             series = self._at(dimensions, end)
             if end > series.closed_ms:
@@ -148,17 +165,14 @@ class DerivedKpi:
                 else:
                     series.inputs |= inputs.inputs((end, dimensions))
                 fresh.append((series, end))
-                windows.append((dimensions, rows, inputs.overflows(end)))
+                windows.append(self._window((end, dimensions), rows, inputs))
         closed = []
-        for (series, end), (_, rows, _), value in zip(
-            fresh, windows, self._values(windows), strict=True
-        ):
-            events = events_of(rows)
-            closed.append((series, self._window(series.dimensions or (), end, value, events)))
-            if events:
+        for (series, end), window, value in zip(fresh, windows, self._values(windows), strict=True):
+            closed.append((series, self._value(end, window, value)))
+            if events_of(window.rows):
                 series.had_event(end)
             if self._is_read:
-                series.keep(end, value, events)
+                series.keep(end, value, window.events)
             step.changed.add(series.dimensions or ())
         step.closed += self.evaluator.close_windows(closed, self.series.values())
 
@@ -190,19 +204,16 @@ class DerivedKpi:
             step.transitions += self.evaluator.close_alerts(self.series.pop(dimensions))
             step.expired.add(dimensions)
 
-    def _window(
-        self,
-        dimensions: Dimensions,
-        end: int,
-        value: Number,
-        events: int,
-        open_: bool = False,
-    ) -> WindowValue:
+    def _window(self, key: Key, rows: Rows, inputs: InputWindows) -> _Window:
+        hidden = self._dimensions.hides(inputs.series_with_events(key))
+        return _Window(key[1], rows, inputs.overflows(key[0]), hidden)
+
+    def _value(self, end: int, of: _Window, value: Number, open_: bool = False) -> WindowValue:
         start = self.kpi.window.start_of(end)
-        maintenance = self.evaluator.maintenance.covering(dimensions, start, end)
+        maintenance = self.evaluator.maintenance.covering(of.dimensions, start, end)
         return WindowValue(
-            self.kpi.name, dimensions, start, end, value, events, open_, maintenance,
-            self._missed.touch(start, end),
+            self.kpi.name, of.dimensions, start, end, value, of.events, open_, maintenance,
+            self._missed.touch(start, end), of.hidden,
         )  # fmt: skip
 
     def drain_touched(self) -> set[Dimensions]:
@@ -230,18 +241,17 @@ class DerivedKpi:
             for key, theirs, waiting in self._unread(index, state):
                 if self.frontier_ms is None or key[0] > self.frontier_ms:
                     ready.put(key, theirs, index, waiting)
-        keys, wanted = [], []
+        wanted: list[_Window] = []
+        ends: list[int] = []
         for end, dimensions in ready.in_order():
             series = self.series.get(dimensions)
             rows = ready.rows((end, dimensions), self._members.lost(inputs, series))
             if events_of(rows):
-                keys.append((end, dimensions))
-                wanted.append((dimensions, rows, ready.overflows(end)))
+                ends.append(end)
+                wanted.append(self._window((end, dimensions), rows, ready))
         return [
-            self._window(dimensions, end, value, events_of(rows), True)
-            for (end, dimensions), (_, rows, _), value in zip(
-                keys, wanted, self._values(wanted), strict=True
-            )
+            self._value(end, window, value, open_=True)
+            for end, window, value in zip(ends, wanted, self._values(wanted), strict=True)
         ]
 
 

@@ -28,6 +28,8 @@ class InputDimensions:
         self._orders = _orders(plan, kpi, kpi.by)
         self._alikes = _orders(plan, kpi, first)
         self.rolls_up = len(kpi.by) < len(first)
+        self._people = None if kpi.people is None else first.index(kpi.people)
+        self._minimum_people = kpi.minimum_people
 
     def ours(self, index: int, theirs: Dimensions) -> Dimensions:
         """An input's dimensions in the order of this KPI's, without those that it leaves out."""
@@ -36,6 +38,14 @@ class InputDimensions:
     def alike(self, index: int, theirs: Dimensions) -> Dimensions:
         """An input's dimensions in the order of the first input's."""
         return tuple(theirs[i] for i in self._alikes[index])
+
+    def hides(self, alikes: Iterable[Dimensions]) -> bool:
+        """Whether a window of these series of the inputs, each with events, is of fewer people than
+        may be shown together."""
+        if self._people is None or self._minimum_people is None:
+            return False
+        people = {alike[self._people] for alike in alikes}
+        return bool(people) and len(people - {None}) < self._minimum_people
 
     def of_input(self, index: int, alike: Dimensions) -> Dimensions:
         """Dimensions in the order of the first input's, in that of another's."""

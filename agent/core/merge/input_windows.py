@@ -73,6 +73,12 @@ class InputWindows:
         for theirs, row in self._rows[key].items():
             yield theirs, sum(1 << index for index in row)
 
+    def series_with_events(self, key: Key) -> Iterator[Dimensions]:
+        """The series of the inputs that have events in a window."""
+        for theirs, row in self._rows[key].items():
+            if any(events for _, events in row.values()):
+                yield theirs
+
     def inputs(self, key: Key) -> int:
         """The inputs, as bits, that know a series of the window."""
         known = 0

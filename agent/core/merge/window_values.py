@@ -33,6 +33,7 @@ class WindowValues:
         name, maintenance_of = self._kpi.name, self._evaluator.maintenance.covering
         values = self._evaluator.values.of_states(pairs)
         spans: dict[int, tuple[int, bool]] = {}  # many series, few ends
+        hides = self._evaluator.values.hides
         made = []
         for (series, end), pair, value in zip(ends, pairs, values, strict=True):
             span = spans.get(end)
@@ -40,17 +41,19 @@ class WindowValues:
                 start = self._kpi.window.start_of(end)
                 span = spans[end] = start, self._missed.touch(start, end)
             dimensions, (start, is_incomplete) = series.dimensions or (), span
+            hidden = hides(pair[0])
             made.append(
                 WindowValue(
                     name,
                     dimensions,
                     start,
                     end,
-                    value,
-                    pair[0][0],
+                    None if hidden else value,
+                    0 if hidden else pair[0][0],
                     is_open,
                     maintenance_of(dimensions, start, end),
                     is_incomplete,
+                    hidden,
                 )
             )
         return made

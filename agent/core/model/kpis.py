@@ -139,6 +139,9 @@ class Kpi:
     private; `named`: people appear by name all the same. `backfill_ms` is how much of its past a
     base KPI without state is given from the source topic. `whole`: its values are whole numbers.
     `casts`: those of its SQL that may fail.
+    `minimum_people`: a window of fewer people is hidden (None: none is). `people` is what names
+    them: of a base KPI a field, which its last `people_partials` partials count; of a roll-up of a
+    private KPI a dimension of its inputs.
     """
 
     name: str
@@ -172,6 +175,9 @@ class Kpi:
     max_state_bytes: int = 2**30
     whole: bool = False
     casts: tuple[Cast, ...] = ()
+    minimum_people: int | None = None
+    people_partials: int = 0
+    people: str | None = None
 
     @property
     def metric(self) -> str:

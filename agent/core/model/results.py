@@ -86,7 +86,8 @@ class Reject:
 class WindowValue(msgspec.Struct, frozen=True, gc=False):
     """One window of one series. `events` is the number of rows it holds (after `where`),
     `maintenance` the name of the maintenance that it is in. `incomplete`: it may lack records that
-    were gone from their topic before they were read."""
+    were gone from their topic before they were read. `hidden`: it is of fewer people than may be
+    shown together (`Kpi.minimum_people`), so it has neither value nor events."""
 
     kpi: str
     dimensions: Dimensions
@@ -97,6 +98,7 @@ class WindowValue(msgspec.Struct, frozen=True, gc=False):
     open: bool = False
     maintenance: str | None = None
     incomplete: bool = False
+    hidden: bool = False
 
 
 class TargetState(StrEnum):
@@ -226,6 +228,7 @@ class PastWindow(msgspec.Struct, frozen=True, gc=False):
     events: int | None = None
     maintenance: str | None = None
     target: Target | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,11 @@ def bound_text(target: Target) -> str:
     return f"value >= {least:.15g}" if least is not None else f"value <= {most or 0:.15g}"
 
 
+def hidden_text(kpi: Kpi) -> str:
+    """Why a hidden window has no value."""
+    return f"fewer than {kpi.minimum_people} people"
+
+
 def bounds_json(target: Target) -> dict[str, float]:
     """The bounds that a target has."""
     bounds = {
@@ -251,6 +256,8 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
         made["maintenance"] = window.maintenance
     if window.incomplete:
         made["incomplete"] = True
+    if window.hidden:
+        made["hidden"] = hidden_text(kpi)
     return made
 
 

@@ -59,6 +59,16 @@ def shared(plan: Plan) -> Plan:
     )
 
 
+def names_people(plan: Plan, topic: str) -> bool:
+    """Whether the events of a topic name people whom a KPI keeps private, or shows in groups
+    only."""
+    return any(
+        kpi.person is not None or kpi.people is not None
+        for contract in plan.contracts_of(topic)
+        for kpi in plan.kpis_of(contract.name)
+    )
+
+
 class Privacy:
     """Pseudonyms and tokens by one secret; without one, only plans that need none can be
     published."""

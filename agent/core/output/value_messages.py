@@ -36,6 +36,7 @@ class _Fields(msgspec.Struct):
     events: int
     maintenance: str | None = None
     incomplete: bool = False
+    hidden: str | None = None
     state: TargetState = TargetState.NO_DATA
     previous: TargetState | None = None
     attainment: float | None = None
@@ -59,6 +60,7 @@ def read_value(message: bytes) -> ValueMessage:
     window = WindowValue(
         got.kpi, tuple(got.dimensions.values()), _ms(got.start), _ms(got.end), got.value,
         got.events, maintenance=got.maintenance, incomplete=got.incomplete,
+        hidden=got.hidden is not None,
     )  # fmt: skip
     status = None
     if got.kind == "target":

@@ -40,6 +40,7 @@ same object with more of them. A row:
     current        the open window's value for people, or null
     events         in the last closed window
     maintenance    the title of what the last closed window was in, or null
+    hidden         why it has no value, where it is of too few people, or null
     state          met, at_risk, missed, no_data, or none (no target)
     attainment     a number or null;   attainment_text   for people
     target         for people;   bounds   {at_least, at_most, warn_at_least, warn_at_most}
@@ -66,6 +67,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
 from agent.core.model.text import percent_text, target_text, value_text, window_words
 from agent.core.output.addresses import kpi_path, series_path
+from agent.core.output.messages import hidden_text
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.closed_samples import bounds
@@ -350,6 +352,7 @@ def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
         "current": _current(kpi, view),
         "events": view.closed.events if view.closed else 0,
         "maintenance": _maintenance(plan, view),
+        "hidden": hidden_text(kpi) if view.closed and view.closed.hidden else None,
         "state": _state(view),
         "attainment": attainment,
         "attainment_text": "" if attainment is None else percent_text(attainment * 100, digits=0),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from agent.core.model.events import Topics
 from agent.core.model.paths import Path
+from agent.language.compile.columns import columns_of, may_have_more
 from agent.language.compile.contracts import make_topics
 from agent.language.compile.fields import make_field
 from agent.language.compile.shapes import Shape
@@ -72,6 +73,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
     """Check every KPI."""
     private = {n: e for n, e in declared.kpis.items() if e.model.visibility == "private"}
     people = _People.of(declared, private)
+    hides: list[str] = []
     for name, entry in declared.kpis.items():
         if entry.has_hole("visibility"):
             continue
@@ -79,10 +81,22 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
             _person(declared, entry, shapes[name])
             _said_twice(declared, entry)
         else:
-            _nothing_said(declared, entry)
+            if _hides(entry, private):
+                hides.append(name)
+            _group(declared, entry, shapes[name], private)
             _computed(declared, entry, shapes[name], private)
             _shown(declared, entry, people)
             _picked(declared, entry, people)
+    _subtracted(declared, shapes, hides)
+
+
+def _hides(entry: Entry[KpiSpec], private: Collection[str]) -> bool:
+    """Whether windows of few people are hidden."""
+    inputs = entry.model.from_
+    of_people = entry.model.person is not None or (
+        isinstance(inputs, list) and any(name in private for name in inputs)
+    )
+    return of_people and entry.model.minimum_people != 1
 
 
 def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
@@ -91,17 +105,70 @@ def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
         hint = f"name the dimension: `person: {shape.by[0] if shape.by else 'employee'}`"
         declared.report(entry, ("visibility",), message, hint)
         return
+    if entry.is_written("minimum_people"):
+        message = "`minimum_people` has no effect in a private KPI, whose series are of one person"
+        declared.report(entry, ("minimum_people",), message, "take it out", on="key")
     person = entry.model.person
     if person is not None and "by" not in shape.unsure and person not in shape.by:
         hint = suggest(person, shape.by, "dimensions") if shape.by else "add it to `by`"
         declared.report(entry, ("person",), f"'{person}' is not a dimension of the KPI", hint)
 
 
-def _nothing_said(declared: Declared, entry: Entry[KpiSpec]) -> None:
-    for key in ("person", "export"):
-        if entry.is_written(key):
-            message = f"`{key}` has no effect in a KPI that everybody sees"
-            declared.report(entry, (key,), message, "add `visibility: private`", on="key")
+def _group(
+    declared: Declared, entry: Entry[KpiSpec], shape: Shape, private: Mapping[str, Entry[KpiSpec]]
+) -> None:
+    """A KPI that everybody sees shows people in groups only."""
+    model = entry.model
+    if entry.is_written("export"):
+        message = "`export` has no effect in a KPI that everybody sees"
+        declared.report(entry, ("export",), message, "add `visibility: private`", on="key")
+    over_kpis = isinstance(model.from_, list)
+    if model.person is not None and over_kpis:
+        message = "`person` has no effect in a KPI over KPIs that everybody sees"
+        hint = "a roll-up of a private KPI knows its people: take it out"
+        declared.report(entry, ("person",), message, hint, on="key")
+    elif model.person is not None and model.person in shape.by:
+        message = f"'{model.person}' is a dimension: each series shows one person to everybody"
+        hint = "add `visibility: private`, or take it out of `by`"
+        declared.report(entry, ("person",), message, hint)
+    elif model.person is not None:
+        event = declared.events.get(str(model.from_))
+        fields = [] if event is None else list(columns_of(declared, event))
+        if event is not None and model.person not in fields and not may_have_more(event):
+            hint = suggest(model.person, fields, "fields")
+            message = f"'{model.person}' is not a field of '{model.from_}'"
+            declared.report(entry, ("person",), message, hint)
+    elif entry.is_written("minimum_people"):
+        inputs = model.from_ if isinstance(model.from_, list) else []
+        if not any(name in private for name in inputs):
+            message = "`minimum_people` has no effect in a KPI that does not say who its people are"
+            hint = "name the field of the event: `person: employee`"
+            declared.report(entry, ("minimum_people",), message, hint, on="key")
+
+
+def _subtracted(declared: Declared, shapes: Mapping[str, Shape], hides: Collection[str]) -> None:
+    """A total less the groups that are shown is the group that is not; and the same value by the
+    same or smaller groups hides nothing."""
+    for name, entry in declared.kpis.items():
+        for other in hides if entry.model.visibility != "private" else ():
+            by, theirs = set(shapes[name].by), set(shapes[other].by)
+            is_total = by < theirs
+            if (is_total or (by >= theirs and name not in hides)) and _same_value(
+                declared, shapes, name, other
+            ):
+                message = f"it gives away the groups that '{other}' hides"
+                hint = f"roll up what is shown: `from: [{other}]`"
+                if not is_total:
+                    hint = "say here too who the people are: `person`"
+                declared.report(entry, ("value",), message, hint, severity="warning")
+
+
+def _same_value(declared: Declared, shapes: Mapping[str, Shape], a: str, b: str) -> bool:
+    """Whether two KPIs are the same but for their dimensions."""
+    first, second = declared.kpis[a].model, declared.kpis[b].model
+    return shapes[a].window == shapes[b].window and (first.from_, first.where, first.value) == (
+        second.from_, second.where, second.value,
+    )  # fmt: skip
 
 
 def _computed(

@@ -20,6 +20,9 @@ from agent.language.models.kpis import KpiSpec
 from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec
 from agent.language.models.values import benchmark_of
 
+MINIMUM_PEOPLE = 5
+"""Below it, health and staff statistics commonly suppress a figure."""
+
 
 def title_of(name: str) -> str:
     """The title of what has none: `response_time` is `Response time`."""
@@ -48,6 +51,7 @@ def make_kpi(
     inputs = tuple(model.from_) if isinstance(model.from_, list) else ()
     contract = None if inputs else contracts[str(model.from_)]
     lateness_ms = contract.lateness_ms if contract else max(kpis[i].lateness_ms for i in inputs)
+    people = _people(model, shape, sql, [kpis[i] for i in inputs])
     target, overrides = _targets(model, zone_of_dates(declared, model, shape.window))
     return Kpi(
         name=entry.name,
@@ -78,12 +82,26 @@ def make_kpi(
         where_sql=None if model.where is None else model.where.strip(),
         placement=placement,
         objective=model.objective,
-        person=model.person,
+        person=model.person if model.visibility == "private" else None,
         named=model.export == "named",
         backfill_ms=model.backfill,
         whole=sql.whole,
         casts=sql.casts,
+        minimum_people=(model.minimum_people or MINIMUM_PEOPLE) if people else None,
+        people_partials=sql.people,
+        people=people,
     )
+
+
+def _people(model: KpiSpec, shape: Shape, sql: KpiSql, inputs: Iterable[Kpi]) -> str | None:
+    """What names the people of a KPI that everybody sees, where they are shown in groups only: its
+    field, or the dimension of the private KPIs that it rolls up."""
+    if model.visibility == "private":
+        return None
+    if sql.people:
+        return model.person
+    people = (kpi.person for kpi in inputs if kpi.person is not None)
+    return next((person for person in people if person not in shape.by), None)
 
 
 def _fingerprint(
@@ -104,6 +122,8 @@ def _fingerprint(
         "layout": LAYOUT,
         "inputs": [(kpi.name, kpi.fingerprint) for kpi in inputs],
     }
+    if sql.people:
+        content["people"] = model.person
     if placement is not None:
         content["placement"] = sorted(placement)
     if contract is not None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, get_args
 
 import polars as pl
+from sqlglot import exp
 
 from agent.core.model.events import FieldType
-from agent.core.model.kpis import Cast, Partial
+from agent.core.model.kpis import Cast, Partial, PartialKind
 from agent.language.compile.columns import columns_of, may_have_more
 from agent.language.compile.conditions import RuleSql, compile_rule
 from agent.language.compile.shapes import UNKNOWN, Shape, zone_of
@@ -33,13 +34,14 @@ from agent.language.sql.types import SqlType, Typed, sql_type
 @dataclass(frozen=True, slots=True)
 class KpiSql:
     """A KPI's expressions; `partials` is empty for a KPI over KPIs, `whole` says whether its values
-    are whole numbers."""
+    are whole numbers. The last `people` partials count people."""
 
     where: pl.Expr | None
     partials: tuple[Partial, ...]
     value: pl.Expr
     whole: bool
     casts: tuple[Cast, ...] = ()
+    people: int = 0
 
 
 @dataclass(slots=True)
@@ -160,7 +162,29 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
         return None
     partials, number = value
     casts = _casts(model, where, readings[0], zone) if len(readings) == 1 else ()
-    return KpiSql(where, partials, number.expr, number.type != "float", casts)
+    people = _people(model, partials, readings[0], zone)
+    return KpiSql(
+        where, (*partials, *people), number.expr, number.type != "float", casts, len(people)
+    )
+
+
+_COUNTS = (PartialKind.COUNT, PartialKind.DISTINCT)
+
+
+def _people(
+    model: KpiSpec, partials: Sequence[Partial], fields: Mapping[str, SqlType], zone: str
+) -> list[Partial]:
+    """What counts the people of a KPI that everybody sees: those of all rows; and those that pass
+    the FILTER of an aggregate of values, which may be of one person where the rows are of many."""
+    if model.person is None or model.visibility == "private" or model.minimum_people == 1:
+        return []
+    if model.person not in fields:
+        return []  # reported by `agent.language.checks.privacy`
+    column = exp.column(model.person, quoted=True).sql("duckdb")
+    (_, people), _ = compile_value(f"count(DISTINCT {column})", fields, zone)
+    filters = [p.filter for p in partials if p.kind not in _COUNTS and p.filter is not None]
+    apart = [f for n, f in enumerate(filters) if not any(f.meta.eq(g) for g in filters[:n])]
+    return [people, *(replace(people, filter=condition) for condition in apart)]
 
 
 def _casts(

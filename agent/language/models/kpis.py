@@ -44,8 +44,15 @@ class KpiSpec(Strict):
     )
     person: Text | None = Field(
         None,
-        description="Of a private KPI, the dimension that names the person.",
+        description="Of a private KPI, the dimension that names the person. Of any other, the "
+        "field: its windows of fewer than `minimum_people` are hidden.",
         examples=["employee"],
+    )
+    minimum_people: int | None = Field(
+        None,
+        gt=0,
+        description="The fewest people that a window is shown of, where the KPI has a `person` or "
+        "rolls up a private KPI. 5 if not given; 1 shows every window.",
     )
     export: Literal["hashed", "named"] | None = Field(
         None,

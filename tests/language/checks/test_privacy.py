@@ -21,7 +21,16 @@ BESIDE = "add: {from: sale, value: count(*), by: [region], window: 1h}"
             "add: {from: visit, value: count(*), window: 1h}",
             ["'region' is not a dimension of the KPI"],
         ),
-        ("person: clerk", BESIDE, ["`person` has no effect in a KPI that everybody sees"]),
+        (
+            "person: clerk",
+            BESIDE,
+            ["'clerk' is a dimension: each series shows one person to everybody"],
+        ),
+        (
+            "visibility: private, person: clerk, minimum_people: 5",
+            BESIDE,
+            ["`minimum_people` has no effect in a private KPI, whose series are of one person"],
+        ),
         (
             "visibility: private, person: clerk",
             "add: {from: sale, value: count(*), by: [clerk], window: 1h}",
@@ -37,6 +46,11 @@ BESIDE = "add: {from: sale, value: count(*), by: [region], window: 1h}"
             "add: {from: [by_clerk], by: [], value: sum(by_clerk)}",
             [],
         ),
+        (
+            "visibility: private, person: clerk",
+            "add: {from: [by_clerk], by: [], value: sum(by_clerk), person: clerk}",
+            ["`person` has no effect in a KPI over KPIs that everybody sees"],
+        ),
     ],
 )
 def test_people_are_shown_by_private_kpis_only(
@@ -46,3 +60,44 @@ def test_people_are_shown_by_private_kpis_only(
     if "person: region" in by_clerk:
         changes = changes.replace("kpis: {", "kpis: {sales: {by: []}, orders: {by: []}, ")
     assert messages(tmp_path, changes) == expected
+
+
+GROUP = "from: sale, value: count(*), where: items > 1, by: [region], window: 1h"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("person: clerk", []),
+        ("person: clerk, minimum_people: 10", []),
+        ("person: nobody", ["'nobody' is not a field of 'sale'"]),
+        (
+            "minimum_people: 3",
+            ["`minimum_people` has no effect in a KPI that does not say who its people are"],
+        ),
+    ],
+)
+def test_a_group_says_by_which_field_its_people_are_counted(
+    said: str, expected: list[str], tmp_path: Path
+) -> None:
+    assert messages(tmp_path, f"kpis: {{add: {{{GROUP}, {said}}}}}") == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "beside", "is_warned"),
+    [
+        ("person: clerk", GROUP.replace("[region]", "[]"), True),
+        ("person: clerk", GROUP, True),
+        ("person: clerk", GROUP.replace("[region]", "[region, items]"), True),
+        ("person: clerk", GROUP + ", person: clerk", False),
+        ("person: clerk", GROUP.replace("> 1", "> 2"), False),
+        ("person: clerk", GROUP.replace("1h", "2h"), False),
+        ("person: clerk", "from: [add], value: sum(add), by: []", False),
+        ("person: clerk, minimum_people: 1", GROUP.replace("[region]", "[]"), False),
+    ],
+)
+def test_a_kpi_that_gives_hidden_groups_away_is_warned_of(
+    said: str, beside: str, is_warned: bool, tmp_path: Path
+) -> None:
+    problems = messages(tmp_path, f"kpis: {{add: {{{GROUP}, {said}}}, beside: {{{beside}}}}}")
+    assert problems == (["it gives away the groups that 'add' hides"] if is_warned else [])

@@ -13,7 +13,7 @@ low, high      what the axis of values shows;   ticks   [[value, text]] on it
 bands          [[from_ms, until_ms, {at_least, at_most, warn_at_least, warn_at_most}]]
 rules          [{rule, severity, value, text}]: numbers that values are compared with
 alerts, maintenance, changes   what is marked (`marks`)
-windows        [{end_ms, text, value, events, state, maintenance}] of a single series, the
+windows        [{end_ms, text, value, events, state, maintenance, hidden}] of a single series, the
                newest first
 moved          which series moved it (`contribution`), or null
 """
@@ -31,6 +31,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.model.text import number_text, percent_text, value_text
 from agent.core.output.addresses import series_path
+from agent.core.output.messages import hidden_text
 from agent.export.agent_state import RuleChange
 from agent.export.metrics.closed_samples import bounds
 from agent.export.web.board import badness, card
@@ -281,6 +282,7 @@ def _listed(of: Sources, windows: Iterable[PastWindow]) -> list[Json]:
                 "events": window.events,
                 "state": "no_data" if window.maintenance else state,
                 "maintenance": maintenance.title if maintenance else window.maintenance,
+                "hidden": hidden_text(kpi) if window.hidden else None,
             }
         )
     return listed

@@ -19,7 +19,7 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindows
 from agent.core.model.rules import is_whole
 from agent.core.output.addresses import dashboard_path, kpi_path, with_query
-from agent.core.output.messages import dimensions_json, iso, label
+from agent.core.output.messages import dimensions_json, hidden_text, iso, label
 from agent.core.output.privacy import shared
 from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
@@ -238,7 +238,9 @@ def _csv(of: Sources) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
     bounds = ("at_least", "at_most", "warn_at_least", "warn_at_most")
-    writer.writerow([*map(_cell, kpi.by), "start", "end", "value", "unit", "events", *bounds])
+    why = ("hidden",) if kpi.minimum_people else ()
+    columns = ("start", "end", "value", "unit", "events", *bounds, *why)
+    writer.writerow([*map(_cell, kpi.by), *columns])
     for window in of.past.windows:
         if window.end_ms <= of.span.since_ms:
             continue
@@ -253,6 +255,7 @@ def _csv(of: Sources) -> str:
                 kpi.unit,
                 window.events,
                 *(getattr(target, band) if target else None for band in bounds),
+                *(hidden_text(kpi) if window.hidden else None for _ in why),
             ]
         )
     return out.getvalue()

@@ -78,7 +78,10 @@ def _in_memory(views: Iterable[SeriesView], since_ms: int) -> list[PastWindow]:
             is_last = last is not None and last.end_ms == end_ms
             events = last.events if is_last and last is not None else None
             target = view.status.target if is_last and view.status is not None else None
-            windows.append(PastWindow(view.series, end_ms, value, events, target=target))
+            hidden = is_last and last is not None and last.hidden
+            windows.append(
+                PastWindow(view.series, end_ms, value, events, target=target, hidden=hidden)
+            )
     return sorted(windows, key=lambda window: window.end_ms)
 
 

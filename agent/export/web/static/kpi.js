@@ -41,8 +41,8 @@ export function patchKpi(node, kpi, nowMs) {
   p.title.title = kpi.description;
   setText(p.owner, [kpi.owner, ...kpi.objectives].filter(Boolean).join(" · "));
   setIcon(p.icon, kpi.state);
-  setText(p.word, row?.maintenance ? "Maintenance" : STATES[kpi.state]);
-  p.word.title = row?.maintenance ?? "";
+  setText(p.word, row?.maintenance ? "Maintenance" : row?.hidden ? "Hidden" : STATES[kpi.state]);
+  p.word.title = row?.maintenance ?? row?.hidden ?? "";
   setText(p.of, kpi.total > 1 && kpi.state !== "none" ? ofText(kpi) : "");
   setHidden(p.of, p.of.textContent === "");
   setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, ${rankText(kpi)} of ${kpi.total}` : row.series) : "");
@@ -116,10 +116,11 @@ function patchRow(node, row) {
   setIcon(p.icon, row.state);
   setText(p.series, row.series);
   setHref(p.series, row.path);
-  const about = row.maintenance ? `in maintenance: ${row.maintenance}` : row.target ? `target ${row.target}` : "";
+  const unseen = row.maintenance ? `in maintenance: ${row.maintenance}` : row.hidden ? `hidden: ${row.hidden}` : "";
+  const about = unseen || (row.target ? `target ${row.target}` : "");
   p.series.title = about ? `${row.series}: ${about}` : row.series;
   setText(p.value, row.text);
-  setText(p.word, `, ${row.maintenance ? `in maintenance: ${row.maintenance}` : STATES[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
+  setText(p.word, `, ${unseen || STATES[row.state]}${row.phase ? `, alert ${row.phase}` : ""}`);
   drawSpark(p.spark, row, 20);
 }
 
