@@ -14,7 +14,7 @@ from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
 from agent.core.model.rules import SEVERITIES, Clause, Level, Severity
 from agent.language.checks.kpis import has_target
-from agent.language.compile.satisfiable import Range, can_hold, range_of
+from agent.language.compile.satisfiable import Range, can_hold, range_of, range_of_value
 from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
@@ -204,7 +204,9 @@ class _Reading:
 
     def _ranges(self, least_events: int) -> dict[str, Range]:
         features = {f"f{i}": range_of(f) for i, f in enumerate(self._asked.features)}
-        return {"events": Range(least_events, whole=True), **features}
+        kpi = self._declared.kpis.get(self._entry.model.kpi or "")
+        value = range_of_value(kpi.model.value) if kpi is not None else Range()
+        return {"value": value, "events": Range(least_events, whole=True), **features}
 
     def _satisfiable(
         self, at: Place, fires: pl.Expr, text: str, override: RuleOverrideSpec | None
@@ -214,7 +216,9 @@ class _Reading:
         if can_hold(fires, [text], self._ranges(least)) is not False:
             return
         hint = "no value is in all of these bounds at once"
-        if can_hold(fires, [text], self._ranges(0)):
+        if can_hold(fires, [text], {**self._ranges(least), "value": Range()}):
+            hint = "the value is a count: a whole number, and never below 0"
+        elif can_hold(fires, [text], self._ranges(0)):
             hint = f"`min_events: {least}` takes windows with fewer events out"
         elif budget := self._budget():
             hint = (

@@ -19,6 +19,7 @@ from agent.core.history.forecast import Breach
 from agent.core.history.trend import Run
 from agent.core.model.history import Feature
 from agent.language.sql.compiler import parsed
+from agent.language.sql.expressions import SqlProblem
 from agent.language.sql.history_call import called
 from agent.language.sql.history_functions import CALLS
 from agent.language.sql.percents import Number, marked
@@ -62,6 +63,15 @@ def range_of(feature: Feature) -> Range:
     if isinstance(feature, Run | Breach):
         return Range(0, 1, whole=True)
     return Range()
+
+
+def range_of_value(text: str) -> Range:
+    """The values that a KPI can have, by its SQL: a count is whole, and never below 0."""
+    try:
+        is_count = isinstance(parsed(text), exp.Count | exp.CountIf | exp.ApproxDistinct)
+    except SqlProblem:
+        return Range()
+    return Range(0, whole=True) if is_count else Range()
 
 
 def _when_all_is_bad(feature: BurnRate | BudgetLeft) -> float:
