@@ -6,6 +6,7 @@ what was published) and runs workers over it as a test says.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -248,3 +249,28 @@ def settle(world: World) -> None:
         world.write(merger, p)
         world.published += emitted
         world.positions[p] = merger.needed_position()
+
+
+def settle_with_crashes(world: World, rng: random.Random) -> None:
+    """Apply every frames log, with mergers that die between applying, writing rows, publishing and
+    committing."""
+    for p, frames in enumerate(world.frames):
+        at = 0
+        merger = world.merger(p)
+        while at < len(frames):
+            stop = min(len(frames), at + rng.randint(1, 6))
+            emitted = world.apply(merger, p, at, stop)
+            at = stop
+            dies = rng.choice(["no", "no", "applied", "written", "published"])
+            if dies != "applied":
+                world.write(merger, p)
+            if dies in ("no", "published"):
+                world.published += emitted
+            if dies == "no":
+                world.positions[p] = merger.needed_position()
+            else:
+                merger = world.merger(p)
+                at = world.positions[p]
+                if rng.random() < 0.1:
+                    at = 0  # the commit itself was lost: a re-read from long ago must do no harm
+        world.write(merger, p)

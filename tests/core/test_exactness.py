@@ -21,6 +21,7 @@ from tests.core.simulated import (
     sale,
     same,
     settle,
+    settle_with_crashes,
     straight,
     visit,
 )
@@ -166,7 +167,6 @@ def test_a_crash_of_stage_1_anywhere_changes_nothing(plan: Plan, seed: int) -> N
 @QUICK
 @given(seed=SEEDS)
 def test_a_crash_of_stage_2_anywhere_changes_nothing(plan: Plan, seed: int) -> None:
-    """Mergers die between applying, writing rows, publishing and committing."""
     rng = random.Random(seed)
     logs = some_logs(rng)
     expected = straight(plan, logs)
@@ -175,26 +175,7 @@ def test_a_crash_of_stage_2_anywhere_changes_nothing(plan: Plan, seed: int) -> N
     while any(worker.reads[p] < len(log) for p, log in enumerate(logs)):
         world.read(worker, {p: rng.randint(1, 15) for p in worker.reads})
         world.flush(worker)
-    for p, frames in enumerate(world.frames):
-        at = 0
-        merger = world.merger(p)
-        while at < len(frames):
-            stop = min(len(frames), at + rng.randint(1, 6))
-            emitted = world.apply(merger, p, at, stop)
-            at = stop
-            dies = rng.choice(["no", "no", "applied", "written", "published"])
-            if dies != "applied":
-                world.write(merger, p)
-            if dies in ("no", "published"):
-                world.published += emitted
-            if dies == "no":
-                world.positions[p] = merger.needed_position()
-            else:
-                merger = world.merger(p)
-                at = world.positions[p]
-                if rng.random() < 0.1:
-                    at = 0  # the commit itself was lost: a re-read from long ago must do no harm
-        world.write(merger, p)
+    settle_with_crashes(world, rng)
     check_same(world, expected)
 
 
