@@ -310,6 +310,8 @@ def _apart(*columns: Ints) -> tuple[Ints, list[tuple[int, int]]]:
     code = columns[0].astype(np.int64)
     for column in columns[1:]:
         code = code * (int(column.max()) + 1) + column
+    if (code == code[0]).all():  # always, of places where there is one state partition
+        return np.arange(len(code)), [(0, len(code))]
     if code.max() < 65_536:
         code = code.astype(np.uint16)  # sorted by its digits, ten times as fast
     order = np.argsort(code, kind="stable")
