@@ -149,7 +149,7 @@ def _past(
         made.append(
             PastWindow(
                 window.dimensions, window.end_ms, window.value, window.events, window.maintenance,
-                target, window.hidden,
+                target, window.hidden, published.corrected(key),
             )
         )  # fmt: skip
     return tuple(sorted(made, key=lambda window: window.end_ms))

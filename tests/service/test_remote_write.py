@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.cli import main
 from agent.kafka.embedded import EmbeddedBroker
 from tests.integration.monitoring import Server
 from tests.integration.waiting import until
@@ -128,6 +130,49 @@ def test_windows_stand_at_their_own_times_though_receiver_and_agent_fail(
                 dropped = [line for line in lines if "remote_write_dropped_total{" in line]
                 assert len(dropped) == 5
                 assert all(line.endswith(" 0.0") for line in dropped), dropped
+        finally:
+            for agent in agents:
+                agent.kill()
+            published.close()
+
+
+def test_corrections_reach_a_prometheus_that_takes_older_samples(
+    receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "shop.yaml").write_text(RULES)
+    receiver.start(OUT_OF_ORDER)
+    with EmbeddedBroker() as broker:
+        orders, published = Orders(broker.address), Published(broker.address)
+        url = f"http://{receiver.address}/api/v1/write"
+        agents = [Agent(broker.address, rules, remote_write_url=url)]
+        try:
+            orders.write(range(600))
+            published.until(lambda: len(published.windows("revenue")) >= 20)
+            late = {"id": 9_001, "at": Orders.START_MS + 7_000, "amount": 5.0, "region": "a"}
+            orders.raw(json.dumps(late).encode(), 0)
+            orders.flush()
+            published.until(lambda: len(published.on("kpi-agent-late")) == 1)
+            before = expected(published, "revenue")
+            until(lambda: receiver.samples("kpi_revenue") == before, 60, "all samples")
+            period = ["--since", "2023-11-14T22:13:20", "--until", "2023-11-14T22:13:30"]
+            place = ["--brokers", broker.address, "--rules", str(rules)]
+            assert main(["restate", "revenue", *period, *place, "--apply"]) == 0
+            corrected = before | {("a", Orders.START_MS / 1000 + 10): 30.0}
+            published.until(lambda: expected(published, "revenue") == corrected)
+            until(lambda: receiver.samples("kpi_revenue") == corrected, 60, "the correction")
+            alerts = len(published.values("rule"))
+            agents[0].kill()  # the next publishes the last results again
+            agents.append(Agent(broker.address, rules, remote_write_url=url))
+            orders.write(range(600, 900))
+            published.until(lambda: len(published.windows("revenue")) >= 32)
+            until(lambda: len(receiver.samples("kpi_revenue")) >= 32, 60, "the next windows")
+            assert receiver.samples("kpi_revenue").items() >= corrected.items()
+            capsys.readouterr()
+            assert main(["restate", "revenue", *period, *place]) == 0
+            assert "0 to correct, 0 to add" in capsys.readouterr().out
+            assert len(published.values("rule")) == alerts
         finally:
             for agent in agents:
                 agent.kill()

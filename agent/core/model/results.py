@@ -220,7 +220,8 @@ class Emitted:
 
 class PastWindow(msgspec.Struct, frozen=True, gc=False):
     """A closed window of the past, of one KPI that is known where it stands. `target` None: it had
-    none, or it is not known which."""
+    none, or it is not known which. `corrected`: the value and the number of events that it had
+    before its last correction."""
 
     dimensions: Dimensions
     end_ms: int
@@ -229,6 +230,7 @@ class PastWindow(msgspec.Struct, frozen=True, gc=False):
     maintenance: str | None = None
     target: Target | None = None
     hidden: bool = False
+    corrected: tuple[Number, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

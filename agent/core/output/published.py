@@ -33,6 +33,7 @@ class PublishedWindows:
     def __init__(self) -> None:
         self._windows: dict[str, dict[WindowKey, WindowValue]] = {}
         self._statuses: dict[WindowKey, TargetStatus] = {}
+        self._corrected: dict[WindowKey, tuple[Number, int] | None] = {}
         self._replaced: dict[WindowKey, set[tuple[Number, int]]] = {}
 
     def add(self, message: ValueMessage) -> None:
@@ -44,6 +45,7 @@ class PublishedWindows:
         elif (window.value, window.events) in self._replaced.get(key, ()):
             return
         if message.status is None:
+            self._corrected[key] = message.corrected
             self._windows.setdefault(window.kpi, {})[key] = window
         else:
             self._statuses[key] = message.status
@@ -55,6 +57,11 @@ class PublishedWindows:
     def status(self, key: WindowKey) -> TargetStatus | None:
         """The target state of a window; None: it has none."""
         return self._statuses.get(key)
+
+    def corrected(self, key: WindowKey) -> tuple[Number, int] | None:
+        """The value and the number of events that a window had before its last correction; None: it
+        had none."""
+        return self._corrected.get(key)
 
     def newest_end_ms(self, kpi: str) -> int:
         """The end of the newest window of a KPI, 0 where there is none: windows close in the order

@@ -52,6 +52,12 @@ def test_a_repeat_of_what_was_corrected_undoes_no_correction() -> None:
     assert value_of(plain(FIRST), *corrected, plain(CORRECTED)) == 7.0
 
 
+def test_a_window_says_what_its_last_correction_replaced() -> None:
+    corrected = published(plain(FIRST), correction(CORRECTED, FIRST), plain(FIRST))
+    assert corrected.corrected(window_key(FIRST)) == (5.0, 2)
+    assert published(plain(FIRST)).corrected(window_key(FIRST)) is None
+
+
 def test_a_window_that_is_published_anew_with_another_value_counts() -> None:
     redefined = structs.replace(FIRST, value=8.0)
     assert value_of(plain(FIRST), correction(CORRECTED, FIRST), plain(redefined)) == 8.0

@@ -283,6 +283,7 @@ def _listed(of: Sources, windows: Iterable[PastWindow]) -> list[Json]:
                 "state": "no_data" if window.maintenance else state,
                 "maintenance": maintenance.title if maintenance else window.maintenance,
                 "hidden": hidden_text(kpi) if window.hidden else None,
+                "corrected": window.corrected and value_text(window.corrected[0], kpi.unit),
             }
         )
     return listed

@@ -95,6 +95,19 @@ async def test_missing_windows_break_the_line() -> None:
     assert [value for _, value, _ in points[9:14]] == [1.0, None, None, None, 2.0]
 
 
+async def test_a_corrected_window_says_what_it_was_corrected_from() -> None:
+    state = company_state()
+    _of_topic(state, emea=[60.0] * 60)
+    state.fleet.windows[50] = structs.replace(state.fleet.windows[50], corrected=(90.0, 6))
+    async with _client(state) as client:
+        answer = await client.get("/kpis/response_time?series=region%3Demea&range=30m")
+        text = await answer.text()
+    assert text.count("corrected from") == 1
+    assert (
+        '<td>1 min</td><td>7</td><td class="word">On target, corrected from 1 min 30 s</td>' in text
+    )
+
+
 async def test_the_bounds_are_those_that_windows_were_evaluated_with() -> None:
     state = company_state()
     _of_topic(state, apac=[100.0] * 60)
