@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.model import metrics
 from agent.core.model.plan import Plan
+from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
 from agent.language.load import load
 from agent.service.supervisor import Service
@@ -77,4 +78,20 @@ def test_a_secret_that_could_be_tried_out_is_refused(tmp_path: Path, secret: str
 def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     settings = load_settings(person_secret_file=tmp_path / "nowhere")
     with pytest.raises(EnvironmentFault, match="person_secret_file can't be read"):
-        settings.secret_of_people()
+        settings.secrets_of("person")
+
+
+def test_a_file_may_hold_earlier_secrets_below_the_one_in_use(tmp_path: Path) -> None:
+    plan = rules(tmp_path, PRIVATE)
+    people, links = tmp_path / "people", tmp_path / "links"
+    people.write_text("a new secret of people\na secret that is long enough\n")
+    links.write_text("a new secret of links\na secret that is long enough\n")
+    privacy = Service(
+        load_settings(person_secret_file=people, link_secret_file=links), lambda: plan
+    ).state.privacy
+    before = Privacy("a secret that is long enough")
+    assert privacy.pseudonyms("employee", "anna")[1:] == before.pseudonyms("employee", "anna")
+    assert privacy.person_tokens("employee", "anna")[1:] == before.person_tokens("employee", "anna")
+    people.write_text("a new secret of people\nshort\n")
+    with pytest.raises(EnvironmentFault, match="person_secret is shorter"):
+        load_settings(person_secret_file=people).secrets_of("person")

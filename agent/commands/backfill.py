@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
 
     plan = load(options.rules)
     settings = load_settings()
-    privacy = Privacy(settings.secret_of_people())
+    privacy = Privacy(*settings.secrets_of("person"))
     privacy.check(plan)
     check_external_labels(plan, settings.labels)
     known(options.kpi, tuple(plan.kpis), "KPI")

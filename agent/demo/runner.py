@@ -207,11 +207,11 @@ def _settings(address: str, port: int, rules: Path) -> Settings:
 
 def _private_pages(show: Show, settings: Settings) -> list[tuple[str, str]]:
     """The path of each owner's page of private KPIs, and what to say of it."""
-    privacy = Privacy(settings.secret_of_people())
+    privacy = Privacy(*settings.secrets_of("person"))
     kpis = load(show.rules).kpis.values()
     owners = sorted({kpi.owner for kpi in kpis if kpi.person is not None and kpi.owner})
     return [
-        (f"/private/{privacy.owner_token(owner)}", f"people's own figures, for {owner} only")
+        (f"/private/{privacy.owner_tokens(owner)[0]}", f"people's own figures, for {owner} only")
         for owner in owners
     ]
 

@@ -53,7 +53,7 @@ async def restate(
 
     Raises EnvironmentFault where topics can't be read, or do not reach back far enough.
     """
-    privacy = Privacy(settings.secret_of_people())
+    privacy = Privacy(*settings.secrets_of("person"))
     privacy.check(plan)
     kpis = related(plan, kpi)
     published = await published_windows(

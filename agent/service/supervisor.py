@@ -67,7 +67,9 @@ class Service:
         self._load_plan = load_plan
         self._end = asyncio.Event()
         self._over = asyncio.Event()  # the life under way ends
-        self._privacy = Privacy(settings.secret_of_people())
+        self._privacy = Privacy(
+            *settings.secrets_of("person"), link_secrets=settings.secrets_of("link")
+        )
         self.plan = self._load()
         self.changes: deque[RuleChange] = deque(maxlen=MOST_CHANGES)
         names = TopicNames.of(settings)

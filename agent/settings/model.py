@@ -118,7 +118,17 @@ class Settings(BaseSettings):
     person_secret: SecretStr | None = Field(
         None, description="key for hashing the people of private KPIs"
     )
-    person_secret_file: Path | None = Field(None, description="file that contains the key")
+    person_secret_file: Path | None = Field(
+        None, description="file that contains the key; older keys may follow, one a line"
+    )
+    link_secret: SecretStr | None = Field(
+        None, description="key for the addresses of private pages; default: person_secret"
+    )
+    link_secret_file: Path | None = Field(
+        None,
+        description="file that contains the key; older keys, whose addresses still open pages, "
+        "may follow, one a line",
+    )
     alertmanagers: Addresses = Field(
         "",
         description="base addresses of Alertmanagers, separated by commas, that the agent sends "
@@ -255,16 +265,17 @@ class Settings(BaseSettings):
     def _secret_of(self, name: str) -> str | None:
         return _secret(f"{name}_file", getattr(self, name), getattr(self, f"{name}_file"))
 
-    def secret_of_people(self) -> str | None:
-        """The secret of private KPIs itself. Raises EnvironmentFault where its file can't be read
-        or holds too little."""
-        secret = self._secret_of("person_secret")
-        if secret is not None and len(secret) < MIN_SECRET_LENGTH:
+    def secrets_of(self, name: Literal["person", "link"]) -> tuple[str, ...]:
+        """The secrets of people or of links to their pages, the newest first. Raises
+        EnvironmentFault where their file can't be read, or one of them is too short."""
+        text = self._secret_of(f"{name}_secret")
+        secrets = () if text is None else tuple(text.splitlines() or [text])
+        if any(len(secret) < MIN_SECRET_LENGTH for secret in secrets):
             raise EnvironmentFault(
-                f"the person_secret is shorter than {MIN_SECRET_LENGTH} characters",
+                f"the {name}_secret is shorter than {MIN_SECRET_LENGTH} characters",
                 "For example: openssl rand -hex 32",
             )
-        return secret
+        return secrets
 
 
 def _secret(name: str, given: SecretStr | None, file: Path | None) -> str | None:

@@ -2,8 +2,11 @@
 
 A private KPI names the dimension that names a person. Its series leave the agent under a pseudonym:
 a keyed hash, so that one person is the same on every worker, in every metric, after every restart,
-and anybody who does not have the secret can neither turn it round nor try out names. The same
-secret gives each person, and each owner, the token of a page of their own.
+and anybody who does not have the secret can neither turn it round nor try out names. Another secret
+gives each person, and each owner, the token of a page of their own.
+
+Each of the two is a ring: the first secret is the one in use. Earlier ones still open the pages
+whose addresses were made with them, and tell which pseudonyms a person had before.
 """
 
 from __future__ import annotations
@@ -70,11 +73,12 @@ def names_people(plan: Plan, topic: str) -> bool:
 
 
 class Privacy:
-    """Pseudonyms and tokens by one secret; without one, only plans that need none can be
-    published."""
+    """Pseudonyms and tokens by secrets, the newest first; without one, only plans that need none
+    can be published. Tokens are by `link_secrets`; where there are none, by those of people."""
 
-    def __init__(self, secret: str | None = None) -> None:
-        self._secret = secret.encode() if secret else None
+    def __init__(self, *secrets: str, link_secrets: Sequence[str] = ()) -> None:
+        self._secrets = tuple(secret.encode() for secret in secrets)
+        self._link_secrets = tuple(secret.encode() for secret in link_secrets) or self._secrets
         self._known: dict[tuple[str, str], str] = {}
         self._plan: Plan | None = None
         self._masks: Mapping[str, tuple[int, ...]] = {}
@@ -84,33 +88,30 @@ class Privacy:
         name = label(value)
         pseudonym = self._known.get((dimension, name))
         if pseudonym is None:
-            pseudonym = f"p-{self._digest('pseudonym', dimension, name)[:PSEUDONYM_DIGITS]}"
+            pseudonym = self.pseudonyms(dimension, name)[0]
             self._known[dimension, name] = pseudonym
         return pseudonym
 
-    def person_token(self, dimension: str, name: str) -> str:
-        """The token of a person's page; `name` is the dimension's value as a label."""
-        return self._digest("person", dimension, name)[:TOKEN_DIGITS]
+    def pseudonyms(self, dimension: str, name: str) -> tuple[str, ...]:
+        """What a person is called outside, and what they were called by earlier secrets; `name` is
+        the dimension's value as a label. Raises NoSecret."""
+        digests = _digests(self._secrets, "pseudonym", dimension, name)
+        return tuple(f"p-{digest[:PSEUDONYM_DIGITS]}" for digest in digests)
 
-    def owner_token(self, owner: str) -> str:
-        """The token of the page of anybody who answers for private KPIs."""
-        return self._digest("owner", owner)[:TOKEN_DIGITS]
+    def person_tokens(self, dimension: str, name: str) -> tuple[str, ...]:
+        """The tokens that open a person's page, the one in use first; `name` is the dimension's
+        value as a label. Raises NoSecret."""
+        return _tokens(self._link_secrets, "person", dimension, name)
 
-    def _digest(self, *parts: str) -> str:
-        if self._secret is None:
-            raise NoSecret(
-                "the rules have private KPIs, and there is no person_secret to hide people by",
-                "Set KPI_AGENT_PERSON_SECRET_FILE to a file that holds what this prints: "
-                "openssl rand -hex 32",
-            )
-        # Lengths keep ("a", "bc") and ("ab", "c") apart.
-        text = "".join(f"{len(part.encode())}:{part}" for part in parts)
-        return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
+    def owner_tokens(self, owner: str) -> tuple[str, ...]:
+        """The tokens that open the page of anybody who answers for private KPIs, the one in use
+        first. Raises NoSecret."""
+        return _tokens(self._link_secrets, "owner", owner)
 
     def check(self, plan: Plan) -> None:
         """Raise NoSecret for a plan that can't be published without the secret."""
-        if self._secret is None and private_subjects(plan):
-            self._digest()
+        if not self._secrets and private_subjects(plan):
+            _digests(self._secrets)
 
     # --- what leaves the agent -----------------------------------------------------------------
 
@@ -167,6 +168,22 @@ class Privacy:
         if self._plan is not plan:
             self._plan, self._masks = plan, masks(plan)
         return self._masks
+
+
+def _tokens(secrets: Sequence[bytes], *parts: str) -> tuple[str, ...]:
+    return tuple(digest[:TOKEN_DIGITS] for digest in _digests(secrets, *parts))
+
+
+def _digests(secrets: Sequence[bytes], *parts: str) -> list[str]:
+    if not secrets:
+        raise NoSecret(
+            "the rules have private KPIs, and there is no person_secret to hide people by",
+            "Set KPI_AGENT_PERSON_SECRET_FILE to a file that holds what this prints: "
+            "openssl rand -hex 32",
+        )
+    # Lengths keep ("a", "bc") and ("ab", "c") apart.
+    text = "".join(f"{len(part.encode())}:{part}" for part in parts).encode()
+    return [hmac.new(secret, text, "sha256").hexdigest() for secret in secrets]
 
 
 def masks(plan: Plan) -> dict[str, tuple[int, ...]]:

@@ -110,7 +110,7 @@ class PrivatePages:
     def __init__(self, state: AgentState, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
         self._clock = clock
-        self._tokens: dict[Scope, str] = {}
+        self._tokens: dict[Scope, tuple[str, ...]] = {}
         self._index: Mapping[bytes, Scope] = {}
         self._of_names: Mapping[str, Scopes] = {}
         self._indexed_plan: Plan | None = None
@@ -154,7 +154,7 @@ class PrivatePages:
         by_token: dict[bytes, Scope] = {}
         by_name: dict[str, list[Scope]] = {}
         for scope in self._scopes(plan, views):
-            by_token[_digest(self._token(scope))] = scope
+            by_token.update((_digest(token), scope) for token in self._tokens_of(scope))
             by_name.setdefault(scope.owner or scope.name, []).append(scope)
         return by_token, {name: Scopes(tuple(scopes)) for name, scopes in by_name.items()}
 
@@ -178,13 +178,13 @@ class PrivatePages:
                 scopes[Scope(private_kpi.person, label(own))] = None
         yield from scopes
 
-    def _token(self, scope: Scope) -> str:
+    def _tokens_of(self, scope: Scope) -> tuple[str, ...]:
         if scope not in self._tokens:
             privacy = self._state.privacy
             self._tokens[scope] = (
-                privacy.owner_token(scope.owner or "")
+                privacy.owner_tokens(scope.owner or "")
                 if scope.person is None
-                else privacy.person_token(scope.person, scope.name)
+                else privacy.person_tokens(scope.person, scope.name)
             )
         return self._tokens[scope]
 

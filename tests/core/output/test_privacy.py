@@ -78,9 +78,30 @@ def test_a_person_is_the_same_forevery_worker_and_another_by_another_secret() ->
     assert PRIVACY.pseudonym("manager", 4711) != PRIVACY.pseudonym("employee", 4711)
 
 
+def test_after_a_rotation_the_new_secret_is_in_use_and_the_earlier_names_are_known() -> None:
+    rotated = Privacy("a new secret of sixteen characters", SECRET)
+    new, old = rotated.pseudonyms("employee", "4711")
+    assert rotated.pseudonym("employee", "4711") == new
+    assert old == PRIVACY.pseudonym("employee", "4711")
+    assert new == Privacy("a new secret of sixteen characters").pseudonym("employee", "4711")
+
+
+def test_pages_have_a_secret_of_their_own_whose_change_renames_nobody() -> None:
+    linked = Privacy(SECRET, link_secrets=("links of sixteen characters", SECRET))
+    assert linked.pseudonyms("employee", "4711") == PRIVACY.pseudonyms("employee", "4711")
+    in_use, earlier = linked.person_tokens("employee", "4711")
+    assert earlier == PRIVACY.person_tokens("employee", "4711")[0]
+    assert in_use != earlier
+    assert linked.owner_tokens("lead")[1:] == PRIVACY.owner_tokens("lead")
+
+
 @given(st.text(), st.text(), st.text(), st.text())
 def test_no_two_share_a_token(a: str, b: str, c: str, d: str) -> None:
-    tokens = {PRIVACY.person_token(a, b), PRIVACY.person_token(c, d), PRIVACY.owner_token(a + b)}
+    tokens = {
+        *PRIVACY.person_tokens(a, b),
+        *PRIVACY.person_tokens(c, d),
+        *PRIVACY.owner_tokens(a + b),
+    }
     assert len(tokens) == (2 if (a, b) == (c, d) else 3)
 
 
@@ -136,7 +157,7 @@ def test_without_a_secret_nothing_private_can_be_reported_and_all_else_can() -> 
     for ask in (
         lambda: nobody.check(COMPANY),
         lambda: nobody.dimensions(COMPANY, "tasks", NAMED),
-        lambda: nobody.person_token("employee", "4711"),
+        lambda: nobody.person_tokens("employee", "4711"),
     ):
         with pytest.raises(NoSecret, match="no person_secret"):
             ask()

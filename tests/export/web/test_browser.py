@@ -300,7 +300,7 @@ def test_without_a_stream_the_board_asks_every_few_seconds(
 
 
 def test_a_person_opens_the_page_of_their_own_numbers(browser: webdriver.Chrome) -> None:
-    token = private.PRIVACY.person_token("employee", "anna")
+    token = private.PRIVACY.person_tokens("employee", "anna")[0]
     with served(private.state()) as address:
         browser.get(f"{address}private/{token}")
         assert text_of(browser, "h1") == "employee: anna"

@@ -103,7 +103,7 @@ def test_axe_finds_nothing_on_the_page_of_producers(browser: webdriver.Chrome) -
 
 
 def test_axe_finds_nothing_on_a_private_page_and_the_board(browser: webdriver.Chrome) -> None:
-    token = private.PRIVACY.person_token("employee", "anna")
+    token = private.PRIVACY.person_tokens("employee", "anna")[0]
     with served(private.state()) as address:
         browser.get(f"{address}private/{token}")
         assert violations(browser) == []
