@@ -71,6 +71,13 @@ def test_the_text_of_a_series_selects_it_and_no_other(region: object, team: obje
             assert not selects(selector, BY, (region, other))  # type: ignore[arg-type]
 
 
+def test_an_empty_text_is_asked_for_as_it_is_and_by_its_label() -> None:
+    for text in ("team=", 'team=""', "team=__empty__"):
+        selector = parse_selector(text, BY, "slow")
+        assert selects(selector, BY, ("emea", ""))
+        assert not any(selects(selector, BY, ("emea", v)) for v in (None, "__empty__", " "))
+
+
 def test_dimensions_that_are_not_asked_for_may_have_any_value() -> None:
     assert selects({"team": "a"}, BY, ("emea", "a"))
     assert selects({"team": "a"}, (), ())

@@ -1,7 +1,8 @@
 """Series by their dimensions, as text: `region=emea,channel=web`.
 
 A value ends at the next comma. In double quotes, as JSON writes text, it may hold anything:
-`team="R&D, east"`, `team="5\\" screens"`. `null` is no value; the text is `"null"`.
+`team="R&D, east"`, `team="5\\" screens"`. `null` is no value; the text is `"null"`. Texts
+that read as a label of the agent's have a backslash, as in alerts: `team=\\__none__`.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def selects(selector: Selector, by: Sequence[str], dimensions: Dimensions) -> bo
 
 
 def _is_asked(value: Scalar, asked: str | None) -> bool:
-    """Whether a value is the one asked for. The label of null, as alerts have it, asks for null."""
-    return value is None if asked is None else label(value) == asked
+    """Whether a value is the one asked for. The label of null, as alerts have it, asks for null; so
+    does that of an empty text, or an empty text itself."""
+    return value is None if asked is None else label(value) == (asked or label(""))
 
 
 def selector_text(dimensions: Mapping[str, Scalar]) -> str:

@@ -300,9 +300,13 @@ def _called(text: str, node: exp.Expression) -> tuple[str, int, int] | None:
     own = re.match(r"[A-Za-z_]\w*(?=\s*\()", text[start:])
     opened = start + own.end() if own else _parenthesis_before(text, start)
     name = own or re.search(r"[A-Za-z_]\w*(?=\s*$)", text[:opened])
-    if name is None or name[0].lower() in FUNCTIONS:
+    if name is None or name[0].lower() in {*FUNCTIONS, *_BEFORE_PARENTHESES}:
         return None
     return name[0], start if own else name.start(), _parenthesis_after(text, opened)
+
+
+_BEFORE_PARENTHESES = ("and", "else", "filter", "in", "not", "or", "then", "when", "where")
+"""Words before a parenthesis that are no functions."""
 
 
 def _parenthesis_after(text: str, start: int) -> int:

@@ -22,6 +22,8 @@ FIELDS: Mapping[str, FieldType] = {
         ("sum(age(s, s))", "age", "differences in seconds"),
         ("sum(date_sub('day', s, s))", "date_sub", "type: timestamp"),
         ("sum(s->>'a')", None, "path: a.b"),
+        ("count(*) filter (where s->>'a' = 'b')", None, "path: a.b"),
+        ("count(*) filter (where x ^ 2 > 1)", None, "power(x, y)"),
         ("sum(json_extract(s, '$.a'))", "json_extract(s, '$.a')", "path: a.b"),
         ("sum(s['a'])", None, "path: a.b"),
         ("percentile(x, 95)", "percentile", "quantile(x, 0.95)"),
