@@ -2,7 +2,8 @@
 
 In: what `AgentState` says of a running agent. Out: pages, JSON and `/metrics`. Read `server` (the
 paths), `middleware` (what each request goes through), `access` and `connections` (what is refused),
-`web_config` with `tls` and `identity` (who may use the port), `board` with `board_alerts` and
-`board_sources` (what the board shows), `stream` (how it changes), `alerts` and `private`; `pages/`
-has those of KPIs and alerts. `states`, `series_text` and `clock` word what all of them show.
+`web_config` with `tls` and `identity` (who may use the port), `selection` (what a reader asks for),
+`board` with `board_alerts`, `board_cards`, `totals` and `board_sources` (what the board shows),
+`stream` (how it changes), `alerts` and `private`; `pages/` has those of KPIs and alerts. `states`,
+`series_text` and `clock` word what all of them show.
 """

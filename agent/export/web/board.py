@@ -1,9 +1,10 @@
 """What the board shows, as one JSON object.
 
-`GET /api/v1/board` gives it whole; `/api/v1/stream` sends it whole once (event `board`), then what
-changed (event `change`: the same keys, only those that changed, and of `kpis` only the KPIs that
-changed). Texts are made here, so that every reader sees the same words; times are ms since the
-epoch, and shown in `timezone`.
+`GET /api/v1/board` gives it, `/api/v1/stream` sends it once, then what changed: an event `board`
+with the first KPIs, then events `change` with those keys that changed, and of `kpis` the KPIs that
+are new or changed. Both take the parameters of `selection.py`; without any, the KPIs that need
+attention most, `selection.KPIS` of them. Texts are made here, so that every reader sees the same
+words; times are ms since the epoch, and shown in `timezone`.
 
     name           the board's heading
     version        of the agent
@@ -18,35 +19,22 @@ epoch, and shown in `timezone`.
                    others: [{key, series, severity, since_ms, value, summary, path}]}], firing
                    first, the gravest first; few of those resolved a short while ago, and
                    MOST_ALERTS in all.
-                   `count` series of one rule in one phase are one, with the `others` in few words
+                   `count` series of one rule in one phase, of `total` of the KPI, are one, with the
+                   `others` in few words
     alert_counts   {firing, inhibited, pending}: how many series there are
+    elsewhere      how many series fire beside those that are asked for
     sources        [{topic, records, why: [{outcome, records}]}]: what was read of each topic, by
                    outcome or reason, while no event of any has been counted; else []
     steps          [{key, at_ms, rule, severity, state, title, series, because, path}]: the last
                    steps that alerts took, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,
-                   objectives, kpis: [{name, title, weight, state}]}], each before its parts
-    kpis           [{name, title, description, owner, team, objectives, unit, better, by, window,
-                   target, state, counts: {state: series}, total, start_ms, end_ms, stale, path,
-                   rows}]; `path` leads to the KPI's page, relative to the board
-    kpi_order      [name]
-
-A KPI's `rows` are its worst series, at most ROWS of `total`; `GET /api/v1/kpis/<name>` gives the
-same object with more of them. A row:
-
-    key, series    the dimensions, for programs (`region='emea'`) and for people (`emea`)
-    value, text    the last closed window's value, as a number and for people
-    current        the open window's value for people, or null
-    events         in the last closed window
-    maintenance    the title of what the last closed window was in, or null
-    hidden         why it has no value, where it is of too few people, or null
-    state          met, at_risk, missed, no_data, or none (no target)
-    attainment     a number or null;   attainment_text   for people
-    target         for people;   bounds   {at_least, at_most, warn_at_least, warn_at_most}
-    history        [[end_ms, value or null]], oldest first;   low, high   its range for people
-    phase          of the gravest alert on it: firing, pending or null
-    path           of the series' page, relative to the board
+                   objectives, kpis: [{name, title, weight, state, path}]}], each before its parts
+    kpis           [card], as `board_cards.py` describes them
+    kpi_order      [name]: those of `kpis`, in the order in which to show them, missed first
+    declared       how many KPIs there are
+    found          how many are asked for; `found_by_state` {state: how many, whatever `state` asks}
+    choices        what can be asked for, as `selection.choices_json` says
 """
 
 from __future__ import annotations
@@ -54,23 +42,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
 from agent.core.evaluate.objectives import Score, in_tree_order
-from agent.core.evaluate.targets import common_target
-from agent.core.model.kpis import Kpi, Target
 from agent.core.model.plan import Plan
-from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
-from agent.core.model.text import percent_text, target_text, value_text, window_words
-from agent.core.output.addresses import kpi_path, series_path
-from agent.core.output.messages import hidden_text
+from agent.core.model.results import AlertPhase, SeriesView, finite
+from agent.core.model.text import percent_text
+from agent.core.output.addresses import kpi_path
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
-from agent.export.metrics.closed_samples import bounds
 from agent.export.metrics.kpi_series import group
 from agent.export.web.board_alerts import (
     MOST_STEPS,
@@ -81,23 +64,25 @@ from agent.export.web.board_alerts import (
     public_steps,
     steps_json,
 )
+from agent.export.web.board_cards import MORE_ROWS, card, worst_state
 from agent.export.web.board_sources import data_until_ms, missed_json, sources_json
-from agent.export.web.series_text import series_key, series_text
+from agent.export.web.selection import Selection, choices_json
+from agent.export.web.states import STATES
+from agent.export.web.totals import Totals
 
 Json = dict[str, Any]
 
+EVERYTHING = Selection()
+MOST_KEPT = 32
+"""Selections whose boards are kept."""
 ROWS = 6
-MORE_ROWS = 500
-HISTORY_POINTS = 40
-STALE_SLACK_MS = 60_000
-"""A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
 
-_STATE_ORDER = ("missed", "at_risk", "met", "none", "no_data")
-_RANK = {state: rank for rank, state in enumerate(_STATE_ORDER)}
+_SHOWN_RANK = {state: rank for rank, state in enumerate(STATES)}
 
 
 class Board:
-    """The board of one agent. A snapshot is made at most every `min_age_seconds`, for all readers.
+    """The board of one agent. What one selection gives is made at most every `min_age_seconds`, for
+    all readers, and takes at most a quarter of a core.
 
     `now_ms` is the wall clock that the board shows, `clock_seconds` the one that never jumps.
     """
@@ -113,22 +98,40 @@ class Board:
         self._now_ms = now_ms
         self._min_age_seconds = min_age_seconds
         self._clock_seconds = clock_seconds
-        self._made_at_seconds = 0.0
-        self._last: Json | None = None
+        self._made: OrderedDict[Selection, tuple[float, Json]] = OrderedDict()
+        self._free_at_seconds = 0.0
+        self._totals = Totals()
         self._busy = asyncio.Lock()
 
-    async def snapshot(self) -> Json:
-        """The whole board as described above; made in a thread, as there may be many series."""
-        async with self._busy:
-            at_seconds = self._clock_seconds()
-            if self._last is None or at_seconds - self._made_at_seconds >= self._min_age_seconds:
-                read = _Read(self._state, self._now_ms())
-                self._last = await asyncio.to_thread(_snapshot, read)
-                self._made_at_seconds = at_seconds
-            return self._last
+    def selection(self, query: Mapping[str, str]) -> Selection:
+        """What the parameters of an address ask for. Raises BadSelection."""
+        return Selection.parse(query, shared(self._state.plan))
 
-    async def kpi(self, name: str) -> Json | None:
-        """One KPI with up to MORE_ROWS rows; None when it is not declared."""
+    async def snapshot(self, selection: Selection = EVERYTHING) -> Json:
+        """The board as described above; made in a thread, as there may be many series."""
+        async with self._busy:
+            began = self._clock_seconds()
+            made_at, made = self._made.get(selection, (-math.inf, {}))
+            if began - made_at < self._min_age_seconds:
+                return made
+            await asyncio.sleep(self._free_at_seconds - time.monotonic())
+            read = _Read(self._state, self._now_ms())
+            made, cost_seconds = await asyncio.to_thread(self._timed, read, selection)
+            self._free_at_seconds = time.monotonic() + 3 * cost_seconds
+            self._made[selection] = began, made
+            self._made.move_to_end(selection)
+            if len(self._made) > MOST_KEPT:
+                self._made.popitem(last=False)
+            return made
+
+    def _timed(self, read: _Read, selection: Selection) -> tuple[Json, float]:
+        """A board, and the CPU time that it took."""
+        began = time.thread_time()
+        return _snapshot(read, selection, self._totals), time.thread_time() - began
+
+    async def kpi(self, name: str, selection: Selection = EVERYTHING) -> Json | None:
+        """One KPI with up to MORE_ROWS rows, of the series that are asked for; None when it is not
+        declared."""
         read = _Read(self._state, self._now_ms())
         kpi = read.plan.kpis.get(name)
         if kpi is None:
@@ -136,7 +139,8 @@ class Board:
 
         def work() -> Json:
             series = group(read.plan, read.series)[name]
-            return card(read.plan, kpi, series, read.data_until_ms, MORE_ROWS)
+            chosen = selection.series_of(read.plan, kpi, series) or ()
+            return card(read.plan, kpi, chosen, read.data_until_ms, MORE_ROWS)
 
         return await asyncio.to_thread(work)
 
@@ -173,30 +177,63 @@ def change(old: Json, new: Json) -> Json:
     return changed
 
 
-def _snapshot(read: _Read) -> Json:
-    held = group(read.plan, read.series)
-    until_ms = read.data_until_ms
-    cards = [card(read.plan, k, held[k.name], until_ms, ROWS) for k in read.plan.kpis.values()]
-    states = {card["name"]: card["state"] for card in cards}
-    standing = gravest(read.alerts)
+def _snapshot(read: _Read, selection: Selection, totals: Totals) -> Json:
+    plan, until_ms = read.plan, read.data_until_ms
+    held = group(plan, read.series)
+    states = {name: worst_state(plan.kpis[name], series) for name, series in held.items()}
+    asked = [alert for alert in read.alerts if selection.has_alert(plan, alert)]
+    standing = gravest(asked)
+    counts = Counter(str(alert.phase) for alert in standing)
+    firing = sum(alert.phase == AlertPhase.FIRING for alert in gravest(read.alerts))
+    sizes = {name: len(series) for name, series in held.items()}
     return {
         "name": read.name,
         "version": read.version,
-        "config_hash": read.plan.config_hash,
+        "config_hash": plan.config_hash,
         "timezone": read.timezone,
         "now_ms": read.now_ms,
         "data_until_ms": until_ms,
         "ready": ready_json(read.ready),
         "missed": read.missed,
-        "alerts": alerts_json(read.plan, standing, read.alerts, until_ms),
-        "alert_counts": {
-            str(phase): sum(alert.phase == phase for alert in standing) for phase in STANDING
-        },
+        "alerts": alerts_json(plan, standing, asked, until_ms, sizes),
+        "alert_counts": {str(phase): counts[str(phase)] for phase in STANDING},
+        "elsewhere": firing - counts[str(AlertPhase.FIRING)],
         "sources": read.sources,
-        "steps": steps_json(read.plan, read.steps),
-        "objectives": _objectives(read.plan, read.scores, states),
+        "steps": steps_json(plan, read.steps),
+        "objectives": _objectives(plan, read.scores, states),
+        "declared": len(plan.kpis),
+        "choices": choices_json(plan, held, selection),
+        **_found(read, held, states, selection, totals),
+    }
+
+
+def _found(
+    read: _Read,
+    held: Mapping[str, Sequence[SeriesView]],
+    states: Mapping[str, str],
+    selection: Selection,
+    totals: Totals,
+) -> Json:
+    """The KPIs that are asked for, of the series that are: `limit` of them as cards."""
+    plan = read.plan
+    asked = {}
+    for name, kpi in plan.kpis.items():
+        series = selection.series_of(plan, kpi, held[name])
+        if series is not None:
+            is_whole = series is held[name]
+            asked[name] = series, states[name] if is_whole else worst_state(kpi, series)
+    listed = [name for name, (_, state) in asked.items() if selection.state in ("", state)]
+    listed.sort(key=lambda name: _SHOWN_RANK[asked[name][1]])
+    cards = []
+    for name in listed[: selection.limit]:
+        kpi, (series, _) = plan.kpis[name], asked[name]
+        made = card(plan, kpi, series, read.data_until_ms, ROWS)
+        cards.append(made | {"sum": totals.text(plan, kpi, series)})
+    return {
+        "found": len(listed),
+        "found_by_state": dict(Counter(state for _, state in asked.values())),
         "kpis": cards,
-        "kpi_order": list(read.plan.kpis),
+        "kpi_order": [card["name"] for card in cards],
     }
 
 
@@ -219,6 +256,7 @@ def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, st
                 "title": plan.kpis[name].title,
                 "weight": percent_text(weight * 100, digits=0),
                 "state": states[name],
+                "path": kpi_path(name),
             }
             for name, weight in objective.kpis.items()
             if name in plan.kpis
@@ -262,126 +300,3 @@ def _trend_text(score: Score) -> str:
 def _score_text(score: float) -> str:
     # Rounded down: 100 % is said only of an objective that is met in full.
     return percent_text(math.floor(score * 1000 + 1e-6) / 10, digits=0 if score >= 1 else 1)
-
-
-def card(
-    plan: Plan, kpi: Kpi, series: Sequence[SeriesView], until_ms: int | None, rows: int
-) -> Json:
-    """A KPI with its worst series, as described above."""
-    states = Counter(_state(view) for view in series)
-    worst = nsmallest(rows, series, key=lambda view: badness(kpi, view))
-    newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)
-    target = common_target(kpi, newest.start_ms) if newest else kpi.target
-    return {
-        "name": kpi.name,
-        "title": kpi.title,
-        "description": kpi.description,
-        "owner": kpi.owner or kpi.team or "",
-        "team": kpi.team or "",
-        "objectives": [plan.objectives[name].title for name in plan.objectives_of(kpi.name)],
-        "unit": kpi.unit,
-        "better": kpi.better,
-        "by": list(kpi.by),
-        "window": window_words(kpi.window),
-        "target": target_text(target, kpi.unit),
-        "state": next((s for s in _STATE_ORDER if states[s]), _state_without_series(kpi)),
-        "counts": {s: states[s] for s in _STATE_ORDER if states[s]},
-        "total": len(series),
-        "start_ms": newest and newest.start_ms,
-        "end_ms": newest and newest.end_ms,
-        "stale": newest is not None and _is_stale(kpi, newest.end_ms, until_ms),
-        "path": kpi_path(kpi.name),
-        "rows": [_row(plan, kpi, view) for view in worst],
-    }
-
-
-def _state_without_series(kpi: Kpi) -> str:
-    return "none" if kpi.target is None else "no_data"
-
-
-def _is_stale(kpi: Kpi, end_ms: int, until_ms: int | None) -> bool:
-    slack_ms = 2 * kpi.window.step_ms + kpi.lateness_ms + STALE_SLACK_MS
-    return until_ms is not None and until_ms - end_ms > slack_ms
-
-
-def _state(view: SeriesView) -> str:
-    if view.status is not None:
-        return str(view.status.state)
-    if view.target is not None:
-        return str(TargetState.NO_DATA)
-    return "no_data" if _value(view) is None else "none"
-
-
-def _phase(view: SeriesView) -> str | None:
-    phases = view.phases.values()
-    for phase in (AlertPhase.FIRING, AlertPhase.INHIBITED, AlertPhase.PENDING):
-        if phase in phases:
-            return str(phase)
-    return None
-
-
-def badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
-    """The order of rows: alerts, then states, then attainment, then the value."""
-    attainment, value = _attainment(view), _value(view)
-    if value is None:
-        value = math.inf
-    elif kpi.better == "lower":
-        value = -value
-    firing = 0 if _phase(view) == "firing" else 1
-    reached = math.inf if attainment is None else attainment
-    return firing, _RANK[_state(view)], reached, value, str(view.dimensions)
-
-
-def _value(view: SeriesView) -> float | None:
-    return finite(view.closed.value if view.closed else None)
-
-
-def _attainment(view: SeriesView) -> float | None:
-    return finite(view.status.attainment if view.status else None)
-
-
-def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
-    value, attainment = _value(view), _attainment(view)
-    history = [[at, _short(v)] for at, v in view.history[-HISTORY_POINTS:]]
-    known = [v for _, v in history if v is not None]
-    return {
-        "key": series_key(kpi.by, view.dimensions),
-        "series": series_text(view.dimensions),
-        "value": value,
-        "text": value_text(value, kpi.unit),
-        "current": _current(kpi, view),
-        "events": view.closed.events if view.closed else 0,
-        "maintenance": _maintenance(plan, view),
-        "hidden": hidden_text(kpi) if view.closed and view.closed.hidden else None,
-        "state": _state(view),
-        "attainment": attainment,
-        "attainment_text": "" if attainment is None else percent_text(attainment * 100, digits=0),
-        "target": target_text(view.target, kpi.unit),
-        "bounds": _bounds(view.target),
-        "history": history,
-        "low": value_text(min(known), kpi.unit) if known else "",
-        "high": value_text(max(known), kpi.unit) if known else "",
-        "phase": _phase(view),
-        "path": series_path(kpi, view.dimensions),
-    }
-
-
-def _maintenance(plan: Plan, view: SeriesView) -> str | None:
-    name = view.closed.maintenance if view.closed else None
-    known = plan.maintenance.get(name) if name is not None else None
-    return known.title if known else name
-
-
-def _current(kpi: Kpi, view: SeriesView) -> str | None:
-    if view.current is None or view.current.value is None:
-        return None
-    return value_text(view.current.value, kpi.unit)
-
-
-def _bounds(target: Target | None) -> Json:
-    return {} if target is None else dict(bounds(target))
-
-
-def _short(value: float | None) -> float | None:
-    """Six digits are more than a sparkline can show."""
-    return None if finite(value) is None else float(f"{value:.6g}")

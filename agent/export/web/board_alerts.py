@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -28,7 +28,7 @@ MOST_APART = 3
 """Of more series than this, a rule's alerts are one card."""
 MOST_OTHERS = 20
 """Series that a group names beside its first."""
-ALONE: Json = {"count": 1, "others": []}
+ALONE: Json = {"count": 1, "total": 1, "others": []}
 MOST_STEPS = 30
 """Steps of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
@@ -50,11 +50,16 @@ def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def alerts_json(
-    plan: Plan, standing: Sequence[Alert], alerts: Iterable[Alert], until_ms: int | None
+    plan: Plan,
+    standing: Sequence[Alert],
+    alerts: Iterable[Alert],
+    until_ms: int | None,
+    sizes: Mapping[str, int],
 ) -> list[Json]:
     """What a board shows of alerts, in its order, once event time has got to `until_ms`.
 
-    `standing` are those of them that go on, as `gravest` gives them. Where many series of a rule
+    `standing` are those of them that go on, as `gravest` gives them; `sizes` says how many series
+    each KPI has. Where many series of a rule
     are in the same phase they are one group: the gravest and newest of them, and few words for the
     others.
     """
@@ -66,7 +71,8 @@ def alerts_json(
     shown: list[Json] = []
     for group in sorted(groups.values(), key=_group_order):
         if len(group) > MOST_APART:
-            shown.append(alert_json(plan, group[0]) | _others(plan, group))
+            total = max(sizes.get(group[0].kpi, 0), len(group))
+            shown.append(alert_json(plan, group[0]) | _others(plan, group) | {"total": total})
         else:
             shown += [alert_json(plan, alert) | ALONE for alert in group]
     return shown[:MOST_ALERTS]

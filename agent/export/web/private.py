@@ -33,8 +33,8 @@ from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.kpi_series import group
 from agent.export.svg_chart import Scale
 from agent.export.templates import html_template
-from agent.export.web.board import MORE_ROWS, card
 from agent.export.web.board_alerts import STANDING, in_order
+from agent.export.web.board_cards import MORE_ROWS, card
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.series_text import series_text
 from agent.export.web.states import MARKED

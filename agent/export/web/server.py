@@ -57,6 +57,7 @@ from agent.export.web.middleware import (
 from agent.export.web.pages.handlers import PageHandlers
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
+from agent.export.web.selection import BadSelection
 from agent.export.web.states import SCRIPT as STATES_SCRIPT
 from agent.export.web.stream import BoardStream
 from agent.export.web.tls import HANDSHAKE_SECONDS, ServerTls
@@ -190,19 +191,29 @@ class Pages:
                 return web.Response(text=text, status=500)
         return web.Response(text=message.rstrip("\n") + "\n", status=200 if done else 400)
 
-    async def board(self, _request: web.Request) -> web.Response:
-        """The whole board."""
-        response = _json(await self._board.snapshot())
+    async def board(self, request: web.Request) -> web.Response:
+        """The board, of what is asked for."""
+        try:
+            selection = self._board.selection(request.query)
+        except BadSelection as error:
+            return web.json_response({"error": str(error)}, status=400)
+        response = _json(await self._board.snapshot(selection))
         response.enable_compression()
         return response
 
     async def kpi(self, request: web.Request) -> web.Response:
         """One KPI with more of its series."""
         name = request.match_info["name"]
-        card = await self._board.kpi(name)
+        try:
+            selection = self._board.selection(request.query)
+        except BadSelection as error:
+            return web.json_response({"error": str(error)}, status=400)
+        card = await self._board.kpi(name, selection)
         if card is None:
             return web.json_response({"error": f"there is no KPI called {name[:80]}"}, status=404)
-        return _json(card)
+        response = _json(card)
+        response.enable_compression()
+        return response
 
     async def alerts(self, request: web.Request) -> web.Response:
         """Active alerts, and the last steps that alerts took."""

@@ -1,18 +1,23 @@
-"""`/api/v1/stream`: the board as server-sent events, first whole, then its changes."""
+"""`/api/v1/stream`: the board as server-sent events, first whole, then its changes.
+
+Each event has few KPIs: a browser that draws many at once does not answer meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import web
 
 from agent.export.web.board import Board, Json, change
+from agent.export.web.selection import BadSelection, Selection
 
 FAST, GZIP = 1, 31
 """zlib's level, and its code for the gzip format with the largest window."""
+KPIS_PER_EVENT = 3
 HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS = 200
 
@@ -35,6 +40,10 @@ class BoardStream:
         if self._streams >= MAX_STREAMS:
             text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
             return web.Response(text=text, status=503, headers={"Retry-After": "30"})
+        try:
+            selection = self._board.selection(request.query)
+        except BadSelection as error:
+            return web.json_response({"error": str(error)}, status=400)
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream; charset=utf-8",
@@ -51,7 +60,7 @@ class BoardStream:
         try:
             await response.prepare(request)
             await response.write(_packed(compressor, b"retry: 2000\n\n"))
-            async for event in self._events():
+            async for event in self._events(selection):
                 await response.write(_packed(compressor, event))
         except ConnectionError:
             pass  # the reader went away
@@ -59,15 +68,17 @@ class BoardStream:
             self._streams -= 1
         return response
 
-    async def _events(self) -> AsyncIterator[bytes]:
-        seen = await self._board.snapshot()
-        yield _event("board", seen)
+    async def _events(self, selection: Selection) -> AsyncIterator[bytes]:
+        seen = await self._board.snapshot(selection)
+        for event in _events_of("board", seen):
+            yield event
         idle_seconds = 0.0
         while not await self._is_closing():
             idle_seconds += self._tick_seconds
-            new = await self._board.snapshot()
+            new = await self._board.snapshot(selection)
             if changed := change(seen, new):
-                yield _event("change", changed)
+                for event in _events_of("change", changed):
+                    yield event
             elif idle_seconds >= HEARTBEAT_SECONDS:
                 yield _event("beat", {"now_ms": new["now_ms"]})
             else:
@@ -88,6 +99,16 @@ def _packed(compressor: zlib._Compress | None, event: bytes) -> bytes:
     if compressor is None:
         return event
     return compressor.compress(event) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
+def _events_of(name: str, value: Json) -> Iterator[bytes]:
+    """A board, or a change of one, as events; those after the first are changes."""
+    kpis, now_ms = value.get("kpis", []), value["now_ms"]
+    few = {"kpis": kpis[:KPIS_PER_EVENT]} if kpis else {}
+    yield _event(name, value | few)
+    for start in range(KPIS_PER_EVENT, len(kpis), KPIS_PER_EVENT):
+        more = kpis[start : start + KPIS_PER_EVENT]
+        yield _event("change", {"now_ms": now_ms, "kpis": more})
 
 
 def _event(name: str, value: Json) -> bytes:

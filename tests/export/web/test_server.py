@@ -133,6 +133,8 @@ async def test_a_stream_sends_the_board_then_what_changes() -> None:
         name, board = await _next_event(answer)
         assert name == "board"
         assert board["name"] == "Brightwater Trading"
+        for _ in range(2):  # the other KPIs, three at a time
+            await _next_event(answer)
         resolved = company_state(firing=False).fleet
         state.fleet.series, state.fleet.active = resolved.series, resolved.active
         state.metrics.watermark.labels("support", "0").inc(1)

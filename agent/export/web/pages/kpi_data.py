@@ -34,7 +34,7 @@ from agent.core.output.addresses import series_path
 from agent.core.output.messages import hidden_text
 from agent.export.agent_state import RuleChange
 from agent.export.metrics.closed_samples import bounds
-from agent.export.web.board import badness, card
+from agent.export.web.board_cards import badness, card
 from agent.export.web.pages import axes
 from agent.export.web.pages.contribution import Contribution, contribution, is_additive
 from agent.export.web.pages.marks import (

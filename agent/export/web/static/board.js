@@ -2,7 +2,7 @@
 
 import { setData, setHidden, setText, el, patchList } from "./dom.js";
 import { makeAlert, makeObjective, makeStep, patchAlert, patchObjective, patchStep } from "./cards.js";
-import { drawFilters, filteredAlerts, found, ofState, onChoice } from "./filters.js";
+import { askForAll, drawFilters, isNarrowed, onChoice, query } from "./filters.js";
 import { makeKpi, patchKpi } from "./kpi.js";
 import { noticeOf, quietText } from "./notice.js";
 import { ageText, clockText, isReplayed, setZone } from "./times.js";
@@ -25,8 +25,10 @@ function take(change) {
   skewMs = board.now_ms - Date.now();
   setZone(board.timezone);
   for (const kpi of change.kpis ?? []) kpis.set(kpi.name, kpi);
-  for (const name of [...kpis.keys()]) if (!board.kpi_order.includes(name)) kpis.delete(name);
-  draw();
+  const listed = new Set(board.kpi_order);
+  for (const name of [...kpis.keys()]) if (!listed.has(name)) kpis.delete(name);
+  if (Object.keys(change).some((key) => key !== "kpis" && key !== "now_ms")) draw();
+  else drawKpis();
 }
 
 function draw() {
@@ -36,32 +38,35 @@ function draw() {
   drawAlerts();
   announce();
   setHidden($("objectives-section"), board.objectives.length === 0);
-  const known = [...kpis.values()];
   patchList($("objectives"), board.objectives, (o) => o.name, makeObjective, patchObjective);
-  setHidden($("kpis-section"), known.length === 0);
+  setHidden($("kpis-section"), board.declared === 0);
+  drawFilters(board);
   drawKpis();
   drawClock();
-  goToTarget();
 }
 
 // The address names a card that is there only now.
 function goToTarget() {
   const node = target && $(target);
+  const isListed = board.kpi_order.some((name) => `kpi-${name}` === target);
+  if (target.startsWith("kpi-") && !isListed && board.found > board.kpi_order.length) askForAll();
   if (!node) return;
   target = "";
   node.scrollIntoView();
 }
 
 function drawKpis() {
-  const listed = board.kpi_order.map((name) => kpis.get(name)).filter(Boolean);
-  const left = found(listed);
-  const visible = ofState(left);
-  drawFilters(listed, left, visible.length);
-  patchList($("kpis"), visible, (kpi) => kpi.name, makeKpi, (node, kpi) => patchKpi(node, kpi, now()));
+  const known = board.kpi_order.map((name) => kpis.get(name)).filter(Boolean);
+  const patch = (node, kpi) => node.kpi === kpi || patchKpi(node, kpi, now());
+  patchList($("kpis"), known, (kpi) => kpi.name, makeKpi, patch);
+  goToTarget();
 }
 
 function drawNotice() {
-  const notice = noticeOf(board, connection, now());
+  showNotice(noticeOf(board, connection, now()));
+}
+
+function showNotice(notice) {
   setHidden($("notice"), notice === null);
   const text = JSON.stringify(notice);
   if (notice === null || $("notice").dataset.text === text) return;
@@ -73,9 +78,8 @@ function drawAlerts() {
   const { firing, inhibited, pending } = board.alert_counts;
   document.title = firing ? `(${firing}) ${board.name}` : board.name;
   setData(document.body, "firing", String(firing > 0));
-  const quiet = { key: "quiet", quiet: quietText(board, connection, now()), known: board.ready.ok && connection !== "lost" };
-  const alerts = filteredAlerts(board.alerts);
-  const items = firing ? alerts : [quiet, ...alerts];
+  const quiet = { key: "quiet", quiet: quietText(board, connection, now(), isNarrowed()), known: board.ready.ok && connection !== "lost" };
+  const items = firing ? [...board.alerts] : [quiet, ...board.alerts];
   const standing = board.alerts.filter((a) => a.phase !== "resolved").reduce((sum, a) => sum + a.count, 0);
   const hidden = firing + inhibited + pending - standing;
   if (hidden > 0) items.push({ key: "rest", rest: hidden });
@@ -114,19 +118,20 @@ function drawClock() {
 
 function link(state, text) {
   setData($("link"), "link", state);
-  setText($("link-text"), text);
+  setText($("link-text"), state === "refused" ? "Nothing to show" : text);
+  if (state === "refused") showNotice(["The agent can't show what this address asks for", [text]]);
   setData(document.body, "link", state);
   if (connection === state) return;
   connection = state;
-  if (board) draw();
+  if (board && state !== "refused") draw();
 }
 
 $("all-alerts").addEventListener("click", () => {
   allAlerts = !allAlerts;
   drawAlerts();
 });
-onChoice(() => board && draw());
-follow(take, link);
+const reopen = follow(take, link, query);
+onChoice(reopen);
 setInterval(() => {
   if (!board) return;
   drawClock();

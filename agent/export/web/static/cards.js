@@ -9,7 +9,7 @@ const PHASES = { firing: "firing", inhibited: "inhibited", pending: "pending", r
 const ARROWS = { up: "↗", down: "↘", flat: "→" };
 
 export function makeAlert(alert) {
-  if (alert.rest) return el("li", { class: "rest" });
+  if (alert.rest) return el("li", { class: "rest" }, el("a", { href: "alerts" }));
   if (alert.quiet) {
     return el("li", { class: "quiet" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "text" }));
   }
@@ -24,7 +24,7 @@ export function makeAlert(alert) {
 }
 
 export function patchAlert(node, alert, eventTimeMs) {
-  if (alert.rest) return setText(node, `and ${alert.rest.toLocaleString()} more`);
+  if (alert.rest) return setText(node.firstElementChild, `and ${alert.rest.toLocaleString()} more`);
   const p = parts(node);
   if (alert.quiet) {
     setIcon(p.icon, alert.known ? "met" : "no_data");
@@ -37,7 +37,8 @@ export function patchAlert(node, alert, eventTimeMs) {
   setText(p.severity, alert.phase === "firing" ? alert.severity : `${PHASES[alert.phase]} ${alert.severity}`);
   setText(p.summary, alert.summary);
   setHref(p.summary, alert.path);
-  setText(p.series, alert.series ? `${alert.title} · ${alert.series}` : alert.title);
+  const of = alert.count > 1 ? `${alert.count.toLocaleString()} of ${alert.total.toLocaleString()} series, worst ${alert.series}` : alert.series;
+  setText(p.series, [alert.title, of].filter(Boolean).join(" · "));
   setText(p.rule, alert.rule);
   const since = alert.since_ms;
   const age = since === null ? 0 : eventTimeMs - since;
@@ -116,13 +117,28 @@ export function patchObjective(node, objective) {
   setHidden(p.trend, objective.trend === null);
   setData(p.trend, "trend", objective.trend ?? "");
   setText(p.owner, objective.owner);
-  const made = [...objective.objectives.map((o) => ({ ...o, to: "objective" })), ...objective.kpis.map((k) => ({ ...k, to: "kpi" }))];
+  const made = [...objective.objectives.map((o) => ({ ...o, path: `#objective-${o.name}` })), ...objective.kpis];
   const drawn = JSON.stringify(made);
   if (p.kpis.drawn === drawn) return;
   p.kpis.drawn = drawn;
-  p.kpis.replaceChildren(...made.map((part) => {
-    const badge = el("span", { class: "badge", "data-state": part.state });
-    setIcon(badge, part.state);
-    return el("li", {}, badge, el("a", { href: `#${part.to}-${part.name}` }, part.title), el("span", { class: "hidden" }, `, ${STATES[part.state]}, weight`), el("span", { class: "weight" }, part.weight));
-  }));
+  made.sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state));
+  p.kpis.replaceChildren(...listed(made));
+}
+
+const ORDER = Object.keys(STATES);
+const FEW_PARTS = 5;
+
+// The worst parts; the others are opened.
+function listed(parts) {
+  const shown = parts.length > FEW_PARTS + 1 ? FEW_PARTS : parts.length;
+  const rest = parts.slice(shown);
+  const items = parts.slice(0, shown).map(makePart);
+  if (rest.length) items.push(el("li", {}, el("details", {}, el("summary", {}, `and ${rest.length} more`), el("ul", {}, ...rest.map(makePart)))));
+  return items;
+}
+
+function makePart(part) {
+  const badge = el("span", { class: "badge", "data-state": part.state });
+  setIcon(badge, part.state);
+  return el("li", {}, badge, el("a", { href: part.path }, part.title), el("span", { class: "hidden" }, `, ${STATES[part.state]}, weight`), el("span", { class: "weight" }, part.weight));
 }

@@ -1,65 +1,66 @@
-// Which KPIs are shown, in which order. The choice is kept in the address, so that a link shares it.
+// Which KPIs are asked for. The agent selects them (selection.py); the choice is kept in the address, so
+// that a link shares it.
 
 import { el, patchList, setData, setHidden, setText } from "./dom.js";
 import { STATES } from "./states.js";
 
 const ORDER = Object.keys(STATES);
-const CHOICES = { owner: ["All owners", (kpi) => [kpi.owner]], team: ["All teams", (kpi) => [kpi.team]], objective: ["All objectives", (kpi) => kpi.objectives] };
+const CHOICES = { owner: "All owners", team: "All teams", objective: "All objectives" };
+const NAMES = ["q", "series", "state", ...Object.keys(CHOICES)];
+const PAGE = matchMedia("(max-width: 40rem)").matches ? 12 : 24; // KPIs at once
+const MOST = 500;
+const TYPING_MS = 250;
 
 const $ = (id) => document.getElementById(id);
 const chosen = new URLSearchParams(location.search);
 
-const has = (kpi, name, value) => CHOICES[name][1](kpi).includes(value);
+const limit = () => Number(chosen.get("limit")) || PAGE;
 
-function words(kpi) {
-  return [kpi.title, kpi.name, kpi.owner, kpi.team, ...kpi.objectives, ...kpi.rows.map((row) => row.series)].join(" ").toLowerCase();
+// The parameters of what is asked for, as the agent takes them.
+export function query() {
+  const asked = new URLSearchParams(NAMES.filter((name) => chosen.get(name)).map((name) => [name, chosen.get(name)]));
+  asked.set("limit", String(limit()));
+  return asked.toString();
 }
 
-// What the choices but `state` leave.
-export function found(kpis) {
-  const asked = (chosen.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-  return kpis.filter((kpi) => {
-    const text = asked.length ? words(kpi) : "";
-    return asked.every((word) => text.includes(word)) && Object.keys(CHOICES).every((name) => !chosen.get(name) || has(kpi, name, chosen.get(name)));
-  });
+export function askForAll() {
+  if (limit() === MOST) return;
+  choose("limit", String(MOST));
+  changed();
 }
 
-// Of those, the KPIs to show: missed first, those of one state as the rules have them.
-export function ofState(kpis) {
-  const state = chosen.get("state");
-  const rank = (kpi) => ORDER.indexOf(kpi.state);
-  return kpis.filter((kpi) => !state || kpi.state === state).sort((a, b) => rank(a) - rank(b));
-}
-
-// The alerts of the owner and the team that were chosen.
-export function filteredAlerts(alerts) {
-  return alerts.filter((alert) => ["owner", "team"].every((name) => !chosen.get(name) || alert[name] === chosen.get(name)));
-}
+export const isNarrowed = () => NAMES.some((name) => chosen.get(name));
 
 function choose(name, value) {
   if (value) chosen.set(name, value);
   else chosen.delete(name);
-  const query = chosen.toString();
-  history.replaceState(null, "", `${location.pathname}${query ? `?${query}` : ""}${location.hash}`);
+  if (name !== "limit") chosen.delete("limit");
+  const text = chosen.toString();
+  history.replaceState(null, "", `${location.pathname}${text ? `?${text}` : ""}${location.hash}`);
 }
 
-export function drawFilters(kpis, left, shown) {
-  const counts = { "": 0 };
-  for (const kpi of left) {
-    counts[""] += 1;
-    counts[kpi.state] = (counts[kpi.state] ?? 0) + 1;
-  }
+export function drawFilters(board) {
   const now = chosen.get("state") ?? "";
-  const items = ["", ...ORDER].filter((state) => counts[state] || state === now || state === "");
+  const counts = board.found_by_state;
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
   const patch = (node, state) => {
     node.setAttribute("aria-pressed", String(state === now));
     setData(node, "state", state || "all");
-    setText(node.lastElementChild, String(counts[state] ?? 0));
+    setText(node.lastElementChild, String(state ? counts[state] ?? 0 : all));
   };
+  const items = ["", ...ORDER].filter((state) => counts[state] || state === now || state === "");
   patchList($("chips"), items, (state) => state || "all", makeChip, patch);
-  for (const [name, [all, of]] of Object.entries(CHOICES)) drawChoice($(name), all, kpis.flatMap(of), chosen.get(name) ?? "");
-  setHidden($("filters"), kpis.length < 2);
-  setHidden($("none-found"), shown > 0 || kpis.length === 0);
+  for (const [name, words] of Object.entries(CHOICES)) {
+    drawOptions($(name), words, board.choices[name].map((value) => [value, value]), chosen.get(name) ?? "");
+  }
+  patchList($("dimensions"), board.choices.series, (of) => of.name, makeDimension, (node, of) => {
+    drawOptions(node.lastElementChild, `${of.name}: all`, of.values.map((value) => [value.series, value.text]), of.chosen);
+  });
+  setHidden($("filters"), board.declared < 2);
+  setHidden($("none-found"), board.found > 0 || board.declared === 0);
+  const rest = board.found - board.kpi_order.length;
+  setHidden($("more-kpis"), rest <= 0 || limit() >= MOST);
+  setText($("more-kpis"), `Show ${Math.min(rest, PAGE)} more of ${board.found} KPIs`);
 }
 
 function makeChip(state) {
@@ -67,27 +68,42 @@ function makeChip(state) {
     el("span", {}, state ? STATES[state] : "All"), el("span", { class: "count" }));
 }
 
-function drawChoice(select, all, values, now) {
-  const options = [...new Set([...values, now].filter(Boolean))].sort((a, b) => a.localeCompare(b));
+function makeDimension(of) {
+  const select = el("select", { onchange: () => {
+    const chosenOf = Array.from($("dimensions").querySelectorAll("select"), (one) => one.value);
+    choose("series", chosenOf.filter(Boolean).join(", "));
+    changed();
+  } });
+  return el("label", {}, el("span", { class: "hidden" }, of.name), select);
+}
+
+function drawOptions(select, all, values, now) {
+  const options = values.some(([value]) => value === now) || !now ? values : [[now, now], ...values];
   setHidden(select.parentElement, options.length < 2 && !now);
-  patchList(select, ["", ...options], (value) => value, (value) => el("option", { value }, value || all), () => {});
-  if (select.value !== now) select.value = now;
+  const patch = (node, [, text]) => setText(node, text);
+  patchList(select, [["", all], ...options], ([value]) => value, ([value]) => el("option", { value }), patch);
+  if (select.value !== now && select !== document.activeElement) select.value = now;
 }
 
 let changed = () => {};
 
 // Calls back when a reader has chosen something else.
-export function onChoice(redraw) {
-  changed = redraw;
+export function onChoice(callback) {
+  let typing = 0;
+  changed = callback;
   $("search").value = chosen.get("q") ?? "";
-  const listen = (id, event) => $(id).addEventListener(event, () => { choose($(id).name, $(id).value.trim()); redraw(); });
-  listen("search", "input");
-  for (const name of Object.keys(CHOICES)) listen(name, "change");
+  $("search").addEventListener("input", () => {
+    choose("q", $("search").value.trim());
+    clearTimeout(typing);
+    typing = setTimeout(changed, TYPING_MS);
+  });
+  for (const name of Object.keys(CHOICES)) $(name).addEventListener("change", () => { choose(name, $(name).value); changed(); });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
+  $("more-kpis").addEventListener("click", () => { choose("limit", String(Math.min(MOST, limit() + PAGE))); changed(); });
   $("clear").addEventListener("click", () => {
-    for (const name of ["q", "state", ...Object.keys(CHOICES)]) choose(name, "");
+    for (const name of NAMES) choose(name, "");
     $("search").value = "";
-    redraw();
+    changed();
   });
   // A slash finds, as on many boards.
   addEventListener("keydown", (event) => {

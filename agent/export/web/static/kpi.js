@@ -1,6 +1,7 @@
 // A KPI's card: its worst series large, and all series as rows.
 
 import { el, parts, patchList, setData, setHidden, setHref, setIcon, setText, svg } from "./dom.js";
+import { query } from "./filters.js";
 import { drawSpark } from "./spark.js";
 import { STATES } from "./states.js";
 import { momentText } from "./times.js";
@@ -43,7 +44,7 @@ export function patchKpi(node, kpi, nowMs) {
   setIcon(p.icon, kpi.state);
   setText(p.word, row?.maintenance ? "Maintenance" : row?.hidden ? "Hidden" : STATES[kpi.state]);
   p.word.title = row?.maintenance ?? row?.hidden ?? "";
-  setText(p.of, kpi.total > 1 && kpi.state !== "none" ? ofText(kpi) : "");
+  setText(p.of, kpi.total > 1 ? ofText(kpi) : "");
   setHidden(p.of, p.of.textContent === "");
   setText(p.which, many && row ? (kpi.total > 1 ? `${row.series}, ${rankText(kpi)} of ${kpi.total}` : row.series) : "");
   setHidden(p.which, !many);
@@ -67,8 +68,12 @@ function rankText(kpi) {
   return kpi.better === "lower" ? "highest" : "lowest";
 }
 
-// How many series there are in the card's state: one figure would be nobody's.
+// What is said of all series before one of them: their total, and how many are in the card's state.
 function ofText(kpi) {
+  return [kpi.sum && `Total ${kpi.sum}`, kpi.state !== "none" && countText(kpi)].filter(Boolean).join(" · ");
+}
+
+function countText(kpi) {
   const said = { missed: "missed", at_risk: "at risk", met: "on target", no_data: "without data" };
   return `${(kpi.counts[kpi.state] ?? 0).toLocaleString()} of ${kpi.total.toLocaleString()} ${said[kpi.state]}`;
 }
@@ -144,7 +149,7 @@ function toggle(node) {
 async function expand(node) {
   const name = node.kpi.name;
   try {
-    const answer = await fetch(`api/v1/kpis/${encodeURIComponent(name)}`, { cache: "no-store" });
+    const answer = await fetch(`api/v1/kpis/${encodeURIComponent(name)}?${query()}`, { cache: "no-store" });
     if (!answer.ok) return;
     const kpi = await answer.json();
     if (node.expanded && node.kpi.name === name) patchRows(node, kpi.rows);

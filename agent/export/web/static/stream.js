@@ -4,12 +4,25 @@ const SILENT_MS = 40000; // the agent says something every 15 s
 const POLL_MS = 5000;
 const RETRY_MS = 5000;
 
-export function follow(take, link) {
+// Gives what opens the stream again, when something else is asked for.
+export function follow(take, link, query) {
   let source = null, polling = null, heardAt = Date.now(), failures = 0;
+  let waiting = []; // events that came together are drawn one after the other, so that the page answers meanwhile
+
+  function drawNext() {
+    if (waiting.length) take(JSON.parse(waiting.shift()));
+    if (waiting.length) setTimeout(drawNext);
+  }
+
+  function drawLater(data) {
+    waiting.push(data);
+    if (waiting.length === 1) setTimeout(drawNext);
+  }
 
   function open() {
     source?.close();
-    source = new EventSource("api/v1/stream");
+    waiting = [];
+    source = new EventSource(`api/v1/stream?${query()}`);
     heardAt = Date.now();
     for (const name of ["board", "change", "beat"]) {
       source.addEventListener(name, (event) => {
@@ -17,7 +30,7 @@ export function follow(take, link) {
         failures = 0;
         stopPolling();
         link("live", "Live");
-        if (name !== "beat") take(JSON.parse(event.data));
+        if (name !== "beat") drawLater(event.data);
       });
     }
     source.onerror = () => {
@@ -32,9 +45,10 @@ export function follow(take, link) {
 
   async function poll() {
     try {
-      const answer = await fetch("api/v1/board", { cache: "no-store" });
-      if (!answer.ok) throw new Error(String(answer.status));
+      const answer = await fetch(`api/v1/board?${query()}`, { cache: "no-store" });
       const board = await answer.json();
+      if (answer.status === 400) return link("refused", board.error);
+      if (!answer.ok) throw new Error(String(answer.status));
       if (!polling) return;
       take(board);
       link("polling", "Every 5 s");
@@ -63,4 +77,5 @@ export function follow(take, link) {
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => { if (event.persisted) open(); });
   open();
+  return () => (polling ? poll() : open());
 }
