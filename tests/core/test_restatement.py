@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from msgspec import structs
 
 from agent.core.model.kpis import OTHER
 from agent.core.model.plan import Plan
@@ -152,3 +155,28 @@ def test_an_id_that_is_used_again_in_a_later_window_counts_there(plan: Plan) -> 
     windows = pipeline.rest(PERIOD.until_ms).windows
     counts = {(w.start_ms - START_MS) // MINUTE_MS: w.events for w in windows if w.events}
     assert counts == {0: 1, 2: 1, 4: 1}
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
+def test_calendar_windows_are_restated_whole(timezone: str, tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(RULES.replace("defaults: {", f"defaults: {{timezone: {timezone}, "))
+    plan = load(path)
+    asked = restating(plan, ["visitors"], Period(START_MS, START_MS + MINUTE_MS))
+    pipeline = Pipeline(asked, {"visits": 1})
+    times = [START_MS + hour * 3_600_000 for hour in (0, 30, -20, 0, 60, -40, 1)]
+    lines = [f'{{"type": "visit", "at": {at}, "region": "a"}}'.encode() for at in times]
+    pipeline.add(batch_of("visits", lines))
+    assert pipeline.flush().windows == ()
+    end_ms = plan.kpis["visitors"].window.first_end_after(START_MS)
+    [day] = [w for w in pipeline.rest(end_ms).windows if w.end_ms == end_ms]
+    assert day.start_ms == begins_ms(plan, ["visitors"], Period(START_MS, end_ms))
+    assert day.events == sum(day.start_ms <= at < end_ms for at in times) == 3
+
+
+def test_hidden_windows_stay_hidden_until_enough_people_are_in_them(plan: Plan) -> None:
+    hidden = structs.replace(window(0, None, 0), hidden=True)
+    assert corrected(plan, [hidden], [hidden]) == []
+    assert corrected(plan, [hidden], [window(0, 9, 9)]) == [Correction(window(0, 9, 9), hidden)]
+    [made] = corrected(plan, [window(0, 9, 9)], [hidden])
+    assert made.window == hidden
