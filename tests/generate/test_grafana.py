@@ -118,6 +118,23 @@ def test_rates_are_over_the_interval_that_grafana_chooses(name: str) -> None:
                 assert "[$__rate_interval]" in expr
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_other_rules_of_grafanas_dashboard_linter_hold(name: str) -> None:
+    """Those of https://github.com/grafana/dashboard-linter/tree/main/docs that no test above
+    states; `job` and `instance` are no variables, as a KPI's series are those of all workers."""
+    board = BOARDS[name]
+    on_time_range_change = 2
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            assert variable["refresh"] == on_time_range_change, variable["name"]
+    for shown in panels(board):
+        assert shown["type"] == "text" or shown["targets"], shown["title"]
+        for target in shown.get("targets", []):
+            assert not target.get("hide"), shown["title"]
+            counters = re.findall(r"(\w*)\(?\s*\b\w+_total\b", target["expr"])
+            assert set(counters) <= {"rate", "increase"}, target["expr"]
+
+
 def test_uids_are_fixed_and_apart() -> None:
     uids = {name: board["uid"] for name, board in BOARDS.items()}
     assert uids["strategy.json"] == "kpis-strategy"
