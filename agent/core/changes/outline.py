@@ -1,8 +1,7 @@
-"""What is declared, as text: enough to say what another declaration would change.
+"""The outline of a plan: what is declared, as text, to compare with another declaration.
 
-A plan holds compiled expressions and can't be sent; its outline can, and says nothing of single
-people. Of what is private (`agent.core.privacy`) it has a digest, so that a change shows, and not
-what it says.
+A plan has compiled expressions and cannot be sent; its outline can, and names no people. Instead of
+what is private (`agent.core.output.privacy`) it has a digest, so that a change shows.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
 """How far one source partition has been folded, and from where a restart must read again.
 
-The state is a pure function of the partition's log up to `covered`. A *horizon* is the end of the
-last slice, over all KPIs of a contract, that an instant belongs to: once the watermark has passed
-horizon plus lateness, nothing in there is unfinished any more. Ids have horizons of their own.
+The state is a pure function of the partition's log up to `covered`. The *horizon* of an instant is
+the end of the last slice, over all KPIs of a contract, that contains it: once the watermark has
+passed the horizon plus the lateness, all these slices are finished. Ids have horizons of their own.
 
-The committed offset is h, the first offset that an unfinished horizon needs. The commit's metadata
-carries C (the offset covered), W (the watermark at C) and F (the watermark just before h). A
-restart reads from h with the watermark at F, so that every record in `[h, C)` meets the very
-verdict it met before; what was finished at W is not sent again, because its first records may lie
-before h.
+The committed offset is the first one that an unfinished horizon needs. The metadata contains the
+covered offset, the watermark there, and `floor_ms`, the watermark just before the committed offset.
+A restart reads from the committed offset with the watermark at `floor_ms`, so that every record up
+to the covered offset gets the same verdict as before. Slices that were finished at the covered
+offset are not sent again, because their first records may come before the committed offset.
 
-All of that holds for one log that is read without a gap. The commit also carries the topic's id
-and an *epoch*: a number that grows when reading goes on behind a gap (retention deleted records, or
-somebody moved the offsets), or in the log of a topic that was deleted and created again. What a
-later epoch sends is added to what the earlier one sent, and replaces none of it.
+All of that holds for one log that is read without a gap. The commit also contains the topic's id
+and an *epoch*, which grows when reading continues after a gap (retention deleted records, or
+somebody moved the offsets) and when a topic was deleted and created again. Partials of a later
+epoch are added to those of an earlier one, and replace none of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.core.aggregate.columns import NO_INT, Ints
 from agent.errors import UnknownVersionError
 
 COMMIT_VERSION = 2
-"""Of a commit's metadata. It changes with every change that an older agent would misread."""
+"""Version of a commit's metadata, raised with every change that an older agent would misread."""
 
 NO_TIME_MS = NO_INT
 """Stands for "no event yet" in arrays of times."""
@@ -64,14 +64,13 @@ class MissedSpan:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where a restart begins: read from `offset` with the running maximum at `floor_ms`; the log
-    up to `covered` was sent already, when the running maximum was `watermark_ms`.
+    """Where a restart begins: it reads from `offset`, with the watermark at `floor_ms`. Frames for
+    the log up to `covered` were sent; the watermark there was `watermark_ms`.
 
-    `topic_id` is the broker's id of the topic ("" where it gives none), `epoch` the number of the
-    stretch that is read. `missed`: the last span of event time whose records were not read.
-    `is_plain`: an offset that the agent did not commit, or that somebody moved: nothing is known of
-    what came before it. `clocks`: by which clock events from the future are evaluated, as (offset
-    from which on, ms), ascending.
+    `topic_id`: the broker's id of the topic; "" if the broker has none. `epoch`: see above.
+    `missed`: the last span of event time whose records were not read. `is_plain`: the offset was
+    not committed by the agent, or somebody moved it, so the log before it is unknown. `clocks`: the
+    clocks by which events from the future are rejected, as (first offset, ms), ascending.
     """
 
     offset: int
@@ -86,9 +85,9 @@ class Resume:
 
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Resume:
-        """Read a commit. Metadata that is not ours means a plain offset: nothing is known before
-        it, so nothing before it is sent again. Raises `UnknownVersionError` for that of a later
-        version of the agent."""
+        """Parse a commit. Metadata that the agent did not write means a plain offset: the log
+        before it is unknown, and no frame is sent for it. Raises `UnknownVersionError` for the
+        metadata of a later version of the agent."""
         plain = cls(offset, offset, None, None, is_plain=True)
         version, *parts = metadata.split(";")
         if parts and version.isdigit() and int(version) > COMMIT_VERSION:
@@ -161,8 +160,7 @@ class SourceProgress:
 
     @classmethod
     def resumed(cls, resume: Resume, clock_ms: int | None = None) -> SourceProgress:
-        """The progress that a restart begins with; `clock_ms` evaluates where no commit says
-        how."""
+        """The progress at the start. `clock_ms`: the clock, if the commit has none."""
         clocks = list(resume.clocks)
         if not clocks and clock_ms is not None:
             clocks = [(0, clock_ms)]
@@ -186,7 +184,7 @@ class SourceProgress:
 
     @property
     def rebuilding(self) -> bool:
-        """Whether the log is still read again up to what was sent before."""
+        """Whether the log before the last commit's covered offset is being read again."""
         return self.covered < self.sent_covered
 
     def advance(self, times_ms: Ints, next_offset: int) -> Ints:
@@ -199,7 +197,7 @@ class SourceProgress:
         return running[:-1]
 
     def set_clock(self, offset: int, clock_ms: int) -> None:
-        """Evaluate events from an offset on by a later clock."""
+        """Use a later clock from an offset on."""
         if self.clocks and clock_ms > self.clocks[-1][1]:
             self.clocks.append((offset, clock_ms))
 

@@ -21,7 +21,7 @@ from agent.core.model.windows import Window
 
 
 class ContractVerdicts:
-    """Judges the events of one contract. `index` is its number among the topic's."""
+    """Gives the events of one contract their verdicts. `index`: the contract's in its topic."""
 
     def __init__(self, contract: Contract, index: int, kpis: tuple[Kpi, ...]) -> None:
         self.contract = contract
@@ -30,15 +30,15 @@ class ContractVerdicts:
         self._slice_sizes = _slice_sizes(kpis)
         self._duplicates = Deduplicator(contract, kpis)
 
-    def judge(
+    def assign(
         self,
         table: pl.DataFrame,
         watermarks_ms: Ints,
         sources: Mapping[int, SourceProgress],
         verdicts: Verdicts,
     ) -> tuple[Rows, Bools]:
-        """The rows to fold, and which of them count anywhere; their outcomes go to `verdicts`, and
-        what a restart would need for their sake to their sources.
+        """Give each row its verdict; returns the rows to fold, and which of them count anywhere.
+        Outcomes are added to `verdicts`; what a restart needs is noted in `sources`.
 
         `watermarks_ms`: the watermark before each row of the table.
         """
@@ -53,7 +53,7 @@ class ContractVerdicts:
             repeats = self._repeats(table, sources, stored, ends, watermarks_ms, limits)
         counts = np.ones(len(rows), np.bool_)
         if self._windows:
-            # Of most rows it is plain that they count everywhere.
+            # Most rows count everywhere without further checks.
             unsure = np.flatnonzero(np.logical_or.reduce([behind, *repeats.values()]))
             left, repeated = self._uncounted(unsure, times, limits, repeats)
             counts[left] = False
@@ -65,7 +65,7 @@ class ContractVerdicts:
         return Rows(table, None if plain else limits, repeats), counts
 
     def forget_finished(self, partition: int, source: SourceProgress) -> None:
-        """Forget what no verdict needs any more."""
+        """Drop state that no later verdict needs."""
         name = self.contract.name
         source.forget_finished(name, self.contract.lateness_ms)
         self._duplicates.forget(

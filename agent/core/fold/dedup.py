@@ -1,14 +1,13 @@
 """Producer retries: an event counts once in a window while the window is open.
 
-Exact: a repeat is an equal id. A repeat is evaluated at its own place in the log, so batch
-boundaries change nothing. An id is known by the time at which an event with it was stored last: the
-event's own, or the frontier where it came later. For a KPI it counts as seen until the last of the
-KPI's windows over that time closes, and for no longer than the contract's duplicate window: so what
-other KPIs there are makes no difference, and a restart need not read a month for a month's ids.
+Deduplication is exact: a repeat has an equal id. It is decided at the repeat's own offset, so batch
+boundaries change nothing. Each id is kept with the time at which an event with it was last stored:
+the event's time, or the frontier if it arrived after that. For a KPI, the id is known until the
+KPI's last window over that time closes, but for no longer than the contract's duplicate window. So
+other KPIs make no difference, and a restart need not read a month for a month's ids.
 
-Ids are remembered as in a log-structured merge tree (O'Neil and others, 1996): those of small
-batches in a dict, until they are many; the others in sorted runs, which are merged as they come so
-that there are few of them.
+Ids are stored as in a log-structured merge tree (O'Neil and others, 1996): those of small batches
+in a dict, until there are many; the others in sorted runs, which are merged so that they stay few.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How long a dimension's value may be. What is longer is cut to its beginning and a digest.
+"""Limits the length of dimension values: longer ones are replaced by their beginning and a digest.
 
-A value is part of every row, frame and label of its series. Cut, it keeps its series apart from
-all others, and its event counts in every KPI, whatever a KPI by another field makes of it.
+A value is part of every row, frame and label of its series. The digest keeps series apart, and the
+event counts in every KPI, as with a short value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which events of a contract are repeats, for each of its KPIs' windows.
 
-See `agent.core.dedup` for the rule. A record that is a repeat for a day may count in a minute: its
-id was used again, and the minute in which it was used before has closed.
+`agent.core.fold.dedup` has the rule. A record may be a repeat for a KPI by day, and count for one
+by minute: its id was used before, in a minute that has closed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How often a contract's fields had no value: left out, written as another type, or in no lookup.
+"""Counts events whose fields have no value: absent, of another type, or without a lookup row.
 
-An optional field of another type is null and takes no event out of any KPI, so it has to be counted
-where somebody sees it; a field that is null in every event mostly has a path that no event has.
+An optional field of another type is null, and its event still counts, so only these counts show the
+mistake. A field that is null in every event usually has a wrong path.
 """
 
 from __future__ import annotations

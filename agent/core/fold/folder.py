@@ -4,22 +4,22 @@
           ─ fold ───▶ verdicts; partials by (source partition, slice, series)
           ─ flush ──▶ frames with the partials that changed, and commits
 
-A source partition is in one of two states. *Rebuilding*: from the commit's offset up to the one
-that frames covered before a restart, records get the verdicts of the first time, and nothing is
-sent or counted. *Live*: from there on. It enters with `assign` and leaves with `revoke`.
+A source partition is assigned with `assign` and given up with `revoke`. In between, it is in one of
+two states. *Rebuilding*: after a restart, records from the committed offset up to the covered
+offset get the same verdicts as before; nothing is sent or counted. *Live*: all later records.
 
 A record's verdict, in this order:
 
-1. *rejected*, if it breaks its contract, or its time is further in the future than `max_future`, by
-   its own timestamp or by the agent's clock. It moves no watermark and is remembered nowhere.
-2. *folded*, if it counts in a window: one of a KPI's that its time lies in, is open
+1. *rejected*, if it does not fit its contract, or if its event time is more than `max_future` after
+   the record's timestamp or the agent's clock. It moves no watermark, and its id is not kept.
+2. *folded*, if it counts in at least one window: a window of a KPI that contains its time, is open
    (`agent.core.fold.lateness`), and has no event with its id yet (`agent.core.fold.duplicates`).
-3. *duplicate*, if it would count in one but for an event with its id.
-4. *late*, else: all of them have closed.
+3. *duplicate*, if only its id keeps it from counting.
+4. *late*, otherwise: all its windows are closed.
 
-Each is decided by the partition's log before the record: how records are batched, which worker
-reads them, and which other KPIs there are changes nothing. The agent's clock is no part of the log,
-so what it was for which offsets is part of each commit (`agent.core.source`).
+A verdict depends only on the partition's log before the record, not on batch boundaries, on the
+worker that reads it, or on other KPIs. The agent's clock is not in the log, so each commit contains
+which clock was used for which offsets (`agent.core.fold.checkpoint`).
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ from agent.core.model.rules import AbsenceRule
 __all__ = ["Commit", "CountKey", "FoldResult", "Folder", "Resume", "RowObserver"]
 
 RowObserver = Callable[[str, pl.DataFrame], None]
-"""Given the name of a contract and the rows of it that count, for anybody who asks for the
-events."""
-
+"""Called with the name of a contract and its folded rows, for exports of the events themselves."""
 
 NO_TOPICS: Mapping[str, int] = {}
 
@@ -63,13 +61,13 @@ NO_TOPICS: Mapping[str, int] = {}
 class Folder:
     """Stage 1 of one source topic, over the partitions assigned here.
 
-    Not thread-safe but for `decode`: one call at a time, from any thread.
+    Not thread-safe, except for `decode`: one call at a time, from any thread.
     """
 
     def __init__(
         self, plan: Plan, topic: str, state_partitions: int, only: Collection[str] | None = None
     ) -> None:
-        """`only`: the KPIs to fold, None for all. Outcomes are those of all KPIs together."""
+        """`only`: the KPIs to fold, None for all. Outcomes are always those of all KPIs."""
         self.topic = topic
         self.sources: dict[int, SourceProgress] = {}
         contracts = plan.contracts_of(topic)
@@ -97,14 +95,14 @@ class Folder:
         self._commits: dict[int, Commit] = {}
 
     def observe(self, *observers: RowObserver) -> None:
-        """Show the rows that count of every batch from now on."""
+        """Call observers with the folded rows of every batch from now on."""
         self._observers = observers
 
     def assign(self, partition: int, resume: Resume | None, clock_ms: int | None = None) -> None:
-        """Take on a partition; reading must begin at `resume.offset` (None: at the log's start).
+        """Add a partition; reading must begin at `resume.offset` (None: at the log's start).
 
-        `clock_ms`: the agent's clock, which evaluates events from the future beside their
-        timestamps; None where the timestamps alone do, as in a replay.
+        `clock_ms`: the agent's clock, by which events from the future are rejected, besides the
+        records' timestamps; None: by timestamps only, as in a replay.
         """
         self.revoke(partition)
         begin = resume or Resume(0, 0, None, None)
@@ -123,7 +121,7 @@ class Folder:
             fold.revoke(partition)
 
     def decode(self, batch: Batch) -> Decoded:
-        """Decode one batch, for `fold`. It depends on nothing before: several threads may."""
+        """Decode one batch, for `fold`. Independent of earlier batches, so thread-safe."""
         return self._decoder.decode(batch)
 
     def add(self, batch: Batch) -> FoldResult:
@@ -131,8 +129,9 @@ class Folder:
         return self.fold(batch, self.decode(batch))
 
     def fold(self, batch: Batch, decoded: Decoded, clock_ms: int | None = None) -> FoldResult:
-        """Evaluate and fold one batch, whose partitions are all assigned here and whose offsets go
-        on from what was folded before. `clock_ms`: the agent's clock when it was fetched."""
+        """Give each record of a batch its verdict, and fold it. The partitions of the batch must be
+        assigned here, and its offsets continue those folded before. `clock_ms`: the agent's clock
+        when the batch was fetched."""
         verdicts = Verdicts(len(batch.values), [contract.name for contract in self._contracts])
         if not len(batch.values):
             return verdicts.account(np.zeros(0, np.bool_), {})
@@ -143,11 +142,9 @@ class Folder:
         watermarks = self._advance(batch, newest)
         counted = self._counted(batch)
         rows = {
-            contract_verdicts.contract.name: self._judge(
-                contract_verdicts, table, watermarks, verdicts
-            )
-            for contract_verdicts in self._verdicts
-            if (table := decoded.tables[contract_verdicts.contract.name]).height
+            of.contract.name: self._assign_verdicts(of, table, watermarks, verdicts)
+            for of in self._verdicts
+            if (table := decoded.tables[of.contract.name]).height
         }
         fields = {
             contract.name: count_fields(
@@ -166,12 +163,12 @@ class Folder:
         partitions: int,
         topics: Mapping[str, int] = NO_TOPICS,
     ) -> list[tuple[int, bytes]]:
-        """What changed since the last flush, as (state partition, frame bytes) in sending order.
+        """The partials that changed since the last flush, as (state partition, frame bytes) in
+        sending order.
 
-        Every source gives at least one frame to every state partition, save one that is rebuilding.
-        `idle_ms` is, by source partition, for how long the log has been known to bring nothing
-        (None: records come), `partitions` how many partitions the topic has, `topics` how many
-        each source topic has that there is.
+        Every live source sends at least one frame to every state partition. `idle_ms`: by source
+        partition, for how long it has been idle (None: it is not). `partitions`: the number of
+        partitions of this topic. `topics`: that number for each source topic that exists.
         """
         for source in self.sources.values():
             if not source.rebuilding:
@@ -187,8 +184,8 @@ class Folder:
         return frames
 
     def siblings(self, topics: Mapping[str, int]) -> dict[str, int]:
-        """Those of some topics (with the numbers of their partitions) that hold events of one of
-        this topic's contracts, too."""
+        """The other topics, with their numbers of partitions, that share a contract with this
+        topic."""
         return {
             topic: count
             for topic, count in topics.items()
@@ -200,13 +197,14 @@ class Folder:
         return dict(self._commits)
 
     def shortened(self) -> dict[str, int]:
-        """How many series have had a dimension value that was too long, by KPI."""
+        """How many series have a dimension value that was too long and was shortened, by KPI."""
         return {kpi.name: fold.shortened for fold in self._folds for kpi in fold.kpis}
 
     def _settled(
         self, batch: Batch, decoded: Decoded, clock_ms: int | None, verdicts: Verdicts
     ) -> tuple[Decoded, Ints]:
-        """The events whose times are sure, and the event time of each record."""
+        """The batch without events from the future and with repeated hours decided; and the event
+        time of each record."""
         newest = _newest_times(batch, decoded)
         sure = self._clock.reject(batch, decoded, newest, self.sources, clock_ms, verdicts)
         if sure is not decoded:
@@ -221,37 +219,37 @@ class Folder:
         return sure, newest
 
     def _advance(self, batch: Batch, times: Ints) -> Ints:
-        """Move the watermarks over the batch; the watermark before each record."""
+        """Advance the watermarks over the batch; returns the watermark before each record."""
         before = np.empty(len(batch.values), np.int64)
         for partition, start, stop in segments(batch.partitions):
             source = self.sources[partition]
             before[start:stop] = source.advance(times[start:stop], int(batch.offsets[stop - 1]) + 1)
-            # What is missing was written before the first record that is left.
+            # Missing records were written before the first record that remains.
             source.bound_missed(int(batch.timestamps[start]) + self._clock.most_ms)
         return before
 
     def _counted(self, batch: Batch) -> Bools:
-        """Which records were not counted before a restart."""
+        """Which records are counted: those that were not counted before a restart."""
         counted = np.ones(len(batch.values), np.bool_)
         for partition, start, stop in segments(batch.partitions):
             counted[start:stop] = batch.offsets[start:stop] >= self.sources[partition].sent_covered
         return counted
 
-    def _judge(
-        self, judge: ContractVerdicts, table: pl.DataFrame, watermarks: Ints, verdicts: Verdicts
+    def _assign_verdicts(
+        self, of: ContractVerdicts, table: pl.DataFrame, watermarks: Ints, verdicts: Verdicts
     ) -> Rows:
-        table = self._lookups[judge.contract.name].join(table)
-        rows, counts = judge.judge(
+        table = self._lookups[of.contract.name].join(table)
+        rows, counts = of.assign(
             table, watermarks[table["_row"].to_numpy()], self.sources, verdicts
         )
         if self._observers:
             folded = only(table, counts)
             for observer in self._observers:
-                observer(judge.contract.name, folded)
+                observer(of.contract.name, folded)
         return rows
 
     def _fold(self, rows: Mapping[str, Rows], counted: Bools) -> Counter[str]:
-        """Fold what counts; how many rows came too late for a window, by KPI."""
+        """Fold the rows that count; returns how many were too late for a window, by KPI."""
         made = [
             (fold, number, frame)
             for fold in self._folds

@@ -1,4 +1,4 @@
-"""Makes the frames of a flush of what the folds have changed since the last one."""
+"""Builds the frames of a flush from the partials that changed since the last one."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class FrameBuilder:
         partitions: int,
         siblings: Mapping[str, int],
     ) -> list[tuple[int, bytes]]:
-        """The frames of a flush, as (state partition, frame bytes) in sending order: of every
-        source to every state partition, save of one that is still rebuilding."""
+        """The frames of a flush, as (state partition, frame bytes) in sending order: one or more
+        from every live source to every state partition."""
         others = dict(siblings)
         ready = {p: source for p, source in sources.items() if not source.rebuilding}
         blocks: dict[tuple[int, int], list[Block]] = {}

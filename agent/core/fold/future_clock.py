@@ -1,18 +1,17 @@
 """Rejects events that lie too far ahead of the agent's clock.
 
-The decoder has compared each event with its record's timestamp. Where producers set the timestamps,
-a machine whose clock is ahead stamps its records alike, and one such event would move its
-partition's watermark on by a year. The agent's clock is the second evaluate.
+The decoder compares each event with its record's timestamp. But where producers set the timestamps,
+a machine whose clock is ahead sets both, and one such event would move the watermark of its
+partition by a year. So events are also compared with the agent's clock.
 
-A clock is no part of the log, so a restart could evaluate otherwise than the first reading did.
-Rules:
+A clock is not in the log, so a restart could reach other verdicts than the first reading. Rules:
 
-1. The clock moves in steps (`step_ms`), and evaluates until the end of the step that it is in.
-2. A source's clock moves on when frames are made, from the offset that they cover on.
-3. Exception: where that was longer than a step ago, because flushes are held up, it moves on with
-   the batch whose events need it. None of these was sent yet.
-4. A commit has the steps that evaluated the log from its offset on (`SourceProgress.clocks`), and a
-   restart evaluates by them up to the offset that was covered.
+1. The clock moves in steps (`step_ms`): all events within a step are compared with its end.
+2. The clock of a source moves when frames are made, for records from the covered offset on.
+3. Exception: if that was more than a step ago, because flushes are delayed, the clock moves with
+   the batch whose events need it. No frame has been sent for these records.
+4. A commit contains the clock for every offset from the committed one on (`SourceProgress.clocks`);
+   a restart uses them up to the covered offset.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ from agent.core.model.results import Reason, Reject
 from agent.core.model.windows import MAX_SLICE_MS
 
 STEPS = 16
-"""A commit's offset lies at most so many steps back, in event time: they fit its metadata."""
+"""The committed offset is at most this many steps back, in event time, so that they fit into the
+metadata."""
 _NO_CLOCK = np.iinfo(np.int64).max // 2
 
 
 class FutureClock:
-    """The clock that evaluates the events of one topic. Pure but for the sources that it is
-    given."""
+    """The clock for the events of one topic. It changes only the sources that it is given."""
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
         self._contracts = contracts

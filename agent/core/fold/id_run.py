@@ -1,7 +1,7 @@
-"""Many ids with no Python object for any: sorted by hash, their text in one piece.
+"""Stores many ids without a Python object for each: sorted by hash, with their text in one piece.
 
-A run takes 20 bytes an id, the id's own bytes, and one or two for the marks. Which ids are meant is
-always decided by their text: a hash only says where to look.
+A run takes 20 bytes an id, the bytes of the id, and one or two for its marks. Ids are always
+compared by their text; a hash only says where to look.
 """
 
 from __future__ import annotations

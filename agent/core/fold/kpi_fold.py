@@ -1,11 +1,11 @@
-"""The unfinished partials of KPIs on their way into frames.
+"""Folds rows into partials, kept by slice and series until their slices are finished.
 
-KPIs over the same rows of a contract, by the same dimensions, in the same slices and placed alike
-share one table: their keys are grouped once, and a partial that several ask for is folded once.
+KPIs with the same rows, dimensions, slices and placement share one table: their keys are grouped
+once, and a partial that several KPIs need is folded once.
 
-Events that come after the slice of their time was sealed, and repeats of an id, are folded apart,
-for the KPIs of each window: which of them count depends on the window, and the slice that stores
-them may not be the one that their time lies in (`agent.core.fold.lateness`).
+Events that arrive after the slice of their time was sealed, and events with a known id, are folded
+separately for each window: the window determines whether they count, and they may be stored in
+a later slice than that of their time (`agent.core.fold.lateness`).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Which windows of a KPI an event still counts in, and the slice that it is stored in.
 
-An event counts in every window of a KPI that is open at the event's own place in its partition's
-log: the window's end lies after the *frontier*, the watermark just before the event less the
-contract's lateness. What other KPIs there are makes no difference.
+An event counts in every window of a KPI that is open at the event's offset: the window ends after
+the *frontier*, the watermark just before the event minus the contract's lateness. Other KPIs make
+no difference.
 
-A slice is a matter of storage. An event is stored in the slice that holds its time; when that slice
-is sealed, in the one that holds the frontier: the oldest that is not. So whatever a slice holds was
-folded while the slice was open, and a window, which closes on a boundary of slices, gets exactly
-the events that came while it was open.
+Slices affect storage only. An event is stored in the slice of its time or, if that one is sealed,
+in the slice of the frontier, the oldest that is not sealed. So a slice contains only events that
+were folded while it was open, and a window, which closes on a slice boundary, contains exactly the
+events that arrived while it was open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Joins a contract's events with its lookups: the row of the event's key, valid at its time.
 
-A row depends on the event and the lookup alone, so batching and order change nothing. What has no
-row is null and counted (`field_counts`); a null key asks for no row.
+A row depends only on the event and the lookup, so batching and order change nothing. If there is no
+row, its columns are null, and the event is counted (`field_counts`). A null key looks up nothing.
 """
 
 from __future__ import annotations

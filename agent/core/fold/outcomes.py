@@ -1,4 +1,4 @@
-"""What became of each record of a batch: one outcome a record, however many contracts read it."""
+"""The outcome of each record of a batch: exactly one, however many contracts read it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CountKey = tuple[Outcome, str | None, Reason | None]
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """What became of a batch. `rejects` and `late` name rows of the batch, whose original bytes go
-    to the dead-letter and the late topic. The counts add up to the records that were not
-    counted before a restart.
+    """The outcomes of a batch. `rejects` and `late` have rows of the batch, whose original bytes go
+    to the dead-letter and the late topic. The counts add up to the records that were not counted
+    before a restart.
 
     `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
     outcome: a record may be late for one KPI and count in another. `fields`: by contract, which
@@ -70,7 +70,7 @@ class Verdicts:
         late_rows: Mapping[str, int],
         fields: Mapping[str, FieldCounts] | None = None,
     ) -> FoldResult:
-        """The sum of it, over the records that are to be counted."""
+        """The outcomes, and their counts over the records that are counted."""
         rows = np.fromiter(self._rejects, np.int64, len(self._rejects))
         self.assign(rows, Outcome.REJECTED)
         counts: Counter[CountKey] = Counter()

@@ -1,8 +1,7 @@
-"""Which of the two is meant by a local time that happens twice, decided by the log before it.
+"""Decides which instant a local time means that occurs twice, when the clocks go back.
 
-By the record's own timestamp, where that lies near the two; else by the watermark, as in files,
-whose records have none. The nearer of the two times counts. Like every verdict, this depends on the
-log alone, so a restart comes to the same.
+The instant nearer to the record's timestamp counts. If that is far from both, or there is none, as
+in files, the one nearer to the watermark does. Like every verdict, this depends only on the log.
 """
 
 from __future__ import annotations

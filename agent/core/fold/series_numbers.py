@@ -1,4 +1,4 @@
-"""The series of a `KpiFold`, numbered as they come, so that partials are rows of arrays."""
+"""Numbers the series of a `KpiFold` in order of appearance, so that partials are rows of arrays."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Kpi:
     `max_series` and `max_state_bytes` bound the series and the size of their rows: beyond either,
     new series are folded into `__other__`.
     `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
-    that must see each other share it (`agent.language.coupling`).
+    that must see each other share it (`agent.language.compile.coupling`).
     `slice_ms` is the window's slice, or a finer one where a rule evaluates current values.
     `fingerprint` changes exactly when state of this KPI cannot be carried on (value, where, by,
     window, slice, or the contract's reading of its fields). `objective` is the one that the KPI

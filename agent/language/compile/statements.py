@@ -100,7 +100,7 @@ def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
             statements.kpis[name] = made
     for name, rule in declared.rules.items():
         if rule.model.kpi is None:
-            continue  # over other rules: see `agent.language.links`
+            continue  # over other rules: see `agent.language.compile.links`
         conditions = compile_rule(declared, rule, shapes.get(rule.model.kpi, UNKNOWN))
         if conditions is not None:
             statements.rules[name] = conditions
