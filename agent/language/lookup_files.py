@@ -32,7 +32,7 @@ ALWAYS_MS = -(2**62)
 _LINE = "_line"
 _WRONG: Mapping[ColumnType, tuple[str, str]] = {
     "integer": ("a whole number", "digits only: 1200"),
-    "float": ("a number", "with a point and nothing else: 1234.5"),
+    "float": ("a number", "write digits with a decimal point: 1234.5"),
     "boolean": ("true or false", "write true or false"),
     "string": ("text", "put it in quotes"),
 }
@@ -97,7 +97,7 @@ def _bytes(declared: Declared, file: _File) -> bytes | None:
         if path.stat().st_size <= MAX_BYTES:
             return path.read_bytes()
     except OSError as error:
-        hint = f"it is looked for beside {Path(file.entry.source.name).name}: {file.name}"
+        hint = f"expected beside {Path(file.entry.source.name).name}: {file.name}"
         message = f"'{file.entry.model.file}' cannot be read: {error.strerror}"
         declared.report(file.entry, ("file",), message, hint)
         return None
@@ -270,7 +270,7 @@ def _times(file: _File, name: str, timezone: str) -> pl.Series:
     for row, cell in enumerate(cells):
         if cell is not None and not readable[row]:
             hint = "ISO 8601: 2025-03-01, or 2025-03-01T09:30:00Z"
-            file.wrong(file.rows[row], f"{name}: {cell!r} is no date or time", hint, cell)
+            file.wrong(file.rows[row], f"{name}: {cell!r} is not a date or time", hint, cell)
     is_given = pl.Series(readable)
     return pl.Series(ms, dtype=pl.Int64).set(~is_given, None)
 

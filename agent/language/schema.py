@@ -31,7 +31,9 @@ def schema_of(file: type[BaseModel], id: str, title: str) -> dict[str, Any]:
         _tidy(model)
     explain_words(schema)
     schema["patternProperties"] = {
-        "^x-": {"description": "Read by nobody: a place for anchors (&name) to refer to (*name)."}
+        "^x-": {
+            "description": "Ignored: a place for anchors (&name) that aliases (*name) refer to."
+        }
     }
     return {
         "$schema": GenerateJsonSchema.schema_dialect,

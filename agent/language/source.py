@@ -270,13 +270,18 @@ class _Builder:
             raise _TooMuch(message, "split the file")
         if len(self.open) > DEEPEST:
             message = f"more than {DEEPEST} levels, aliases and merges followed"
-            raise _TooMuch(message, "no rule needs so many: write out what is meant")
+            raise _TooMuch(message, "no rule needs so many: write the values instead of the alias")
 
     def build(self, node: yaml.Node, place: Place) -> Any:
         self.source.nodes[place] = node
         self._visit()
         if node in self.open:
-            self._refuse(node, place, "an alias that contains itself", "write out what is meant")
+            self._refuse(
+                node,
+                place,
+                "an alias that contains itself",
+                "write the values instead of the alias",
+            )
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
@@ -307,7 +312,7 @@ class _Builder:
             here = (*place, name)
             span = self.source._span(key_node.start_mark, key_node.end_mark)
             if name in own:
-                hint = f"it is already given in line {own[name]}; keep one"
+                hint = f"it is already set in line {own[name]}; keep one"
                 message = f"'{name}' is given twice"
                 self.source.problems.append(self.source.problem(span, here, message, hint))
                 continue
@@ -328,7 +333,10 @@ class _Builder:
                 continue
             if base in self.open:
                 self._refuse(
-                    node, place, "an alias that contains itself", "write out what is meant"
+                    node,
+                    place,
+                    "an alias that contains itself",
+                    "write the values instead of the alias",
                 )
                 continue
             for key_node, value_node in base.value:

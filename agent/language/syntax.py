@@ -20,7 +20,7 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
     (
         r"expected a single document",
         "a second document in the file",
-        "take the line `---` out, or split the file",
+        "remove the line `---`, or split the file",
     ),
     (
         r"found undefined alias|found undefined",

@@ -42,7 +42,7 @@ def _formats(declared: Declared) -> None:
                     f"topic {topic} has the {key} {own} here, and {its} for event '{other.name}'"
                 )
                 at = (key,) if key in _given(entry) else ("topic",)
-                declared.report(entry, at, message, "the records of a topic have one format")
+                declared.report(entry, at, message, "all records of a topic have one format")
                 break
 
 
@@ -69,7 +69,7 @@ def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
         hint = "`schema: registry` where records begin with a schema's id; else leave it out"
         declared.report(entry, ("schema",), message, hint)
     if model.message is not None and not (model.format == "protobuf" and has_file):
-        message = "`message` where the records name their own"
+        message = "`message` has no effect: the records name their own"
         hint = "`message` is for the format protobuf with a schema file"
         declared.report(entry, ("message",), message, hint, on="key")
 
@@ -115,10 +115,12 @@ def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
         root = path[0].part if path and isinstance(path[0], Root) else None
         if root == "envelope" and model.envelope is None:
             hint = "name the envelope: `envelope: cloudevents`"
-            declared.report(entry, at, f"{what} is in an envelope, and the event has none", hint)
+            declared.report(entry, at, f"{what} is in an envelope, but the event has none", hint)
         if root == "index" and model.each is None:
             hint = "name the array: `each: line_items`"
-            declared.report(entry, at, f"{what} is the position in an array, and none is", hint)
+            declared.report(
+                entry, at, f"{what} is the position in an array, but there is no `each`", hint
+            )
         last = max((i for i, step in enumerate(path) if step == Elements()), default=-1)
         arrays = path[: last + 1]
         if arrays and at == ("type_field",):
@@ -126,7 +128,7 @@ def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
             declared.report(entry, at, "type_field is inside an array", hint)
         elif arrays != each[: len(arrays)]:
             message = f"{what} is in each element of '{path_text(arrays[:-1])}'"
-            hint = f"make the contract about these: `each: {path_text(arrays[:-1])}`"
+            hint = f"declare a contract for these: `each: {path_text(arrays[:-1])}`"
             declared.report(entry, at, message, hint)
 
 

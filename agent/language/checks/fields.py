@@ -73,7 +73,7 @@ def _folded(declared: Declared, entry: Entry[EventSpec], at: Place, values: list
     for i, value in enumerate(values):
         other = seen.setdefault(value.lower(), value)
         if other != value:
-            message = f"'{value}' and '{other}' are one value in any case"
+            message = f"'{value}' and '{other}' are the same value with `ignore_case`"
             declared.report(entry, (*at, "enum", i), message, "keep one")
 
 

@@ -16,22 +16,22 @@ from agent.language.source import Place
 Kind = Literal["value", "absence", "composite"]
 """What a rule evaluates: the values of a KPI, its silence, or the alerts of other rules."""
 
-_THEIR_OWN = "leave it out: the rules that it puts together have their own"
+_THEIR_OWN = "leave it out: the combined rules have their own"
 _OVER_THE_KPI = "write it in a rule over the KPI, and name that rule here"
 REFUSED: Mapping[Kind, Mapping[str, str]] = {
     "value": {
-        "no_data_for": "make two rules of it: one is about values, one about silence",
-        "per": "leave it out: each series is evaluated by itself",
+        "no_data_for": "write two rules: one for values, one for missing data",
+        "per": "leave it out: each series is evaluated separately",
     },
     "absence": {
-        "when": "make two rules of it: one is about values, one about silence",
-        "pace": "make two rules of it: one is about values, one about silence",
-        "objective": "make two rules of it: one is about values, one about silence",
-        "clear": "leave it out: an absence ends with the next event, or `keep_firing_for` after it",
-        "on": "leave it out: no window is evaluated, absence follows event time",
-        "for": "write the whole time as `no_data_for`: that is what has to last",
-        "min_events": "few events are a condition on values: `when: events < 5`",
-        "on_no_data": "leave it out: no data is what it fires on",
+        "when": "write two rules: one for values, one for missing data",
+        "pace": "write two rules: one for values, one for missing data",
+        "objective": "write two rules: one for values, one for missing data",
+        "clear": "leave it out: the alert resolves with the next event, or `keep_firing_for` later",
+        "on": "leave it out: absence is evaluated in event time, not by window",
+        "for": "write the whole time as `no_data_for`",
+        "min_events": "to alert on few events, write `when: events < 5`",
+        "on_no_data": "leave it out: the rule fires on missing data",
     },
     "composite": {
         "on": _THEIR_OWN,

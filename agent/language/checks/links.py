@@ -44,7 +44,9 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
                 if circle[1] in {link.rule for link in links.dependencies[name]}
                 else "depends_on"
             )
-            declared.report(entry, (key,), message, "a rule cannot wait for itself")
+            declared.report(
+                entry, (key,), message, "a rule cannot depend on itself, directly or not"
+            )
         else:
             _types(declared, entry, links, shapes)
     return links
@@ -55,7 +57,7 @@ def _composite(declared: Declared, entry: Entry[RuleSpec], links: Links) -> None
     named = {*declared.names["rules"], *declared.names["kpis"]}
     words = {word for text in texts(model.when).values() for word in re.findall(r"\w+", text)}
     if (model.when is None and not entry.has_hole("when")) or (words & _OF_VALUES) - named:
-        hint = "add `kpi: orders`; only a condition over other rules has none"
+        hint = "add `kpi: orders`; only conditions over other rules have no KPI"
         declared.report(entry, (), "'kpi' is missing", hint, on="key")
         return
     kinds.refuse(declared, entry, "composite")
@@ -132,11 +134,11 @@ def _quiet(
     """`quiet`: whether the condition is true while nothing fires."""
     if key == "clear" and not quiet:
         message = "it is false while none of these fires: an alert might never resolve"
-        hint = "say what must be over: `not slow_support`"
+        hint = "name what must have resolved: `not slow_support`"
         declared.report(entry, at, message, hint)
     elif key == "when" and quiet:
-        message = "it is true while none of these fires: nothing would ever begin it"
-        hint = "join it to a rule that must fire: `orders_dropping and not checkout_down`"
+        message = "it is true while none of these fires: no alert would ever start it"
+        hint = "combine it with a rule that must fire: `orders_dropping and not checkout_down`"
         declared.report(entry, at, message, hint)
 
 
@@ -153,7 +155,7 @@ def _feed(declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name
     elif name not in known["rules"] and not links.feeding(name) and declared.complete:
         whole = "" if name in known["kpis"] else " and `per: kpi`"
         hint = f"add a rule with `no_data_for`{whole} over it, or name a rule"
-        message = f"no rule watches whether '{name}' comes"
+        message = f"no rule watches for the absence of '{name}'"
         declared.report(entry, at, message, hint)
 
 
@@ -169,6 +171,6 @@ def _types(
             if known != type_:
                 key = "when" if is_composite(entry.model) else "depends_on"
                 message = f"'{dimension}' is {known} in '{other}' and {type_} in '{kpi}'"
-                hint = "declare it alike in both events, or series cannot be matched"
+                hint = "declare the same type in both events, or series cannot be matched"
                 declared.report(entry, (key,), message, hint)
                 return

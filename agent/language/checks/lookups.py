@@ -83,7 +83,7 @@ def _key(
             return
         if key in event.model.lookup:
             message = f"the key '{key}' comes from a lookup itself"
-            declared.report(event, at, message, "a key is a field that the event has")
+            declared.report(event, at, message, "a key must be a field of the event")
             return
         message = f"'{key}', the key of {column.partition('.')[0]}, is not a field of {event.name}"
         hint = suggest(key, event.model.fields, f"fields of {event.name}")

@@ -70,7 +70,7 @@ def _inputs(kpi: Entry[KpiSpec]) -> list[str]:
 def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
     if entry.is_written("every") and entry.is_written("holidays"):
         message = "both `every` and `holidays`"
-        declared.report(entry, ("holidays",), message, "make two of it", on="key")
+        declared.report(entry, ("holidays",), message, "declare two", on="key")
     if entry.is_written("every") or entry.is_written("holidays"):
         return
     missing = [key for key in ("from", "until") if not entry.is_written(key)]
@@ -180,17 +180,17 @@ def _always(
     if named is not None:
         for i, name in enumerate(named):
             if windows.get(name) in never:
-                message = f"every window of '{name}' ({window_text(windows[name])}) is in it"
+                message = f"it covers every window of '{name}' ({window_text(windows[name])})"
                 hint = "the KPI would never be evaluated: leave it out"
                 declared.report(entry, ("kpis", i), message, hint)
     elif never:
         closed = [name for name, window in windows.items() if window in never]
         free = [name for name in windows if name not in closed]
-        hint = "name the KPIs that it is for"
+        hint = "name the KPIs that it applies to"
         if free:
             hint += f": `kpis: [{', '.join(free[:8])}{', …' if len(free) > 8 else ''}]`"
         most = f"{', '.join(closed[:3])}{', …' if len(closed) > 3 else ''}"
-        message = f"every window of {most} is in it: nothing would ever be evaluated there"
+        message = f"it covers every window of {most}: their rules would never be evaluated"
         declared.report(entry, (), message, hint, on="key")
 
 
@@ -219,7 +219,7 @@ def _together(
             shown.add(names)
             others = ", ".join(f"'{entry.name}'" for entry in several[:-1])
             message = f"with {others}, every window of '{name}' is in maintenance"
-            hint = "the KPI would never be evaluated: leave some time"
+            hint = "leave some time without maintenance, or the KPI is never evaluated"
             declared.report(several[-1], (), message, hint, on="key")
 
 

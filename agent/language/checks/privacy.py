@@ -193,8 +193,8 @@ def _said_twice(declared: Declared, entry: Entry[KpiSpec]) -> None:
     place = _place(declared, entry, person) if person is not None else None
     for i, dimension in enumerate(entry.model.by or ()):
         if dimension != person and place and _place(declared, entry, dimension) == place:
-            message = f"'{dimension}' is the same place of the event as '{person}': it names people"
-            declared.report(entry, ("by", i), message, "take it out: only `person` is hashed")
+            message = f"'{dimension}' is read from the same place as '{person}': it names people"
+            declared.report(entry, ("by", i), message, "remove it: only `person` is hashed")
 
 
 def _shown(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
@@ -212,8 +212,8 @@ def _picked(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
         sql = getattr(entry.model, key)
         for field in _compared(sql) if people.fields and sql else ():
             if (private := people.private_kpi(declared, entry, field)) is not None:
-                message = f"it picks people by '{field}', whom '{private}' keeps private"
-                hint = "count all of them, or make this KPI `visibility: private` with a `person`"
+                message = f"it selects people by '{field}', who are private in '{private}'"
+                hint = "count everybody, or make this KPI `visibility: private` with a `person`"
                 declared.report(entry, (key,), message, hint)
 
 

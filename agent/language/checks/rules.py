@@ -58,7 +58,7 @@ def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
         hint = "add `when: value > …`, or `no_data_for: 15m`"
         declared.report(entry, (), "neither `when` nor `no_data_for`", hint, on="key")
     elif condition and silence:
-        hint = "make two rules of it"
+        hint = "write two rules"
         message = "both `when` and `no_data_for`"
         declared.report(entry, ("no_data_for",), message, hint, on="key")
     else:
@@ -72,10 +72,10 @@ def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
         return
     hint = f"watch one of its inputs, for example `kpi: {next(iter(watched.model.from_), '…')}`"
     if entry.model.on == "current":
-        message = f"'{name}' is made of closed windows: it has no current value to evaluate"
+        message = f"'{name}' is computed from closed windows: it has no current value"
         declared.report(entry, ("on",), message, f"leave `on` out, or {hint}")
     if entry.model.no_data_for is not None:
-        message = f"'{name}' has no events of its own that could be absent"
+        message = f"'{name}' has no events of its own, so absence cannot be detected"
         declared.report(entry, ("kpi",), message, hint)
 
 
@@ -127,7 +127,7 @@ def _silences(
 ) -> None:
     if isinstance(silence, dict) and severity is not None:
         message = "`severity` and a `no_data_for` by severity"
-        hint = "leave `severity` out: each time has its own"
+        hint = "leave `severity` out: each duration has its own"
         declared.report(entry, (*at, "severity"), message, hint, on="key")
 
 
@@ -159,7 +159,7 @@ def _for(
         return
     message = (
         f"`for: {durations.show(held)}` is shorter than the {durations.show(step_ms)} between two "
-        "windows: it would fire at the first"
+        "windows: it would fire at the first window"
     )
     hint = f"0s to fire at once, or at least {durations.show(step_ms)}"
     declared.report(entry, (*at, "for"), message, hint)
@@ -290,7 +290,7 @@ def _units(declared: Declared, entry: Entry[RuleSpec], key: str, text: str) -> N
         reads, others = _READS.get(name, (unit, {}))
         if unit != reads:
             read = "a ratio" if reads == "ratio" else reads
-            message = f"`{name}` reads {read}, and '{entry.model.kpi}' is in {unit}"
+            message = f"`{name}` reads {read}, but '{entry.model.kpi}' is in {unit}"
             hint = f"write {{{{ {others.get(unit, 'value')} | {name} }}}}"
             if unit not in others:
                 hint = f"write {{{{ value | humanize }}}} {unit}"

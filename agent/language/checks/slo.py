@@ -24,7 +24,7 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     model = entry.model
     if model.pace is not None and model.objective is not None and model.when is None:
         message = "both `pace` and `objective`, and no `when` that says which one is evaluated"
-        declared.report(entry, ("objective",), message, "make two rules of it", on="key")
+        declared.report(entry, ("objective",), message, "write two rules", on="key")
     if model.pace is not None:
         _pace(declared, entry, shape)
     for i, override in enumerate(model.overrides):
@@ -78,7 +78,7 @@ def _objective(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None
     watched = declared.kpis.get(model.kpi or "")
     unit = watched.model.unit if watched is not None else None
     if unit not in (None, "ratio"):
-        message = f"an objective is promised of a share from 0 to 1; '{model.kpi}' is in {unit}"
+        message = f"an objective is a share from 0 to 1, but '{model.kpi}' is in {unit}"
         hint = "watch a KPI with `unit: ratio`"
         declared.report(entry, ("objective",), message, hint)
     if model.when is None and model.severity is not None:
@@ -114,10 +114,10 @@ def _can_fire(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Pr
         if most <= min(rates):
             message = (
                 f"its {severity} alert could never fire: it needs a burn rate above "
-                f"{min(rates):.4g}, and when every event is bad, it is {most:.4g}"
+                f"{min(rates):.4g}, but even if every event is bad, it is {most:.4g}"
             )
             least = math.ceil(10_000 * (1 - 1 / min(rates)) + 1e-6) / 100
-            hint = f"promise {least:g}% or more, or write `when: burn_rate('3d') > 1`"
+            hint = f"set an objective of {least:g}% or more, or write `when: burn_rate('3d') > 1`"
             declared.report(entry, at, message, hint)
 
 
@@ -126,5 +126,5 @@ def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Prom
     longest = max(row.long_ms for row in PUBLISHED)
     if entry.model.when is None and promise.period_ms < longest:
         message = f"a period shorter than {durations.show(longest)}, the longest window evaluated"
-        hint = "take a longer period, 30d mostly, or write `when`"
+        hint = "use a longer period, such as 30d, or write `when`"
         declared.report(entry, at, message, hint)

@@ -34,10 +34,10 @@ def check(declared: Declared, plan: Plan) -> None:
         # Very many panes are warned of already.
         if kpi.contract is not None and size > LARGE_BYTES and panes <= MANY_HOPS:
             message = (
-                f"the state of one series may have {size / 1e6:.1f} MB: {panes} panes of "
+                f"the state of one series may take {size / 1e6:.1f} MB: {panes} panes of "
                 f"{size // panes:,} bytes at most"
             )
-            hint = "a longer hop makes fewer panes; max_state_bytes bounds what all series have"
+            hint = "a longer hop makes fewer panes; max_state_bytes limits the state of all series"
             entry = declared.kpis[name]
             declared.report(entry, ("window",), message, hint, severity="warning")
 

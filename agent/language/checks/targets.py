@@ -58,7 +58,7 @@ def _dates(
             continue
         if step.from_ is None:
             if i > 0:
-                hint = "only the first target of a list holds from the beginning"
+                hint = "only the first target of a list may omit `from`"
                 declared.report(entry, here, "'from' is missing", hint, on="key")
             continue
         now = begins_ms(zone, step.from_)
@@ -77,15 +77,15 @@ def _follows(
 ) -> None:
     (earlier, first), (later, second) = before, now
     if later == earlier:
-        message = f"{second} begins on the same day as {first}: only one of the two can hold"
+        message = f"{second} begins on the same day as {first}: only one of them can apply"
         declared.report(entry, at, message, "keep one")
     elif later < earlier:
         message = f"{second} comes before {first}"
         declared.report(entry, at, message, "write them in the order of their dates")
     elif not _starts_within(window, earlier, later):
         unit = window.unit if isinstance(window, CalendarWindow) else "window"
-        message = f"no {unit} starts from {first} until {second}: that target never holds"
-        hint = "the target of a window is the one that holds when it starts"
+        message = f"no {unit} starts from {first} until {second}: that target never applies"
+        hint = "a window has the target that applies when it starts"
         declared.report(entry, at, message, hint)
 
 
@@ -163,7 +163,7 @@ def _direction(declared: Declared, entry: Entry[KpiSpec], at: Place, target: Tar
             entry,
             (*at, kind),
             message,
-            f"say `better: {wanted}`",
+            f"add `better: {wanted}`",
             on="key",
             severity="warning",
         )

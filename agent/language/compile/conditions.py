@@ -215,11 +215,11 @@ class _Reading:
         least = self._min_events(override)
         if can_hold(fires, [text], self._ranges(least)) is not False:
             return
-        hint = "no value is in all of these bounds at once"
+        hint = "no value meets all of these bounds"
         if can_hold(fires, [text], {**self._ranges(least), "value": Range()}):
             hint = "the value is a count: a whole number, and never below 0"
         elif can_hold(fires, [text], self._ranges(0)):
-            hint = f"`min_events: {least}` takes windows with fewer events out"
+            hint = f"`min_events: {least}` excludes windows with fewer events"
         elif budget := self._budget():
             hint = (
                 f"when every event is bad, the burn rate of this objective is {1 / budget:.4g}; "
@@ -233,12 +233,15 @@ class _Reading:
         """An alert has to end at some time, and not at the values at which it begins."""
         ranges = self._ranges(0)
         if can_hold(clears, [text], ranges) is False:
-            message = "this can never be true: an alert would never end"
-            hint = "leave `clear` out: then it ends when `when` is not true"
+            message = "this can never be true: an alert would never resolve"
+            hint = "leave `clear` out: the alert then resolves when `when` is not true"
             self._declared.report(self._entry, at, message, hint)
         elif fires is not None and can_hold(fires & ~clears, [when, text], ranges) is False:
-            message = f"this is true whenever `when` is ({when.strip()}): it would end at once"
-            hint = "`clear` is on the other side: `when: value > 600`, `clear: value < 480`"
+            message = f"this is true whenever `when` is ({when.strip()}): it would resolve at once"
+            hint = (
+                "`clear` is the opposite of `when`, with a margin: "
+                "`when: value > 600`, `clear: value < 480`"
+            )
             self._declared.report(self._entry, at, message, hint)
 
     def _min_events(self, override: RuleOverrideSpec | None) -> int:

@@ -73,7 +73,7 @@ def _term(node: exp.Expression, text: str, names: list[Name]) -> Term:
         fail(
             node,
             "a rule without `kpi` is a condition over other rules",
-            "put rules together with and, or, not; or name the `kpi` whose value it is about",
+            "combine rules with and, or, not; or name the `kpi` whose value it tests",
         )
     refuse_unsupported(text, node)
 

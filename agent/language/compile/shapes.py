@@ -177,7 +177,7 @@ def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Sha
     for i, name in enumerate(names):
         hint: str | None = None
         if name in declared.names["events"]:
-            hint = f"an event is written without brackets: `from: {name}`"
+            hint = f"write an event without brackets: `from: {name}`"
         if name in names[:i]:
             declared.report(entry, ("from", i), f"'{name}' is given twice", "keep one")
         elif declared.known(entry, ("from", i), "kpis", name, hint) and name in shapes:

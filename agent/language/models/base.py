@@ -25,23 +25,23 @@ class Strict(BaseModel):
 
 
 class EscalationSpec(Strict):
-    """Who is called as well when an alert goes on firing; of a list, one after the other."""
+    """Who else is notified when an alert keeps firing; the steps of a list in turn."""
 
     after: PositiveDuration = Field(
-        description="How long the alert has to have been firing.", examples=["30m"]
+        description="How long the alert must have been firing.", examples=["30m"]
     )
-    to: Text = Field(description="Who is called then.", examples=["head-of-support"])
+    to: Text = Field(description="Who is notified then.", examples=["head-of-support"])
 
 
 def _in_turn(steps: list[EscalationSpec]) -> list[EscalationSpec]:
     for first, second in pairwise(steps):
         if second.after <= first.after:
-            message = f"{second.to} is called no later than {first.to}"
+            message = f"{second.to} is notified no later than {first.to}"
             raise wrong(message, "name the steps in turn, each with a longer `after`")
     called = [step.to for step in steps]
     for step in called:
         if called.count(step) > 1:
-            raise wrong(f"{step} is called twice", "keep one step")
+            raise wrong(f"{step} is notified twice", "keep one step")
     return steps
 
 

@@ -51,7 +51,7 @@ def first_day(text: str) -> date:
         month, _, day = rest.partition("-")
         return date(int(year), int(month or 1), int(day or 1))
     except ValueError as error:
-        raise DateError(f"'{text}' is not a date", f"the calendar has none: {error}") from error
+        raise DateError(f"'{text}' is not a date", f"no such date: {error}") from error
 
 
 def _repaired(text: str) -> str | None:
@@ -86,8 +86,8 @@ def moment(text: str) -> tuple[datetime, bool]:
     except ValueError as error:
         if isinstance(error, DateError):
             raise
-        raise DateError(f"'{text}' is not a time", f"there is none such: {error}") from error
-    raise DateError(f"'{text}' is not a time", "a date, or a day and an hour: 2027-03-06T22:00")
+        raise DateError(f"'{text}' is not a time", f"no such time: {error}") from error
+    raise DateError(f"'{text}' is not a time", "a date, or a date and a time: 2027-03-06T22:00")
 
 
 def clock(text: str) -> int:

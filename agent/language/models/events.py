@@ -33,9 +33,9 @@ from agent.language.problems import suggest
 
 
 class TimeSpec(Strict):
-    """Where an event's time is, and how it is written."""
+    """The path and format of an event's time."""
 
-    path: AnyPath = Field(description="Where the time is.")
+    path: AnyPath = Field(description="The path of the time.")
     format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
     unit: EpochUnit | None = Field(None, description=EPOCH_UNIT)
 
@@ -85,10 +85,10 @@ class DebeziumSpec(Strict):
 
 
 class EnvelopeSpec(Strict):
-    """An envelope with what it has to know."""
+    """An envelope with its options."""
 
     debezium: DebeziumSpec | None = Field(None, description="Change events of database rows.")
-    list: AnyPath | None = Field(None, description="Where in the record the array of events is.")
+    list: AnyPath | None = Field(None, description="The path of the array of events in the record.")
 
     @model_validator(mode="after")
     def _is_one(self) -> EnvelopeSpec:
@@ -125,7 +125,7 @@ class TopicPattern(Strict):
     """Topics by a pattern."""
 
     pattern: Pattern = Field(
-        description="A regular expression that whole names of topics match, as in Kafka's "
+        description="A regular expression for whole topic names, as in Kafka's "
         "subscribe(pattern). A topic that appears later is read from its first record. Topics "
         "whose names begin with __ and the agent's own never match.",
         examples=["shop-.*"],
@@ -151,7 +151,7 @@ else:
 
 
 class EventSpec(Strict):
-    """What a team promises of one event type."""
+    """The contract of one event type."""
 
     topic: AnyTopic = Field(
         description="The Kafka topic. A list: the event comes from all of them; "
@@ -162,80 +162,83 @@ class EventSpec(Strict):
     schema_: Text | None = Field(
         None,
         alias="schema",
-        description="What the records are read with: a file beside this one (.avsc, .proto, "
-        "descriptor set), or `registry`, where each record names its own. Of avro and protobuf, "
-        "`registry` if not given; json has none.",
+        description="The schema of the records: a file beside this one (.avsc, .proto, descriptor "
+        "set), or `registry` if each record names its own. `registry` if not given, for avro and "
+        "protobuf; json needs none.",
         examples=["order.avsc"],
     )
     message: Text | None = Field(
-        None, description="The Protobuf message that records are; the first of the file."
+        None, description="The Protobuf message of the records. The first of the file if not given."
     )
     type_field: TypeField | None = Field(
         ("type",),
         validate_default=False,
         json_schema_extra={"default": "type"},
-        description="The path of what names the event type. `none`: every event of the topic is "
+        description="The path of the event type in an event. `none`: all events of the topic are "
         "of this type.",
     )
     type: Text | None = Field(
         None,
-        description="The value that names the event type. The event's name if not given: two "
-        "contracts may be about one type, such as an order and its lines.",
+        description="The value of the event type. The event's name if not given. Two contracts "
+        "may have the same type, such as an order and its lines.",
     )
     time: AnyTime = Field(
         description="The path of the event's time: ISO 8601, or epoch seconds, milliseconds, "
-        "microseconds or nanoseconds. `record`: the record's timestamp. Of a list, the first that "
-        "is there.",
+        "microseconds or nanoseconds. `record`: the record's timestamp. A list: the first path "
+        "with a value.",
         examples=["created_at"],
     )
     envelope: AnyEnvelope | None = Field(
         None,
-        description="Where in a record the events are: cloudevents, debezium, connect "
-        "({schema, payload}), list. Paths begin in the event; {envelope: path} reaches what stands "
-        "around it.",
+        description="The envelope of the events in a record: cloudevents, debezium, connect "
+        "({schema, payload}), list. Paths begin in the event; {envelope: path} begins in the "
+        "envelope.",
     )
     decode: InnerTexts | None = Field(
         None,
-        description="Strings in the event that hold something else, by their path: `json`, "
-        "`base64 json`, `base64 gzip json`; or a decimal: `base64 decimal(2)`.",
+        description="Strings in the event that contain encoded values, by path: `json`, `base64 "
+        "json`, `base64 gzip json`; or a decimal: `base64 decimal(2)`.",
         examples=[{"message.data": "base64 json"}],
     )
     each: EachPath | None = Field(
         None,
-        description="The array in the event whose elements the contract is about; paths of fields "
-        "of an element begin with it: line_items[].price. `[]`: the event is an array.",
+        description="The array in the event whose elements are the events of this contract; paths "
+        "in an element begin with it: line_items[].price. `[]`: the event is an array.",
         examples=["line_items"],
     )
     timezone: TimeZone | None = Field(None, description="The time zone of times without an offset.")
     id: Identity | None = Field(
         None,
-        description="The path of what identifies the event: one that is sent twice counts once. "
-        "A list: all of them together.",
+        description="The path of the event's id: an event that is sent twice counts once. A list: "
+        "the values together are the id.",
     )
     lateness: Duration | None = Field(
-        None, description="How long a window waits for stragglers after its end."
+        None, description="How long a window waits for late events after its end."
     )
     max_future: PositiveDuration | None = Field(
         None,
-        description="How far an event's time may be ahead of the time at which the broker got it.",
+        description="How far an event's time may be after the time at which the broker received "
+        "it.",
     )
     max_past: PositiveDuration | None = Field(
         None,
-        description="How far an event's time may lie before the time at which the broker got it.",
+        description="How far an event's time may be before the time at which the broker received "
+        "it.",
     )
     idle_after: PositiveDuration | None = Field(
         None,
-        description="A source partition without events for this long no longer holds up the "
+        description="A source partition without events for this long no longer holds back the "
         "others.",
     )
     duplicate_window: PositiveDuration | None = Field(
         None,
-        description="For how long an event's id is remembered, in event time, where a window is "
-        "open for longer.",
+        description="For how long an event's id is remembered at most, in event time.",
     )
     max_bytes: int | None = Field(None, gt=0, description="The largest event, in bytes.")
     description: Text | None = Field(None, description="What the event means.")
-    owner: Text | None = Field(None, description="Who answers for the events, at their producer.")
+    owner: Text | None = Field(
+        None, description="Who is responsible for the events at their producer."
+    )
     team: Text | None = Field(None, description="The team that produces them.")
 
     @model_validator(mode="before")
@@ -255,6 +258,6 @@ class EventSpec(Strict):
     )
     lookup: dict[FieldName, AnyLookupField] = Field(
         default_factory=dict,
-        description="Fields that the event lacks, from lookups, by its key: name: lookup.column, "
-        "or name: {column, key}.",
+        description="Fields that come from lookups, by the event's key: name: lookup.column, or "
+        "name: {column, key}.",
     )

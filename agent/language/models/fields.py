@@ -143,10 +143,12 @@ def _time_format(value: str) -> str:
 
 TimeFormatText = Annotated[str, AfterValidator(_time_format)]
 TIME_FORMAT = (
-    "The format of times that are not ISO 8601, RFC 2822 or epoch numbers, in strftime's "
-    "directives: %Y/%m/%d %H:%M."
+    "The format of times that are not ISO 8601, RFC 2822 or epoch numbers, as for strftime: "
+    "%Y/%m/%d %H:%M."
 )
-EPOCH_UNIT = "The unit of an epoch number, where its magnitude does not tell: s, ms, us, ns or day."
+EPOCH_UNIT = (
+    "The unit of an epoch number, if its magnitude does not determine it: s, ms, us, ns or day."
+)
 
 
 class FieldSpec(Strict):
@@ -157,8 +159,8 @@ class FieldSpec(Strict):
     )
     path: AnyPath | None = Field(
         None,
-        description="Where the field is: user.id, coordinates[2], a list of keys, {header: name}, "
-        "{key: path}, {record: part}. Its name if not given.",
+        description="The path of the field: user.id, coordinates[2], a list of keys, {header: "
+        "name}, {key: path}, {record: part}. The field's name if not given.",
     )
     required: bool = Field(False, description="Whether events without it are rejected.")
     minimum: Number | None = Field(
@@ -171,7 +173,8 @@ class FieldSpec(Strict):
         None,
         ge=0,
         le=DECIMAL_DIGITS - 1,
-        description="The decimals of a decimal: 4 if not given. What is finer is rounded.",
+        description="The number of decimal places of a decimal: 4 if not given. Values are "
+        "rounded to it.",
     )
     read: AnyRead | None = Field(
         None,
@@ -183,24 +186,22 @@ class FieldSpec(Strict):
     as_: Text | None = Field(
         None,
         alias="as",
-        description="What is made of the value before anything else looks at it: SQL over `value`, "
-        "of the field's type.",
+        description="SQL over `value` that computes the field's value before anything else reads "
+        "it; of the field's type.",
         examples=["upper(trim(value))", "value / 100"],
     )
     enum: list[str] | None = Field(
         None, min_length=1, description="The values that a string may have."
     )
-    ignore_case: bool = Field(
-        False, description="Whether the values of `enum` are taken in any case."
-    )
+    ignore_case: bool = Field(False, description="Whether `enum` ignores upper and lower case.")
     pattern: Pattern | None = Field(
         None, description="A regular expression that matches somewhere in the string."
     )
     min_length: int | None = Field(
-        None, ge=0, description="The fewest characters that a string may have."
+        None, ge=0, description="The minimum number of characters of a string."
     )
     max_length: int | None = Field(
-        None, ge=0, description="The most characters that a string may have."
+        None, ge=0, description="The maximum number of characters of a string."
     )
     unit: Unit | None = Field(
         None,

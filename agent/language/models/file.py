@@ -37,13 +37,11 @@ class FileHead(Strict):
 
 
 class FileSpec(FileHead):
-    """A file of rules. Any number of files in a folder make one set."""
+    """A file of rules. All files in a folder form one rule set."""
 
-    defaults: Defaults | None = Field(
-        None, description="What holds wherever nothing else is said, in all files of the folder."
-    )
+    defaults: Defaults | None = Field(None, description="Defaults for all files of the folder.")
     events: dict[EventName, EventSpec] = Field(
-        default_factory=dict, description="Event type: what its producers promise."
+        default_factory=dict, description="The contracts of event types, by name."
     )
     kpis: dict[Name, KpiSpec] = Field(default_factory=dict, description="The KPIs, by name.")
     rules: dict[Name, RuleSpec] = Field(
@@ -54,9 +52,9 @@ class FileSpec(FileHead):
     )
     maintenance: dict[Name, MaintenanceSpec] = Field(
         default_factory=dict,
-        description="Time that is taken out of alerts, targets and baselines, by name.",
+        description="Times that are excluded from alerts, targets and baselines, by name.",
     )
     lookups: dict[Name, LookupSpec] = Field(
         default_factory=dict,
-        description="Tables in files beside the rules that give events what they lack, by name.",
+        description="Lookup tables in files beside the rules, which add fields to events, by name.",
     )

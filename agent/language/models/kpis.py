@@ -23,36 +23,37 @@ class KpiSpec(Strict):
     """A KPI: SQL over the rows of an event, or arithmetic over other KPIs."""
 
     title: Text | None = Field(None, description="The name that people see.")
-    description: Text | None = Field(None, description="What the KPI says, in a sentence.")
+    description: Text | None = Field(None, description="What the KPI measures, in a sentence.")
     unit: Unit | None = Field(
         None, description="The unit, in lower case: seconds, eur. `ratio` for shares from 0 to 1."
     )
     better: Better = Field("higher", description="Whether higher or lower values are better.")
-    owner: Text | None = Field(None, description="Who answers for the KPI.")
+    owner: Text | None = Field(None, description="Who is responsible for the KPI.")
     team: Text | None = Field(None, description="The owner's team.")
     escalation: AnyEscalation | None = Field(
-        None, description="Who is also notified when an alert on the KPI continues."
+        None, description="Who else is notified when an alert of the KPI keeps firing."
     )
     objective: Text | None = Field(
         None,
-        description="The objective that the KPI serves; needed where none weighs it.",
+        description="The objective that the KPI serves, for KPIs without a weight in any "
+        "objective.",
     )
     visibility: Literal["public", "private"] | None = Field(
         None,
-        description="private: its series are those of single people, and are shown to themselves "
-        "and the owner only. public if not given.",
+        description="private: each series is about one person, and only that person and the owner "
+        "see it. public if not given.",
     )
     person: Text | None = Field(
         None,
-        description="Of a private KPI, the dimension that names the person. Of any other, the "
-        "field: its windows of fewer than `minimum_people` are hidden.",
+        description="The dimension of a private KPI that names the person. In any other KPI, the "
+        "field that does: windows of fewer than `minimum_people` are hidden.",
         examples=["employee"],
     )
     minimum_people: int | None = Field(
         None,
         gt=0,
-        description="The fewest people that a window is shown of, where the KPI has a `person` or "
-        "rolls up a private KPI. 5 if not given; 1 shows every window.",
+        description="The minimum number of people of a window that is shown, if the KPI has a "
+        "`person` or rolls up a private KPI. 5 if not given; 1 shows every window.",
     )
     export: Literal["hashed", "named"] | None = Field(
         None,
@@ -87,32 +88,33 @@ class KpiSpec(Strict):
     )
     target: AnyTarget | None = Field(
         None,
-        description="The value to reach; or a list of targets, each `from` a date on. The target "
-        "of a window is the one that holds when it starts.",
+        description="The value to reach; or a list of targets, each `from` a date on. A window "
+        "has the target that applies when it starts.",
     )
     overrides: list[OverrideSpec] = Field(
         default_factory=list,
-        description="Other targets for some series; the last that matches holds.",
+        description="Other targets for some series; the last one that matches applies.",
     )
     max_series: int = Field(
         10_000,
         gt=0,
-        description="The most series; what comes beyond is folded into one called __other__.",
+        description="The maximum number of series; all others are folded into one called "
+        "__other__.",
     )
     max_state_bytes: int = Field(
         2**30,
         gt=0,
-        description="The most bytes that the rows of all series may have; beyond it, new series "
+        description="The maximum number of bytes of the rows of all series; beyond it, new series "
         "are folded into __other__, too.",
     )
     expire_after: PositiveDuration | None = Field(
         None,
-        description="A series without events for this long is forgotten. 7d or ten windows if "
-        "not given, whichever is longer.",
+        description="A series without events for this long expires. 7d or ten windows if not "
+        "given, whichever is longer.",
     )
     backfill: PositiveDuration | None = Field(
         None,
-        description="A KPI that is new, or whose definition changed, is given its past: the events "
-        "of so long are read from their topic, beside the live flow.",
+        description="How much of its past a KPI computes when it is new or its definition "
+        "changed. The events are read from their topic, beside the live flow.",
         examples=["30d"],
     )

@@ -22,19 +22,19 @@ def _file(path: str) -> str:
         raise wrong(message, "keep the file beside the rules, and name it from there: rates.csv")
     if not path.lower().endswith(SUFFIXES):
         message = f"'{path}' is neither CSV nor NDJSON by its name"
-        raise wrong(message, f"a lookup is a file that ends in {', '.join(SUFFIXES)}")
+        raise wrong(message, f"use a file that ends in {', '.join(SUFFIXES)}")
     return path
 
 
 class LookupSpec(Strict):
-    """A table of which one row holds for a key, or one at a time."""
+    """A table with one row for each key, or one at a time."""
 
     file: Annotated[Text, AfterValidator(_file)] = Field(
-        description="A CSV file with a header, or NDJSON, named from the folder of this file.",
+        description="A CSV file with a header, or NDJSON; relative to the folder of this file.",
         examples=["rates.csv"],
     )
     key: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="The column that identifies a row, or several that do together.",
+        description="The column, or columns, that identify a row.",
         examples=["currency"],
     )
     columns: dict[Text, ElementType] = Field(
@@ -45,20 +45,22 @@ class LookupSpec(Strict):
     from_: Text | None = Field(
         None,
         alias="from",
-        description="The column that says from when on a row holds, inclusive: a date or time. "
-        "An event has the row of its own time.",
+        description="The column with the date or time from which a row is valid, inclusive. An "
+        "event gets the row that is valid at its time.",
         examples=["valid_from"],
     )
     until: Text | None = Field(
         None,
-        description="The column that says until when, exclusive. If not given, or empty: until the "
-        "next row of the key.",
+        description="The column with the end of the validity, exclusive. If not given, or empty: "
+        "until the next row of the key.",
         examples=["valid_until"],
     )
     timezone: TimeZone | None = Field(
         None, description="The time zone of dates, and of times without an offset."
     )
-    description: Text | None = Field(None, description="What the table says, and who keeps it.")
+    description: Text | None = Field(
+        None, description="What the table contains, and who maintains it."
+    )
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -85,8 +87,8 @@ class LookupFieldSpec(Strict):
     )
     key: FieldName | Annotated[list[FieldName], Field(min_length=1)] | None = Field(
         None,
-        description="The event's field that is the key, or several. Those called as the lookup's "
-        "key if not given.",
+        description="The event's field, or fields, with the lookup's key. The fields with the "
+        "same names as the key if not given.",
     )
     unit: Unit | None = Field(None, description="The unit of a number, for readers.")
     description: Text | None = Field(None, description="What the field means.")

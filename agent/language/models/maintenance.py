@@ -20,51 +20,50 @@ from agent.language.models.values import (
 
 
 class MaintenanceSpec(Strict):
-    """Time that is taken out of alerts, targets and baselines: once, recurring, or on holidays."""
+    """Time that is excluded from alerts, targets and baselines: once, recurring, or on holidays."""
 
     title: Text | None = Field(None, description="The name that people see.")
     description: Text | None = Field(None, description="What is done, and why.")
     from_: MomentText | None = Field(
         None,
         alias="from",
-        description="When it begins: 2027-03-06T22:00, or a date. With every or holidays: since "
-        "when it comes back.",
+        description="When it begins: 2027-03-06T22:00, or a date. With every or holidays: from "
+        "when on it recurs.",
     )
     until: MomentText | None = Field(
-        None, description="When it is over; a date is its first instant."
+        None, description="When it ends; a date means the start of that day."
     )
     timezone: TimeZone | None = Field(
         None, description="The time zone of its days and hours. That of the defaults if not given."
     )
     every: Literal["day", "week", "month", "year"] | None = Field(
-        None, description="How often it comes back."
+        None, description="How often it recurs."
     )
     on: OnDays | None = Field(
         None,
-        description="The days on which it comes back, one or a list: sunday (every week); 1, last "
+        description="The days on which it recurs, one or a list: sunday (every week); 1, last "
         "day, first sunday (every month); 12-24 (every year).",
         examples=["sunday"],
     )
     at: ClockText | None = Field(
-        None, description='When it begins on these days: "02:00". Whole days if not given.'
+        None,
+        description='The time at which it begins on these days: "02:00". Whole days if not given.',
     )
-    for_: PositiveDuration | None = Field(
-        None, alias="for", description="How long it lasts from then on."
-    )
+    for_: PositiveDuration | None = Field(None, alias="for", description="How long it lasts.")
     holidays: Country | None = Field(
         None,
-        description="The public holidays of a country, by its ISO 3166 code, or of a part of it: "
-        "GB, GB-SCT.",
+        description="The public holidays of a country or a part of it, by ISO 3166 code: GB, "
+        "GB-SCT.",
         examples=["GB"],
     )
     kpis: list[Text] | None = Field(
         None,
         min_length=1,
-        description="The KPIs that it is of, with all that are computed from them. All if not "
+        description="The KPIs that it applies to, with those computed from them. All KPIs if not "
         "given.",
     )
     match: dict[str, DimensionValue] = Field(
         default_factory=dict,
-        description="Dimension: value. Only the series that match are in maintenance.",
+        description="Dimension: value. It applies only to series that match.",
         examples=[{"region": "apac"}],
     )

@@ -12,20 +12,20 @@ from agent.language.models.values import (
 
 
 class ObjectiveSpec(Strict):
-    """What the company wants: a weighted set of KPIs and other objectives."""
+    """An objective of the company: a weighted set of KPIs and other objectives."""
 
     title: Text | None = Field(None, description="The name that people see.")
-    description: Text | None = Field(None, description="What reaching it means.")
-    owner: Text | None = Field(None, description="Who answers for it.")
+    description: Text | None = Field(None, description="What it means to reach the objective.")
+    owner: Text | None = Field(None, description="Who is responsible for it.")
     team: Text | None = Field(None, description="The owner's team.")
     kpis: dict[str, Number] = Field(
         default_factory=dict,
-        description="KPI: weight. Weights are positive; all of an objective are scaled to add up "
-        "to 1.",
+        description="KPI: weight. Weights are positive; those of an objective are scaled to add "
+        "up to 1.",
         examples=[{"orders": 1}],
     )
     objectives: dict[str, Number] = Field(
         default_factory=dict,
-        description="Objective: weight, of the objectives that this one is made of.",
+        description="Objective: weight, for objectives that are part of this one.",
         examples=[{"growth": 1}],
     )

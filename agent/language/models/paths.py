@@ -36,8 +36,8 @@ CODINGS = r"(base64 +(gzip +)?)?json|base64 +decimal\((?P<scale>[0-9]{1,2})\)"
 _CODINGS_PATTERN = r"^((base64 +(gzip +)?)?json|base64 +decimal\([0-9]{1,2}\))$"
 _INDEX = re.compile(r"[0-9]{1,6}")
 _BRACKET_HOW = (
-    "in brackets stands an index, [2], or a member and its value, [key=id]; "
-    "write a list of keys where a key has brackets itself"
+    "brackets contain an index, [2], or a member and its value, [key=id]; "
+    "if a key has brackets itself, write the path as a list of keys"
 )
 
 
@@ -212,7 +212,7 @@ class _RecordForm(TypedDict):
 class _EnvelopeForm(TypedDict):
     envelope: Annotated[
         _Text | _Keys,
-        Field(title="envelope", description="A path in what stands around the event."),
+        Field(title="envelope", description="A path in the envelope of the event."),
     ]
 
 

@@ -28,13 +28,14 @@ from agent.language.models.values import (
 
 
 class PaceSpec(Strict):
-    """What the running total of a period should come to."""
+    """The target for the running total of a period."""
 
-    period: CalendarUnit = Field(description="The period, of the calendar.", examples=["month"])
-    target: Number = Field(description="What the period's total should be at its end.")
+    period: CalendarUnit = Field(description="The calendar period.", examples=["month"])
+    target: Number = Field(description="The total at the end of the period.")
     shape: Shape = Field(
         "line",
-        description="How a period fills up: `line`, evenly; `last 3`, as the last three did.",
+        description="The expected course of a period: `line`, evenly; `last 3`, as in the last "
+        "three periods.",
         examples=["last 3"],
     )
 
@@ -56,19 +57,19 @@ class ConditionSpec(Strict):
 
     when: Conditions | None = Field(
         None,
-        description="SQL over value, events, target and what was before, as in change('1 week') "
-        "< -20%: fires when true. Or one condition for each severity. Without `kpi`: and, or, not "
-        "over names of rules (of any severity, or name.critical) and of KPIs (that miss their "
-        "target).",
+        description="SQL over value, events, target and history, as in change('1 week') < -20%: "
+        "the rule fires while it is true. Or one condition for each severity. Without `kpi`: and, "
+        "or, not over names of rules (of any severity, or name.critical) and of KPIs (that miss "
+        "their target).",
     )
     clear: Conditions | None = Field(
         None,
-        description="SQL: a firing alert ends when this is true. If not given, when `when` is "
+        description="SQL: a firing alert resolves when this is true. If not given, when `when` is "
         "false. Without `kpi`: over names, as `when`.",
     )
     no_data_for: Silences | None = Field(
         None,
-        description="Fires when no event has come for this long; or one time for each severity.",
+        description="Fires after this long without an event; or one duration for each severity.",
         examples=["30m"],
     )
     for_: Duration | None = Field(
@@ -77,43 +78,43 @@ class ConditionSpec(Strict):
         description="How long the condition must hold, in event time, before it fires.",
     )
     keep_firing_for: Duration | None = Field(
-        None, description="How long the end of the condition must hold before the alert ends."
+        None, description="How long `clear` must hold before the alert resolves."
     )
     min_events: int | None = Field(
         None, ge=0, description="Windows with fewer events count as no data."
     )
     min_history: PositiveDuration | None = Field(
-        None, description="A series is evaluated once its first window is this old."
+        None, description="A series is evaluated only once its first window is this old."
     )
     on_no_data: Literal["keep", "resolve", "alert"] | None = Field(
         None,
         description="What a window without a value, or with too few events, does to the alert: "
-        "nothing (keep, the default), end it (resolve), or count as the condition (alert).",
+        "nothing (keep, the default), resolve it (resolve), or count as true (alert).",
     )
     flapping: FlappingText | None = Field(
         None,
-        description="An alert that has fired so often within such a time keeps firing until its "
-        "end has held for that time.",
+        description="An alert that fires this often within this time keeps firing until `clear` "
+        "has held for that time.",
         examples=["3 in 1h"],
     )
     pace: PaceSpec | None = Field(
         None,
-        description="Where the running total of a period should end. Without `when`, fires when "
-        "the projected end misses the target.",
+        description="The target for the running total of a period. Without `when`, fires when the "
+        "projected total misses it.",
     )
     objective: PromiseText | None = Field(
         None,
-        description="For a ratio KPI: the share that is promised, over a period. Without `when`, "
+        description="For a ratio KPI: the objective (SLO), a share over a period. Without `when`, "
         "fires by the published windows and burn rates.",
         examples=["99.5% over 30d"],
     )
     severity: Severity | None = Field(
-        None, description="warning if not given; of an override, the rule's."
+        None, description="The severity. warning if not given; in an override, the rule's."
     )
 
 
 class RuleOverrideSpec(ConditionSpec):
-    """What is different about a rule for the series whose dimensions match."""
+    """What differs in a rule for series whose dimensions match."""
 
     match: dict[str, DimensionValue] = Field(
         min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
@@ -122,12 +123,12 @@ class RuleOverrideSpec(ConditionSpec):
 
 
 class RuleSpec(ConditionSpec):
-    """When to alert: a condition on a KPI's value and its history (when), or its silence
-    (no_data_for); without a KPI, a condition over other rules."""
+    """When to alert: a condition on a KPI's value and its history (when), or the absence of its
+    events (no_data_for); without a KPI, a condition over other rules."""
 
     kpi: Text | None = Field(
         None,
-        description="The KPI it watches. Without one, `when` puts other rules together.",
+        description="The KPI to watch. Without one, `when` combines other rules.",
         examples=["orders"],
     )
     on: Literal["closed", "current"] | None = Field(
@@ -136,7 +137,7 @@ class RuleSpec(ConditionSpec):
     )
     overrides: list[RuleOverrideSpec] = Field(
         default_factory=list,
-        description="What is different for some series; the last that matches holds.",
+        description="What differs for some series; the last one that matches applies.",
     )
     per: Literal["series", "kpi"] | None = Field(
         None, description="With no_data_for: watch each known series, or the KPI as a whole."
@@ -144,26 +145,30 @@ class RuleSpec(ConditionSpec):
     depends_on: list[Text] | None = Field(
         None,
         min_length=1,
-        description="While one of these rules fires, this one's alerts are inhibited. A KPI or an "
-        "event stands for the absence rules that watch it.",
+        description="While one of these rules fires, the alerts of this rule are inhibited. A KPI "
+        "or an event means the absence rules that watch it.",
         examples=[["orders_silent"]],
     )
     summary: Text | None = Field(
         None,
-        description='One line for the person called: "{{ region }} answers in {{ value | '
+        description='One line for the person on call: "{{ region }} answers in {{ value | '
         'humanize }}".',
     )
     description: Text | None = Field(
-        None, description="What to know and to do; a template like summary."
+        None, description="What to know and what to do; a template, as summary."
     )
-    runbook: Url | None = Field(None, description="The page that says what to do.")
+    runbook: Url | None = Field(None, description="The address of the runbook.")
     owner: Text | None = Field(
-        None, description="Who answers for the rule. The KPI's owner if not given."
+        None, description="Who is responsible for the rule. The KPI's owner if not given."
     )
-    team: Text | None = Field(None, description="Whose alert it is. The KPI's team if not given.")
+    team: Text | None = Field(
+        None, description="The team that gets the alert. The KPI's team if not given."
+    )
     escalation: AnyEscalation | None = Field(
-        None, description="Who is also notified when it continues. Default: the KPI's."
+        None,
+        description="Who else is notified when the alert keeps firing. The KPI's escalation if "
+        "not given.",
     )
     labels: dict[LabelName, Text] = Field(
-        default_factory=dict, description="More labels of the alert, for routing."
+        default_factory=dict, description="Additional labels of the alert, for routing."
     )

@@ -62,7 +62,7 @@ class TargetStepSpec(TargetSpec):
         None,
         alias="from",
         description="The first day of the target, in the KPI's time zone: a year, quarter, month, "
-        "ISO week or day. The first target of the list may leave it out.",
+        "ISO week or day. The first target of the list may omit it.",
         examples=["2027-Q1"],
     )
 
@@ -78,7 +78,7 @@ else:
 
 
 class OverrideSpec(Strict):
-    """Another target for the series whose dimensions match."""
+    """Another target for series whose dimensions match."""
 
     match: dict[str, DimensionValue] = Field(
         min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]

@@ -82,7 +82,7 @@ def _topic(value: str) -> str:
     except PydanticCustomError as cause:
         if re.search(r"[*+?|()\[\]\\^$]", value):
             message = f"'{value}' is not {_TOPIC_RULE}"
-            raise wrong(message, f"for all topics that match: {{pattern: '{value}'}}") from cause
+            raise wrong(message, f"to match topics by a pattern: {{pattern: '{value}'}}") from cause
         raise
 
 

@@ -124,7 +124,7 @@ def compile_derived(text: str, inputs: Sequence[str], whole: Collection[str] = (
 
     def special(node: exp.Expression) -> Typed | None:
         if is_aggregate(node):
-            hint = f"take `{inputs[0]}` as it is; to put its series together, say by what: `by: []`"
+            hint = f"take `{inputs[0]}` as it is; to aggregate its series, say by what: `by: []`"
             fail(node, "the input is a value already, one for each series", hint)
         return without(node)
 
@@ -165,7 +165,7 @@ def parsed(text: str, written: str | None = None, columns: Iterable[str] = ()) -
 def _parsed(text: str, written: str) -> exp.Expression:
     whole = (0, max(1, len(text)))
     deep = SqlProblem(
-        "nested too deeply", "leave brackets out, or make two KPIs or rules of it", *whole
+        "nested too deeply", "remove the brackets, or declare two KPIs or rules", *whole
     )
     try:
         tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
@@ -237,7 +237,7 @@ def _explained(text: str, error: ParseError) -> SqlProblem:
     elif description.startswith("The number of provided arguments"):
         message = "too many arguments"
     elif description.startswith("Required keyword"):
-        message = f"an operand is missing beside `{token}`"
+        message = f"an operand is missing next to `{token}`"
     else:
         message = f"`{token}` is not expected here" if token else "this is not SQL"
     end = min(max(end, 1), max(len(text), 1))

@@ -76,7 +76,7 @@ def _rolled(
     known = isinstance(call, (exp.Count, *QUANTILES, *_SIMPLE))
     if not known or isinstance(call.this, exp.Distinct):
         hint = "count, sum, avg, min, max, median, stddev, variance, quantile, quantile_cont"
-        fail(call, f"`{written(text, call)}` cannot be taken over series", hint)
+        fail(call, f"`{written(text, call)}` cannot be computed over series", hint)
     type_: SqlType = "float"
     argument, q = call.this, None
     if type(call) in QUANTILES:

@@ -21,7 +21,7 @@ from tests.language.checks.rule_set import messages
         ),
         ("schema: registry", []),
         ("schema: sale.avsc", ["the format json has no schema file 'sale.avsc'"]),
-        ("message: Sale", ["`message` where the records name their own"]),
+        ("message: Sale", ["`message` has no effect: the records name their own"]),
         (
             "fields: {Amount: {path: other, type: float}}",
             ["'Amount' and 'amount' differ only in case, which SQL does not distinguish"],
@@ -32,7 +32,7 @@ from tests.language.checks.rule_set import messages
         ),
         (
             "fields: {items: {path: {envelope: n}, type: integer}}",
-            ["field 'items' is in an envelope, and the event has none"],
+            ["field 'items' is in an envelope, but the event has none"],
         ),
         (
             "fields: {items: {path: {each: index}, type: integer}}",

@@ -25,7 +25,7 @@ from tests.language.checks.rule_set import messages
         ("type: string, enum: [a, b], ignore_case: true", []),
         (
             "type: string, enum: [a, A], ignore_case: true",
-            ["'A' and 'a' are one value in any case"],
+            ["'A' and 'a' are the same value with `ignore_case`"],
         ),
         ("type: string, ignore_case: true", ["`ignore_case` without `enum`"]),
         ("type: float, read: text", []),

@@ -39,7 +39,7 @@ rules:
         ("sales", []),  # `silent` watches whether it comes
         ("low", ["a rule cannot depend on itself"]),
         ("slient", ["unknown rule, KPI or event 'slient'"]),
-        ("visit", ["no rule watches whether 'visit' comes"]),
+        ("visit", ["no rule watches for the absence of 'visit'"]),
     ],
 )
 def test_a_rule_depends_on_one_that_can_fire(

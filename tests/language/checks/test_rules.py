@@ -15,7 +15,10 @@ from tests.language.checks.rule_set import messages
         ("for: 1h", []),
         (
             "for: 59m",
-            ["`for: 59m` is shorter than the 1h between two windows: it would fire at the first"],
+            [
+                "`for: 59m` is shorter than the 1h between two windows: "
+                "it would fire at the first window"
+            ],
         ),
         ("for: 59m, on: current", []),
         ("flapping: 2 in 2h", []),
@@ -73,9 +76,9 @@ def test_a_silence_can_be_seen(silent: str, expected: list[str], tmp_path: Path)
         ("when: value < 1", []),
         (
             "when: value < 1, on: current",
-            ["'share' is made of closed windows: it has no current value to evaluate"],
+            ["'share' is computed from closed windows: it has no current value"],
         ),
-        ("no_data_for: 2h", ["'share' has no events of its own that could be absent"]),
+        ("no_data_for: 2h", ["'share' has no events of its own, so absence cannot be detected"]),
     ],
 )
 def test_a_kpi_over_kpis_has_closed_windows_only(

@@ -30,7 +30,7 @@ from tests.language.checks.rule_set import messages
         ),
         (
             "[{from: 2027-01-01, at_least: 1}, {from: 2027-01-01, at_least: 2}]",
-            ["2027-01-01 begins on the same day as 2027-01-01: only one of the two can hold"],
+            ["2027-01-01 begins on the same day as 2027-01-01: only one of them can apply"],
         ),
     ],
 )
@@ -46,5 +46,5 @@ def test_a_dated_target_holds_for_a_window_at_least(tmp_path: Path) -> None:
     steps = "[{from: '2027-01-02', at_least: 1}, {from: '2027-01-05', at_least: 2}]"
     changes = f"kpis: {{sales: {{window: month, target: {steps}}}}}"
     assert messages(tmp_path, changes) == [
-        "no month starts from 2027-01-02 until 2027-01-05: that target never holds"
+        "no month starts from 2027-01-02 until 2027-01-05: that target never applies"
     ]
