@@ -1,10 +1,10 @@
-"""Alerts straight to Alertmanager, without a scrape in between: its API v2, `POST /api/v2/alerts`.
+"""Sends alerts to Alertmanager directly, without a scrape: API v2, `POST /api/v2/alerts`.
 
-What an Alertmanager should know is worked out at every tick, from the alerts of the series held
-here; what it has acknowledged is remembered. So nothing queues up while one is away: when it comes
-back, it is sent how things stand.
+At every tick, the alerts that an Alertmanager should have are computed from the series held here,
+and compared with those that it has acknowledged. So nothing queues up while an Alertmanager is
+down: it then gets the current state.
 
-States and events. Of one alert at one Alertmanager, what it was last sent, and what is wanted now:
+States and events. For one alert at one Alertmanager, what was sent last, and what it should have:
 
     sent       wanted                       due
     ---------  ---------------------------  ------------------------------------------------------
@@ -21,18 +21,19 @@ States and events. Of one alert at one Alertmanager, what it was last sent, and 
 
 Rules
 -----
-- What is due counts as sent once it is acknowledged; else it is due again, after a pause that
+- An alert counts as sent once it is acknowledged; otherwise it is due again after a pause, which
   doubles up to a minute.
-- While it is not known which alerts there are (a start, a rebalance), nothing is due.
-- A firing alert is sent with an end `GAP_MS` ahead: a gap of a restart's length ends nothing, and
-  alerts of a worker that is gone for good end by themselves.
-- Where nothing is due for `resend_seconds`, an empty list shows that the way is open.
+- While the alerts are not known (at a start, in a rebalance), nothing is due.
+- A firing alert is sent with an end at least `GAP_MS` ahead: it survives a restart of the worker,
+  and resolves by itself if the worker is gone for good.
+- If nothing was due for `resend_seconds`, an empty list is sent to test the connection.
 
 Exceptions
 ----------
-- An alert that an Alertmanager refuses (400) counts as sent: it has taken the others of the list.
-- Alertmanagers tell each other: one that was reached is enough for
-  `kpi_agent_alert_delivery_up`.
+- An alert that an Alertmanager rejects (400) counts as sent: it has accepted the others of the
+  list.
+- Alertmanagers of a cluster share alerts: `kpi_agent_alert_delivery_up` needs only one that was
+  reached.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an Alertmanager should know of: alerts and escalations with their labels and annotations.
+"""The alerts and escalations that Alertmanager should have, with labels and annotations.
 
 An alert's identity is its labels; they are those of the generated Prometheus rules.
 """
@@ -20,8 +20,8 @@ from agent.core.output.privacy import Privacy
 from agent.export.agent_state import NO_LINKS, Alert, Links, SeriesId
 
 END_SENT_FOR_MS = 15 * 60_000
-"""For how long an end is sent to an Alertmanager that was not sent the beginning by this worker:
-another may have, and gone. As long as Prometheus keeps resolved alerts (rules/alerting.go)."""
+"""For how long a resolved alert is sent that this worker did not send while it was firing: another
+worker may have. As long as Prometheus keeps resolved alerts (rules/alerting.go)."""
 JOB = "kpi-agent"
 """The label `job` that Prometheus' alerts have."""
 
@@ -30,7 +30,7 @@ Key = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class OutgoingAlert:
-    """An alert, or its escalation, as Alertmanager should know it; `ended_ms` None: it fires."""
+    """An alert or an escalation, as sent to Alertmanager; `ended_ms` None: it fires."""
 
     series: SeriesId
     labels: Mapping[str, str]
@@ -40,7 +40,7 @@ class OutgoingAlert:
 
     @property
     def key(self) -> Key:
-        """What names it for Alertmanager."""
+        """The identity of the alert in Alertmanager: its labels."""
         return tuple(sorted(self.labels.items()))
 
 
@@ -52,7 +52,7 @@ def alerts_to_send(
     external_labels: Mapping[str, str] | None = None,
     links: Links = NO_LINKS,
 ) -> dict[Key, OutgoingAlert]:
-    """Every alert of these that Alertmanager should know of, with the escalations that are due."""
+    """The alerts to send, with the escalations that are due."""
     privacy = privacy or Privacy()
     wanted: dict[Key, OutgoingAlert] = {}
     for alert in alerts:
@@ -62,7 +62,7 @@ def alerts_to_send(
         shown = privacy.dimensions(plan, alert.kpi, alert.dimensions)
         visible = replace(alert, dimensions=shown)
         for variant in _variants(plan, rule, kpi, visible, now_ms, links):
-            # Whose it is goes by the series as it is, not as it is called outside.
+            # The owner is found by the real dimensions, not by their pseudonyms.
             series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
             labels = {**variant.labels, **(external_labels or {})}
             outgoing = replace(variant, series=series, labels=labels)

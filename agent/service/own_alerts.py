@@ -1,10 +1,10 @@
-"""The alerts of the series held here, for Alertmanager: from the merger, not by way of Kafka.
+"""The alerts of the series held here, for Alertmanager: from the merger, without a detour by Kafka.
 
-A step counts from the round that published it on. The board topic, which every worker reads, has
-it a second or two later; once it does, its row stands for the step. What fired before the state
-partition came here is restored from its rows; where the board topic has a row that is as new, this
-row counts, as it has the texts of the time. So neither the way through the broker nor a board topic
-that was deleted, or can't be read yet, changes what Alertmanager is sent.
+A transition (a *step*) is known as soon as its round has published it. The board topic, which every
+worker reads, has it a second or two later; from then on, the row of the board topic is used. Alerts
+that fired before the state partition was assigned are restored from the state rows; if the board
+topic has a row that is as new, that one is used, because it has the texts of that time. So
+Alertmanager is sent the same while the board topic is read, or after it was deleted.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.kafka.board_topic import AlertRow, alert_key
 
 Steps = Mapping[bytes, tuple[int, AlertRow | None]]
-"""By the alert's key: the event time of its last step, and its row; None: its rule is removed."""
+"""By alert key: the event time of the last step, and the row; None: the rule was removed."""
 
 
 class OwnAlerts:
-    """Steps that the board topic does not show yet."""
+    """Steps that are not on the board topic yet."""
 
     def __init__(self) -> None:
         self._steps: dict[bytes, tuple[int, AlertRow | None]] = {}
@@ -31,18 +31,18 @@ class OwnAlerts:
             self._restored.pop(key, None)
 
     def restored(self, steps: Steps) -> None:
-        """The alerts that stand in all state partitions held here, as their rows have them."""
+        """Set the alerts of all state partitions held here, as restored from their rows."""
         self._restored = dict(steps)
 
     def without_board(self) -> Sequence[AlertRow]:
-        """The alerts that are known before the board topic is read to its end: until then, what was
-        read of it may be of an episode that has ended since."""
+        """The alerts known before the board topic is read to its end: until then, its rows may be
+        of episodes that have ended since."""
         steps = (self._restored | self._steps).values()
         return [row for _, row in steps if row is not None]
 
     def over(self, rows: Iterable[AlertRow]) -> Sequence[AlertRow]:
-        """The board's rows, and the steps that are newer than those. Of two at the same time the
-        step is: a row can only be older, or the step's own."""
+        """The rows of the board, replaced by newer steps. At the same event time the step counts as
+        newer: the row is either older or the step's own."""
         known = {alert_key(row): row for row in rows}
         for key, (at_ms, step) in self._restored.items():
             row = known.get(key)

@@ -1,9 +1,9 @@
 """Evaluates one KPI: turns its closed windows into target states and alert transitions.
 
-One `Evaluator` per KPI, made of what evaluates it: `values`, `targets`, `closed_rules`,
-`current_values`, `absences`. Windows go through in the order of their ends. Where rules look back
-on alerts, the windows of one end are evaluated before the next: what an alert did is part of the
-past. Absence rules go by events, not by windows.
+One `Evaluator` per KPI, composed of `values`, `targets`, `closed_rules`, `current_values` and
+`absences`. Windows are evaluated in the order of their ends. If history functions of a rule depend
+on earlier alerts, all windows with one end are evaluated before the next. Absence rules are
+evaluated on events, not on windows.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from agent.core.state.archive import Archive
 from agent.core.state.series import Series
 
 Evaluated = tuple[WindowValue, TargetStatus | None, list[Transition]]
-"""A closed window, how it stands against its target, and what it did to alerts."""
+"""A closed window, its target status, and the transitions of its alerts."""
 
 
 class Evaluator:
-    """What the windows of one KPI are, and what they set off."""
+    """The evaluation of one KPI: values, targets and rules."""
 
     def __init__(
         self,
@@ -48,9 +48,8 @@ class Evaluator:
         history_only: bool = False,
     ) -> None:
         """`on_evaluation` is called with every evaluation of a threshold rule, and with those of
-        absence rules that change an alert. `history_only`: evaluate only what later windows look
-        back on, for a backfill: nobody is alerted of it, and the values of benchmarks are not
-        known."""
+        absence rules that change an alert. `history_only`, for a backfill: evaluate only the
+        history that later windows need, without alerts and without benchmarks."""
         self.kpi = kpi
         self.maintenance = maintenance_calendar(plan, kpi)
         self.benchmarks = () if history_only else benchmarks_of(kpi)
@@ -77,8 +76,9 @@ class Evaluator:
     def close_windows(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
     ) -> list[Evaluated]:
-        """Evaluate closed windows (`evaluate_closed`), or keep them in their series until the KPIs
-        that their targets name have closed the same ones (`agent.core.merge.benchmark_targets`)."""
+        """Evaluate closed windows (`evaluate_closed`), or keep them in their series until the
+        benchmarks of the KPI have closed the same windows
+        (`agent.core.merge.benchmark_targets`)."""
         if not self.benchmarks:
             return self.evaluate_closed(closed, among)
         for series, window in closed:
@@ -93,8 +93,8 @@ class Evaluator:
     ) -> list[Evaluated]:
         """Evaluate closed windows, per series in the order of their ends; the series are changed.
 
-        A window in maintenance changes no alert. `among`: all series of the KPI, of which some may
-        have closed these windows before a restart. `benchmark` has the values that targets name.
+        A window in maintenance changes no alert. `among`: all series of the KPI; some may have
+        closed these windows before a restart. `benchmark`: the values of the benchmarks.
         """
         out: list[Evaluated] = []
         if not self.closed_rules and self.archive is None:  # most KPIs have no rule
@@ -122,8 +122,8 @@ class Evaluator:
     def _groups(
         self, closed: Sequence[tuple[Series, WindowValue]]
     ) -> Iterable[Sequence[tuple[Series, WindowValue]]]:
-        """The windows that are evaluated together, by rising ends: all of them, or those of one end
-        where rules look back on alerts."""
+        """The windows to evaluate together, by ascending end: all, or those with one end if a rule
+        depends on earlier alerts."""
         ordered = sorted(closed, key=lambda item: item[1].end_ms)
         if not self.closed_rules.depends_on_alerts:
             return [ordered]
@@ -143,7 +143,7 @@ class Evaluator:
     # --- alerts ----------------------------------------------------------------------------
 
     def rules_of(self, dimensions: Dimensions | None) -> tuple[Rule, ...]:
-        """All rules as they are for one series; None: for the KPI as a whole."""
+        """The rules of a series, with its overrides; None: of the KPI as a whole."""
         absences = self.absences.rules_of(dimensions)
         if dimensions is None:
             return absences
@@ -154,7 +154,7 @@ class Evaluator:
         )
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
-        """End the alerts of rules and levels that are no longer declared."""
+        """Resolve the alerts of rules and levels that are no longer declared."""
         rules = self.rules_of(series.dimensions)
         declared = {(r.name, level.severity) for r in rules for level in r.levels}
         gone = [
@@ -168,7 +168,7 @@ class Evaluator:
         return ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
     def close_alerts(self, series: Series) -> list[Transition]:
-        """End every alert of a series that has expired."""
+        """Resolve every alert of a series that has expired."""
         if self.archive is not None:
             self.archive.forget(series)
         return ended(
@@ -179,7 +179,7 @@ class Evaluator:
         )
 
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
-        """The phase of every alert on a series, also of those never evaluated."""
+        """The phase of every alert of a series, also of those never evaluated."""
         phases: dict[tuple[str, str], AlertPhase] = {}
         if not self._rules:
             return phases
@@ -205,7 +205,7 @@ def _fires(series: Series, rules: Thresholds) -> bool:
 
 
 def _assess(series: Series, window: WindowValue, target: Target | None) -> TargetStatus | None:
-    """How a closed window stands against its target; the series is changed."""
+    """The target status of a closed window, which is also set in the series."""
     if target is None:
         series.assess(None)
         return None

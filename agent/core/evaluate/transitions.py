@@ -1,4 +1,4 @@
-"""What a window does to the alerts of a threshold rule, and how alerts end without one."""
+"""Steps the alerts of a threshold rule by a window, and resolves alerts of removed rules."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""One KPI over events in one state partition: slices become panes, panes windows, in time order.
+"""One base KPI in one state partition: slices are merged into panes, panes into windows.
 
-A *frontier* is the instant up to which event time is settled: the watermark less the lateness.
-Moving the frontier seals slices (their partials from all sources become final) and closes windows;
-both happen in the order of time, however far one step goes. Where no series has anything to do,
-time jumps to the next instant at which one has.
+When the *frontier* (the watermark minus the lateness) advances, slices are sealed and windows
+close, in the order of their ends, however far it advances. Time in which no series has anything to
+do is skipped.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ class BaseKpi:
         missed: MissedUnder = NONE_MISSED,
         sources: ContractSources | None = None,
     ) -> None:
-        """`is_read`: KPIs over this one read its windows. `sources`: those of its contract, where
-        some may be idle."""
+        """`is_read`: derived KPIs read its windows. `sources`: those of its contract; None: none of
+        them is ever idle."""
         self.kpi = kpi = evaluator.kpi
         self.evaluator = evaluator
         self.frontier_ms: int | None = None
-        self.touched: set[Dimensions] = set()  # series whose view is old
+        self.touched: set[Dimensions] = set()  # series whose views are outdated
         self._aggregator = Aggregator(kpi)
         self._is_read = is_read
         self._schedule = Schedule(kpi, bool(evaluator.current_rules))
@@ -64,12 +63,12 @@ class BaseKpi:
 
     @property
     def expiring(self) -> list[Series]:
-        """Series that expired, but their last windows are not evaluated yet."""
+        """Expired series whose last windows are not evaluated yet."""
         return self._series.expiring
 
     @property
     def unread_series(self) -> Iterable[Series]:
-        """All series that may have windows which KPIs over this one have not read."""
+        """All series that may have windows that derived KPIs have not read."""
         return [*self._series.live.values(), *self._series.expired.values()]
 
     @property
@@ -82,7 +81,7 @@ class BaseKpi:
         return self._series.find(dimensions)
 
     def unread(self, dimensions: Dimensions, end_ms: int) -> Number:
-        """The value of a closed window that is kept for KPIs over this one."""
+        """The value of a closed window that is kept for derived KPIs."""
         for series in (self._series.live.get(dimensions), self._series.expired.get(dimensions)):
             if series is not None and end_ms in series.unread:
                 return series.unread[end_ms][0]
@@ -91,8 +90,8 @@ class BaseKpi:
     # --- partials in -----------------------------------------------------------------------
 
     def update(self, block: Block, source: int, position: int) -> int:
-        """Replace what is known of a slice from a source by cumulative partials; how many came
-        too late."""
+        """Replace the partials of a source in a slice by newer cumulative ones; returns how many
+        are late."""
         key, series_for = None, self._series.series_for
         if self.frontier_ms is not None and block.start_ms + self.kpi.slice_ms <= self.frontier_ms:
             key = self.unsettled.stored(SliceKey.of(block, self.kpi), source, self.frontier_ms)
@@ -110,7 +109,7 @@ class BaseKpi:
         self._series.restore(series)
 
     def continue_from(self, frontier_ms: int) -> None:
-        """Close the windows after a frontier next: those before are in the series restored."""
+        """Continue after a frontier: the windows before it are in the restored series."""
         self.frontier_ms = frontier_ms
 
     # --- time moves on ---------------------------------------------------------------------
@@ -160,9 +159,9 @@ class BaseKpi:
         step: Step,
         is_settled: bool,
     ) -> None:
-        """Make the partials of slices final: merged over the sources into the panes. Those that end
-        before anything is due are merged together. `is_settled` False: some of the sources have not
-        passed them."""
+        """Seal slices: merge their partials from all sources into the panes. Slices that end before
+        anything is due are merged together. `is_settled` False: some sources have not passed
+        them."""
         per_slice = bool(self.evaluator.absences.per_series)  # which looks at each of them
         # By pane and series: the end of the last slice with events, and all states.
         sealed: dict[int, dict[Dimensions, tuple[int, list[State]]]] = {}
@@ -212,7 +211,7 @@ class BaseKpi:
         of_pane: dict[Dimensions, tuple[int, list[State]]],
         start_ms: int,
     ) -> None:
-        """Add what a slice holds to the states of a pane."""
+        """Remove a slice and add its states to those of a pane."""
         for dimensions, state in self.slices.pop(key).states():
             known = of_pane.get(dimensions)
             if known is None:
@@ -225,8 +224,8 @@ class BaseKpi:
                 of_pane[dimensions] = end_ms, known[1]
 
     def _seal_apart(self, key: SliceKey, start_ms: int, step: Step) -> Iterator[Dimensions]:
-        """Seal a slice that some of its sources may still replace, or that replaces a sealed one;
-        the series that have new events."""
+        """Seal a slice whose partials some sources may still replace, or that replaces sealed ones;
+        yields the series with new events."""
         end_ms = start_ms + self.kpi.slice_ms
         for partial, dimensions, state in self.unsettled.partials(key, self.slices.pop(key)):
             series = self.series.get(dimensions) or self._series.begin(dimensions, start_ms)
@@ -235,8 +234,8 @@ class BaseKpi:
                 yield dimensions
 
     def _pass(self, instant: int, last_ms: int, step: Step, due: DueWindows) -> bool:
-        """Note the windows that are evaluated from an instant to the last one that is like it, and
-        close there; False: there are none."""
+        """Evaluate current values from an instant to `last_ms`, and close the windows that end
+        there; returns whether there were any."""
         moved = False
         if self.evaluator.current_rules:
             # Before closing, which drops the panes that no later window needs.
@@ -255,7 +254,7 @@ class BaseKpi:
     # --- absence and the end ---------------------------------------------------------------
 
     def evaluate_absence(self, step: Step, series: Iterable[Series], frontier_ms: int) -> None:
-        """Evaluate how long series have had no event."""
+        """Evaluate the absence rules of series."""
         if self.evaluator.absences.per_series:
             # The slice that the frontier is in may hold events that are not sealed yet.
             settled_ms = frontier_ms - frontier_ms % self.kpi.slice_ms
@@ -268,10 +267,10 @@ class BaseKpi:
                     step.changed.add(each.dimensions or ())
 
     def expire(self, at_ms: int, step: Step) -> list[Series]:
-        """Expire the series that had no event for long.
+        """Expire the series without events for `expire_after`.
 
-        What is known of later events makes no difference: a series that comes again starts over, as
-        it does when those events are not read yet.
+        Unsealed events make no difference: a series that has some starts over, as it would if they
+        had not been read yet.
         """
         old = self._series.pop_old(at_ms)
         for series in old:
@@ -294,10 +293,10 @@ class BaseKpi:
             self._series.keep_unread(series)
         step.expired.update(self._series.drop_read(expired))
 
-    # --- looking at it ---------------------------------------------------------------------
+    # --- views -----------------------------------------------------------------------------
 
     def drain_touched(self) -> set[Dimensions]:
-        """The series whose view is old."""
+        """The series whose views are outdated."""
         touched, self.touched = self.touched, set()
         return touched.union(self.slices.drain_changed())
 
@@ -306,7 +305,7 @@ class BaseKpi:
         return self._values.empty()
 
     def last_evaluated(self, series: Series) -> WindowValue | None:
-        """The window that rules on current values evaluated last, as it stood then."""
+        """The window that rules on current values evaluated last, with its values at that time."""
         end = self.kpi.window.first_end_after(series.evaluated_ms - 1)
         if series.closed is not None and series.closed.end_ms >= end:
             return series.closed
@@ -316,14 +315,13 @@ class BaseKpi:
     def open_windows(
         self, ends: Iterable[int], only: Collection[Dimensions] | None = None
     ) -> list[WindowValue]:
-        """The windows with these ends as they stand now; only those that hold rows, and only of
-        some series if these are named."""
+        """The open windows with these ends that have rows; `only`: of these series."""
         return self._open.at(ends, only)
 
     def all_open_windows(self) -> list[WindowValue]:
-        """All windows that hold rows and are not closed."""
+        """All open windows that have rows."""
         return self._open.all(self.frontier_ms)
 
     def current_end(self) -> int | None:
-        """The end of the window that a reader calls the current one."""
+        """The end of the current window, for readers."""
         return self._open.current_end(self.frontier_ms)

@@ -1,10 +1,10 @@
 """Moves the frontiers of a state partition's KPIs as the watermarks of their contracts advance.
 
-The *frontier* of a KPI is the watermark of its contract less the KPI's lateness. One move closes
-windows of many KPIs; what it emits is in event-time order, whichever KPI closed first.
+The *frontier* of a KPI is the watermark of its contract minus the KPI's lateness. One advance
+closes windows of many KPIs; results are emitted in event-time order across KPIs.
 
-A watermark that lets very many windows close is reached in strides of about `STRIDE_WINDOWS`. What
-a stride emits is what a frame with an earlier watermark would have brought.
+If a watermark lets very many windows close, they are closed in strides of about `STRIDE_WINDOWS`.
+The results of a stride are those of a frame with an earlier watermark.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Frontiers:
         self._backfills = backfills
         self._emission = emission
         self._until_ms = until_ms
-        # Contracts of a topic with windows that are still to be closed.
+        # Contracts with windows that applied frames let close, but that are not closed yet.
         self._behind: set[tuple[str, ...]] = set()
 
     def restore(self, frontiers: Mapping[str, int]) -> None:
-        """Continue from the frontiers of before a restart, by contract."""
+        """Continue from the frontiers before a restart, by contract."""
         waiting = self._backfills.names
         for contract, frontier_ms in frontiers.items():
             for kpi in self._plan.kpis_of(contract):
@@ -58,23 +58,23 @@ class Frontiers:
 
     @property
     def is_behind(self) -> bool:
-        """Whether windows are still to be closed by the frames that were applied."""
+        """Whether applied frames let more windows close than are closed yet."""
         return bool(self._behind)
 
     def catch_up(self) -> Emitted:
-        """Close the next windows that frames applied before let close."""
+        """Close the next windows that applied frames let close."""
         return self.advance(min(self._behind)) if self._behind else Emitted()
 
     def finish(self, contracts: Sequence[str], watermark_ms: int) -> Emitted:
-        """Close what ends by a watermark without any frame, for files at their end."""
+        """Close the windows up to a watermark without a frame, for files that have ended."""
         emitted = [self.advance(contracts, watermark_ms)]
         while self._behind:
             emitted.append(self.advance(contracts, watermark_ms))
         return joined(emitted)
 
     def advance(self, contracts: Sequence[str], watermark_ms: int | None = None) -> Emitted:
-        """Close the next windows of the KPIs of some contracts, up to their watermarks, or
-        another."""
+        """Close the next windows of the KPIs of some contracts, up to `watermark_ms` or, if None,
+        their watermarks."""
         names = tuple(contracts)
         reached = [
             (self._plan.contracts[name], now)
@@ -101,7 +101,7 @@ class Frontiers:
         return self._sources.of_contract(contract).watermark_ms()
 
     def _stride_end_ms(self, reached: Sequence[tuple[Contract, int]]) -> int | None:
-        """Up to where the KPIs of contracts close windows now; None: as far as they can."""
+        """The instant up to which windows close in this stride; None: all that can close."""
         ends, waiting = [], self._backfills.names
         for contract, watermark_ms in reached:
             for kpi in self._plan.kpis_of(contract.name):

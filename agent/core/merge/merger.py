@@ -1,18 +1,18 @@
 """Stage 2: frames in, closed windows, target states and alert transitions out.
 
-One `Merger` per state partition, a pure function of that partition's log of frames. It decides
-last on lateness: a partial whose windows are closed is dropped and counted (`unsettled`).
+One `Merger` per state partition, a pure function of that partition's log of frames. A partial whose
+windows are all closed is dropped and counted (`unsettled`).
 
 States
 ------
 | what | where |
 |---|---|
-| per source partition, what its last frame said | `watermark`, `missed_records` |
-| what that was where a restart begins | `source_snapshots` |
+| per source partition, its watermark and gaps | `watermark`, `missed_records` |
+| the same at the position where a restart begins | `source_snapshots` |
 | per KPI, unsealed slices, and series with their panes | `partition_state`, `base_kpi` |
-| per KPI, how far its windows are closed | `frontiers` |
-| what is owed to the table | `row_store` |
-| KPIs whose backfill is not read yet | `backfill_buffer` |
+| per KPI, its frontier: up to where its windows are closed | `frontiers` |
+| rows to write to the table | `row_store` |
+| KPIs that wait for their backfill | `backfill_buffer` |
 
 Events
 ------
@@ -21,24 +21,26 @@ Events
 | `restore` | the rows of the table, before any frame | `recovery` |
 | `apply` | one frame: its partials replace those of the same source and slice | here |
 | | the last frame of a flush moves the watermark of its source | `watermark` |
-| | and with it the frontiers of the KPIs: windows close | `frontiers` |
+| | frontiers advance with it, and windows close | `frontiers` |
 | `catch_up` | the next windows close, while `is_behind` | `frontiers` |
 | `adopt` | the backfill of a KPI that waits for it | `recovery` |
-| `drain_rows` | a round: what was applied goes into rows | here |
+| `drain_rows` | a round: the rows that changed since the last one | here |
 
 Rules
 -----
-1. A slice is sealed, and a window closed, once the frontier (the watermark less the lateness) has
-   passed its end; in the order of their ends, however far one frame moves the watermark.
-2. A series reports every window from its first event on, the empty ones too, until it expires.
-   A gap that is longer has no windows, and takes no time.
-3. A watermark that lets very many windows close is reached in strides (`frontiers`).
+1. A slice is sealed, and a window closed, once the frontier (the watermark minus the lateness) has
+   passed its end. This happens in the order of their ends, however far one frame moves the
+   watermark.
+2. A series has every window from its first event on, also empty ones, until it expires. While no
+   series lives, time is skipped.
+3. If a watermark lets very many windows close, they are closed in strides (`frontiers`).
 
 Exceptions
 ----------
-- A frame that covers less than one that was applied is passed over, and counted as stale.
-- A frame of a topic, and a block of a KPI, that is not declared, or otherwise, is passed over.
-- Bytes that are no frame raise `msgspec.DecodeError`, and change nothing.
+- A frame that covers less than one that was applied is skipped, and counted as stale.
+- A frame of a topic that no contract reads is skipped; so is a block of a KPI that is not declared,
+  or has another fingerprint.
+- Bytes that are not a frame raise `msgspec.DecodeError`, and change nothing.
 
 Commit
 ------
@@ -48,9 +50,9 @@ Commit
 4. Publish what was emitted, and wait.
 5. Acknowledge the frames before the position of step 2.
 
-A crash anywhere repeats from step 1: `restore` the rows, `apply` from the acknowledged position on.
-What the rows emitted last is emitted again under the same keys, because the crash may have come
-before step 4 was through.
+After a crash at any point, `restore` the rows and `apply` the frames from the acknowledged position
+on. The last results of each row are emitted again under the same keys, because the crash may have
+come before step 4 was done.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ from agent.core.state.rows import SOURCES_KEY, Row, Write, is_of_topic, topic_of
 
 
 class Merger:
-    """Stage 2 of one state partition. Not thread-safe. `state` has what is held, to be read."""
+    """Stage 2 of one state partition. Not thread-safe. `state` is for reading only."""
 
     def __init__(
         self,
@@ -94,8 +96,7 @@ class Merger:
         make_kpi: Callable[[Evaluator, bool], KpiState | None] = lambda evaluator, is_read: None,
     ) -> None:
         """`until_ms`: event time stops there. `on_evaluation` is called with every evaluation of a
-        rule. `make_kpi` makes the states of some KPIs in another way
-        (`agent.core.fixed_windows`); None: as usual."""
+        rule. `make_kpi` may create another state for a KPI (`agent.core.fixed_windows`)."""
         self.plan = plan
         self._partitions = state_partitions
         self._sources = Sources(plan.contracts.values())
@@ -119,7 +120,7 @@ class Merger:
         self._position = -1
 
     def _make_kpi(self, evaluator: Evaluator, is_read: bool) -> KpiState:
-        """The state of a KPI; `is_read`: others read its windows."""
+        """The state of a KPI; `is_read`: derived KPIs read its windows."""
         plan, kpi = self.plan, evaluator.kpi
         missed = MissedUnder(
             [
@@ -136,10 +137,10 @@ class Merger:
     # --- frames ----------------------------------------------------------------------------
 
     def apply(self, data: bytes, position: int) -> Emitted:
-        """Apply one frame; `position` is the offset of its message in the frames log, not falling.
+        """Apply one frame; `position` is the offset of its message in the frames log, ascending.
 
-        While `is_behind` then, `catch_up` closes the next windows; else the next frame does.
-        Raises `msgspec.DecodeError` when the bytes are not a frame; nothing has changed then.
+        If the merger `is_behind` afterwards, call `catch_up`; otherwise the next frame does it.
+        Raises `msgspec.DecodeError` if the bytes are not a frame; nothing has changed then.
         """
         frame = decode(data)
         emitted = []
@@ -167,7 +168,7 @@ class Merger:
         for kpi, slices in frame.active.items():
             if kpi in self.state.absences:
                 self.state.absences[kpi].note(slices, position, is_news)
-        # What is sent over was in time when it was sent first.
+        # A repeated frame counts no late partials: they were in time when it was sent first.
         counted = Emitted(late=late if is_news else 0, full=full)
         if not frame.last:
             sources.flushing.add(frame.partition)
@@ -181,7 +182,7 @@ class Merger:
     def _apply_partials(
         self, frame: Frame, source: int, position: int
     ) -> tuple[int, tuple[str, ...]]:
-        """How many partials came too late, and the KPI of each new series that found no room."""
+        """How many partials were too late, and the KPI of each new series over its limit."""
         late = 0
         overflowed: dict[BaseKpi, int] = {}  # before the frame
         for block in frame.blocks:
@@ -199,33 +200,32 @@ class Merger:
 
     @property
     def is_behind(self) -> bool:
-        """Whether windows are still to be closed by the frames that were applied."""
+        """Whether applied frames let more windows close than are closed yet."""
         return self._frontiers.is_behind
 
     def catch_up(self) -> Emitted:
-        """Close the next windows that frames applied before let close."""
+        """Close the next windows that applied frames let close."""
         return self._frontiers.catch_up()
 
     # --- without frames --------------------------------------------------------------------
 
     def finish(self, contracts: Sequence[str], watermark_ms: int) -> Emitted:
-        """Close what ends by a watermark of some contracts without any frame, for files at their
-        end."""
+        """Close the windows up to a watermark of some contracts without a frame, for files that
+        have ended."""
         return self._frontiers.finish(contracts, watermark_ms)
 
     def end(self, topic: str, partition: int) -> None:
-        """Note that a source has come to its end, as a file does: no frame brings more of it."""
+        """Note that a source has ended, as a file does: no frame of it follows."""
         self._sources.of_topic(topic).ended.add(partition)
 
     def note_events(self, kpi: str, slices: Iterable[int]) -> None:
-        """Note slices in which a KPI has events, without a frame, for rules that watch it as a
-        whole."""
+        """Note slices in which a KPI has events, without a frame, for its `per: kpi` rules."""
         if kpi in self.state.absences:
             self.state.absences[kpi].note(slices, self._position, is_news=False)
 
     def note_lost_frames(self) -> None:
-        """Note, before any frame, that some were gone before they were merged: windows that are
-        open now may lack what they held, and are marked."""
+        """Note, before any frame, that frames were deleted before they were merged: windows that
+        are open now may lack their partials, and are marked as incomplete."""
         self._missed.note_lost_frames()
 
     # --- rows ------------------------------------------------------------------------------
@@ -264,12 +264,12 @@ class Merger:
         return writes
 
     def mark_durable(self) -> None:
-        """Note that what was applied is in rows, or that no crash can undo it."""
+        """Note that applied frames are in rows, or that there is no crash to recover from."""
         self.state.mark_durable()
 
     @property
     def is_full(self) -> bool:
-        """Whether so much was emitted since `drain_rows` that the rows should be written."""
+        """Whether enough was emitted since `drain_rows` that the rows should be written now."""
         return self._rows.is_full
 
     def needed_position(self) -> int:
@@ -277,7 +277,7 @@ class Merger:
         return self._snapshots.before(self._needed_position())
 
     def _needed_position(self) -> int:
-        # The frame whose watermark is not reached yet is needed to get there.
+        # While it is behind, the last frame is needed for its watermark.
         positions = [self._position if self.is_behind else self._position + 1]
         for state in self.state.kpis.values():
             if isinstance(state, BaseKpi):
@@ -302,12 +302,11 @@ class Merger:
         self, kpi: str, handoff_ms: int, sources: Collection[Source], rows: Sequence[Row]
     ) -> bool:
         """Continue from the rows of a KPI's backfill up to `handoff_ms`, read from these source
-        partitions; False, and nothing has changed: it is not waiting, or not all that came since
-        is here."""
+        partitions. False, and nothing has changed, if the KPI is not waiting, or if live partials
+        since then are missing."""
         return self._recovery.adopt(kpi, handoff_ms, sources, rows)
 
     def views(self) -> list[SeriesView]:
-        """Every series held here, with its open window as it stands; and, with `dimensions` None,
-        the phases of what is watched of a KPI as a whole. A view that did not change is the same
-        object as before."""
+        """Every series held here, with its open window; and, with `dimensions` None, the phases of
+        `per: kpi` rules. A view that did not change is the same object as before."""
         return self._views.read()

@@ -1,4 +1,4 @@
-"""The windows of a base KPI that are not closed, as they stand: unsealed slices included."""
+"""The open windows of a base KPI, including unsealed slices."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class OpenWindows:
         return self.at(sorted(e for e in ends if frontier_ms is None or e > frontier_ms))
 
     def current_end(self, frontier_ms: int | None) -> int | None:
-        """The end of the window that a reader calls the current one: the earliest-ending one that
-        ends after the watermark and holds rows, else the one that waits for late events."""
+        """The end of the current window, for readers: the first window after the watermark that has
+        rows; otherwise the one that waits for late events."""
         newest_ms = self._slices.newest_ms
         if newest_ms is None:
             return None

@@ -15,14 +15,14 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.state.series import State
 
 SeriesFor = Callable[[int, bytes], Dimensions | None]
-"""The series that a key's partials of a slice (its start, ms) go to; None: they are not wanted."""
+"""Maps the start of a slice (ms) and a key to the series of its partials; None: drop them."""
 
 
 class SliceKey(NamedTuple):
-    """A slice, and the pane that its rows belong to; `late`: they came after the slice of their
-    time was sealed, so their pane may be an earlier one than the slice's own. `folded`: where they
-    came after the slice was sealed that their source stored them in, its start and whether they
-    were late there."""
+    """A slice, and the pane of its rows. `late`: the rows came after the slice of their time was
+    sealed, so their pane may be earlier than the slice. `folded`: if this slice was not the one in
+    which the source stored them, because that one was sealed: its start, and whether they were
+    late there."""
 
     start_ms: int
     late: bool
@@ -60,8 +60,8 @@ class UnsealedSlices:
         series_for: SeriesFor,
         key: SliceKey | None = None,
     ) -> None:
-        """Replace what is known of a slice from a source by its cumulative partials. `key`: where
-        they are stored, if not in the slice of the block."""
+        """Replace the partials of a source in a slice by newer cumulative ones. `key`: where they
+        are stored, if not in the slice of the block."""
         key = key or SliceKey.of(block, self._kpi)
         known = self._slices.get(key)
         of_slice = known
@@ -81,13 +81,13 @@ class UnsealedSlices:
 
     @property
     def ends_ms(self) -> list[int]:
-        """When they can be sealed, ascending."""
+        """The ends of the slices, ascending."""
         return sorted({key.start_ms + self._kpi.slice_ms for key in self._slices})
 
     @property
     def newest_ms(self) -> int | None:
-        """The latest instant at which rows are known to begin, sealed ones included."""
-        # Of a slice that is not sealed, its own start: its pane may only have begun.
+        """The latest start of any rows, also of sealed ones."""
+        # For an unsealed slice its own start, because its pane may have just begun.
         starts = [k.pane_ms if k.late else k.start_ms for k in self._slices]
         if self._newest_pane_ms is not None:
             starts.append(self._newest_pane_ms)
@@ -95,7 +95,7 @@ class UnsealedSlices:
 
     @property
     def starts_ms(self) -> set[int]:
-        """Where rows that are not sealed begin."""
+        """The starts of unsealed rows."""
         return {key.pane_ms if key.late else key.start_ms for key in self._slices}
 
     def ended(self, frontier_ms: int) -> list[tuple[int, list[SliceKey]]]:
@@ -110,7 +110,7 @@ class UnsealedSlices:
         return self._replacing
 
     def pop(self, key: SliceKey) -> SlicePartials:
-        """What a slice holds, to be sealed."""
+        """Remove a slice to seal it."""
         del self._positions[key]
         self._replacing.pop(key, None)
         if self._newest_pane_ms is None or key.pane_ms > self._newest_pane_ms:
@@ -130,7 +130,7 @@ class UnsealedSlices:
     def between(
         self, start_ms: int, end_ms: int, only: Collection[Dimensions] | None
     ) -> dict[Dimensions, list[State]]:
-        """What slices between two instants hold, by series; of some only, if named."""
+        """The states of slices between two instants, by series; `only`: of these series."""
         wanted = (
             of_slice
             for key, of_slice in self._slices.items()

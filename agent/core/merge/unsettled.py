@@ -1,18 +1,19 @@
-"""Partials that come to a slice after it was sealed, and those that may be followed by such.
+"""Partials of sealed slices that their sources may still replace.
 
-A source that is idle does not hold back event time: slices are sealed that its own watermark has
-not passed. Records may still come to it that count in open windows; its cumulative partial of the
-slice then replaces the one that was sealed. So
+An idle source does not hold back event time, so slices are sealed that its own watermark has not
+passed. It may still receive records that count in open windows; its cumulative partial of the slice
+then replaces the one that was sealed. So:
 
-1. what such a source has sent of a slice is sealed into no pane, but kept apart in the series, and
-   counts in its windows beside the panes (`agent.core.state.series.PartialId`);
-2. what it sends later is stored in the slice that the frontier is in, the oldest that is not
-   sealed, with its pane, and replaces what is kept apart once that slice is sealed;
-3. once the source's own watermark has passed the slice, or it has ended, nothing more comes: its
-   partial becomes part of the pane when a slice of the series is sealed next.
+1. When a slice is sealed, the partial of such a source is not merged into the pane. It is kept
+   apart in the series, and counts in its windows beside the panes
+   (`agent.core.state.series.PartialId`).
+2. A later partial is stored in the slice of the frontier, the oldest that is not sealed, with its
+   own pane. When that slice is sealed, it replaces the partial that was kept apart.
+3. Once the source's own watermark has passed the slice, or the source has ended, its partial is
+   final. It is merged into the pane when the next slice of the series is sealed.
 
-Windows that are closed stay as they are. A partial of which all windows are closed is late; so is
-one of a slice from before a backfill was adopted.
+Closed windows never change. A partial is late if all its windows are closed, or if its slice is
+from before a backfill was adopted.
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ from agent.core.state.series import PartialId, Series, State
 
 
 class UnsettledPartials:
-    """What sources may still replace of one KPI's sealed slices. `sources` None: all have passed
-    what is sealed."""
+    """The unsettled partials of one KPI. `sources` None: no partial is ever unsettled."""
 
     def __init__(self, kpi: Kpi, aggregator: Aggregator, sources: ContractSources | None) -> None:
-        # With a backfill, the slices before are in its rows, or came while the KPI waited for it:
-        # a restart can't know which of their partials came before they were sealed.
+        # The first slice after a backfill. Earlier slices are in its rows, or came while the KPI
+        # waited: a restart cannot know which of their partials came before they were sealed.
         self.begun_ms: int | None = None
         self._kpi = kpi
         self._aggregator = aggregator
@@ -42,13 +42,13 @@ class UnsettledPartials:
         self._span_ms = kpi.slice_ms + kpi.lateness_ms
 
     def are_none_at(self, frontier_ms: int) -> bool:
-        """Whether all sources have passed what is sealed at a frontier."""
+        """Whether all sources have passed the slices that are sealed at a frontier."""
         return self._sources is None or self._sources.have_passed(
             frontier_ms + self._kpi.lateness_ms
         )
 
     def stored(self, key: SliceKey, source: int, frontier_ms: int) -> SliceKey | None:
-        """Where the partial of a sealed slice is stored; None: it is late."""
+        """The key under which a partial of a sealed slice is stored; None: it is late."""
         is_past = self.begun_ms is not None and key.start_ms < self.begun_ms
         if self._sources is None or is_past:
             return None
@@ -61,7 +61,7 @@ class UnsettledPartials:
     def partials(
         self, key: SliceKey, of_slice: SlicePartials
     ) -> Iterator[tuple[PartialId, Dimensions, State]]:
-        """The partials of a slice, with the series that they go to."""
+        """The partials of a slice, each with its series and state."""
         start_ms, is_late = key.folded or (key.start_ms, key.late)
         for source, name, dimensions, state in of_slice.partials():
             topic, partition, epoch = self._sources.name_of(source) if self._sources else ("", 0, 0)
@@ -73,7 +73,7 @@ class UnsettledPartials:
             )
 
     def seal(self, series: Series, partial: PartialId, state: State, end_ms: int) -> bool:
-        """Seal a partial into its pane, or keep it apart; whether it has events that are new."""
+        """Merge a partial into its pane, or keep it apart; returns whether it has new events."""
         before = series.pop_unsettled(partial)
         if self._is_final(partial):
             self._add(series, partial.pane_ms, state, end_ms)
@@ -82,9 +82,9 @@ class UnsettledPartials:
         return bool(state[0] > (before[0] if before else 0))
 
     def settle(self, series: Series, slices: UnsealedSlices) -> None:
-        """Make those that nothing follows part of their panes."""
+        """Merge final partials into their panes."""
         if any((series.dimensions or ()) in held for held in slices.replacing.values()):
-            return  # something newer may wait to be sealed
+            return  # a newer partial may wait to be sealed
         for partial in sorted(series.unsettled or ()):
             if self._is_final(partial):
                 state = series.pop_unsettled(partial)
@@ -92,7 +92,7 @@ class UnsettledPartials:
                     self._add(series, partial.pane_ms, state, series.sealed_ms)
 
     def replaced(self, slices: UnsealedSlices) -> set[PartialId]:
-        """Those of which there is a newer one that is not sealed yet."""
+        """The partials that a newer one, not sealed yet, replaces."""
         replacing = slices.replacing.items()
         return {partial for key, of in replacing for partial, _, _ in self.partials(key, of)}
 

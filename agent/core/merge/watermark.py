@@ -1,20 +1,20 @@
-"""How far event time has got over the source partitions of all topics of a contract.
+"""The watermark of a contract: the minimum over the source partitions of all its topics.
 
-- An active source is at its own watermark W: the running maximum of event time.
-- An idle source (no records for `idle_after`, and seen to be at the end of its log) holds the
-  others back only to the instant at which it was seen: records that are appended later are later.
-- When all sources are idle, time advances by the clock: from the highest W, by the time for which
-  all of them are known to have been idle. An old report of a worker that died proves nothing about
+- An active source contributes its own watermark: the running maximum of event time.
+- An idle source (no records for `idle_after`, and seen at the end of its log) holds the others back
+  only to the instant at which it was seen there, because later records have later times.
+- If all sources are idle, time advances with the clock: from the highest watermark, by the time for
+  which all of them are known to have been idle. The last report of a dead worker says nothing about
   the time since.
-- A source that no frame has come from holds everything back: its records may have any time.
-- So does a topic that no frame has come from, once the frames of another topic of the contract list
-  it. One that they list no longer was deleted, and holds nothing back.
-- A source that has ended, as a file does, holds nothing back while others have not.
-- A source whose worker died keeps its last report, so nothing closes on behalf of a dead worker.
-- While some of a flush is still to come, event time waits: its frames count as one.
+- A source without a frame yet holds everything back: its records may have any time.
+- So does a topic without a frame, once the frames of another topic of the contract list it. A topic
+  that they no longer list was deleted, and holds nothing back.
+- A source that has ended, as a file does, holds nothing back while others have not ended.
+- A source whose worker died keeps its last report, so windows wait for its next owner.
+- The frames of a flush count together: the watermark waits for the last of them.
 - A topic that was deleted and created again starts over: reports about its old log are dropped.
 
-Time never goes back. The clock is the one written in the frames, so the same frames give the same
+The watermark never goes back. The clock comes from the frames, so the same frames give the same
 watermarks.
 """
 
@@ -34,7 +34,7 @@ Source = tuple[str, int]
 
 
 class SourceStatus(msgspec.Struct, array_like=True, frozen=True):
-    """What the last frame of one source partition said."""
+    """The state of one source partition, as in its last frame."""
 
     covered: int
     watermark_ms: int | None
@@ -48,7 +48,7 @@ class SourceStatus(msgspec.Struct, array_like=True, frozen=True):
         return None if self.idle_ms is None or self.idle_ms < idle_after_ms else self.idle_ms
 
     def upto_ms(self, idle_after_ms: int) -> int | None:
-        """How far event time may go on this source's account."""
+        """The instant up to which this source does not hold back event time."""
         waited_ms = self.idle_for(idle_after_ms)
         if waited_ms is None:
             return self.watermark_ms
@@ -63,14 +63,14 @@ class TopicSources:
 
     number: int = 0  # of the topic, among those of a merger
     partitions: int = 0
-    topic_id: str = ""  # "": no broker has published it
+    topic_id: str = ""  # "": the broker has none
     statuses: dict[int, SourceStatus] = field(default_factory=dict)
     siblings: dict[str, int] = field(default_factory=dict)  # as the last frames list them
     ended: set[int] = field(default_factory=set)
     flushing: set[int] = field(default_factory=set)  # frames of a flush came, but not its last
 
     def source_of(self, frame: Frame) -> int:
-        """What says a source's partials from those of others, and of its earlier epochs."""
+        """A number that is unique for a source and its epoch."""
         return frame.partition | frame.epoch << 32 | self.number << 64
 
     def is_stale(self, frame: Frame) -> bool:
@@ -82,7 +82,7 @@ class TopicSources:
         return status is not None and (frame.epoch, frame.covered) < (status.epoch, status.covered)
 
     def is_news(self, frame: Frame) -> bool:
-        """Whether all that a frame holds was folded from records that no frame covered before."""
+        """Whether a frame covers only records that no earlier frame covered."""
         status = self.statuses.get(frame.partition)
         if status is None or self._is_of_another_log(frame):
             return not frame.again
@@ -99,8 +99,8 @@ class TopicSources:
         return status.watermark_ms is not None and status.watermark_ms >= watermark_ms
 
     def update(self, frame: Frame) -> bool:
-        """Note what the last frame of a flush says of its source; whether other sources than before
-        are known of."""
+        """Update a source from the last frame of a flush; returns whether the known sources have
+        changed."""
         before = len(self.statuses), self.partitions, self.siblings
         if self._is_of_another_log(frame):
             self.partitions, self.statuses = 0, {}  # it may have fewer
@@ -136,7 +136,7 @@ class ContractSources:
         self._reached_ms: int | None = None
 
     def refresh(self) -> None:
-        """Find the topics and partitions that there are."""
+        """Determine the topics and partitions that exist."""
         own = self.contract.topics
         active = {t: s for t, s in self._of_merger.items() if s.statuses and t in own}
         listed = _most(sources.siblings for sources in active.values())
@@ -148,14 +148,14 @@ class ContractSources:
         )
 
     def sources(self) -> Iterator[tuple[Source, SourceStatus]]:
-        """What the last frame of each source said."""
+        """The status of each source, as in its last frame."""
         for topic, sources in self._topics.items():
             for partition, status in sources.statuses.items():
                 yield (topic, partition), status
 
     def have_passed(self, watermark_ms: int) -> bool:
-        """Whether each source's own watermark has reached an instant: none was idle, and is
-        overtaken."""
+        """Whether each source's own watermark has reached an instant, without idle sources behind
+        it."""
         return all(
             status.watermark_ms is not None and status.watermark_ms >= watermark_ms
             for status in self._statuses()
@@ -177,7 +177,7 @@ class ContractSources:
         return self._reached_ms
 
     def restore(self, reached_ms: int | None) -> None:
-        """Continue from the watermark of before a restart, once the topics know their sources."""
+        """Continue from the watermark before a restart, once the topics have their sources."""
         self._reached_ms = reached_ms
         self.refresh()
 
@@ -205,7 +205,7 @@ class ContractSources:
         return min(settled) if len(settled) == len(upto) else None
 
     def _statuses(self) -> list[SourceStatus]:
-        """Of all sources that have not ended, if there are any."""
+        """The statuses of the sources that have not ended; of all, if all have."""
         topics = self._topics.values()
         every = [*chain.from_iterable(sources.statuses.values() for sources in topics)]
         if not any(sources.ended for sources in topics):
@@ -236,7 +236,7 @@ class Sources:
         return self.contracts[contract]
 
     def update(self, frame: Frame) -> None:
-        """Note what the last frame of a flush says of its source."""
+        """Update a source from the last frame of a flush."""
         if self.of_topic(frame.topic).update(frame):
             for sources in self.contracts.values():
                 if frame.topic in sources.contract.topics:

@@ -1,31 +1,30 @@
-"""The life of an alert, by event time.
+"""The lifecycle of an alert, in event time.
 
 Rules
 -----
 - An alert is **inactive** until its `when` holds. Then it is **pending**, and an *episode* begins;
   once `when` has held for `for_ms` of evaluated time it is **firing**. With `for_ms` 0 it fires at
   once, without having been pending.
-- A pending alert whose `when` no longer holds is inactive again. `clear` has no say in that.
+- A pending alert whose `when` no longer holds is inactive again, whatever its `clear`.
 - A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms` of evaluated
-time.
-  Between the two thresholds (neither `when` nor `clear`) it keeps firing, and a clearing that had
-  begun is void.
-- Where `when` and `clear` both hold (thresholds that overlap), `when` wins: else the alert would
+  time. Between the two thresholds (neither `when` nor `clear`) it keeps firing, and `clear` must
+  hold for the whole time again.
+- If `when` and `clear` both hold (thresholds that overlap), `when` wins: otherwise the alert would
   flap with every window.
-- Resolved stays resolved until the next episode begins.
-- An alert that *flaps*, by the rule's own measure (so many firings within such a time), ends only
-  once `clear` has held for that time: it rings once for a row of episodes.
+- A resolved alert stays resolved until the next episode begins.
+- An alert that *flaps*, as the rule defines it (a number of firings within a time), resolves only
+  once `clear` has held for that time: it notifies once for several episodes.
 
 Exceptions
 ----------
-- A null condition (no data, too few events) changes nothing: silence is the business of absence
-  rules, and a pending alert neither fires nor ends on it. Nor does the time count: an evaluation
-  is for the step that ends at its instant, and what lies between two steps (null conditions,
-  windows in maintenance, windows that never were) is no part of `for_ms` or `keep_firing_for_ms`.
-- An episode begins at most once at one instant. So rule, severity, series, episode and state name
-  a transition for good, and evaluating the same window again gives no second one.
+- A null condition (no data, too few events) changes nothing: a pending alert neither fires nor
+  resolves, because missing data is left to absence rules. Nor does the time count: an evaluation
+  covers the step that ends at its instant, and time between steps (null conditions, windows in
+  maintenance, missing windows) is not part of `for_ms` or `keep_firing_for_ms`.
+- At most one episode begins at an instant. So rule, severity, series, episode and state identify a
+  transition permanently, and evaluating the same window again gives no second one.
 
-Every span is evaluated at the instants that `step` is called with; nothing happens between them.
+Alerts change only at the instants that `step` is called with.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ Change = tuple[AlertPhase, AlertPhase, StepReason]
 
 
 class AlertState(msgspec.Struct, frozen=True, array_like=True):
-    """What is remembered of one alert; an array of its fields when serialised.
+    """The state of one alert; serialised as an array of its fields.
 
-    `episode_ms` is when the latest episode began (None: never), `clearing_since_ms` since when
-    `clear` has held without a break while firing. `fired_ms`: when it has begun to fire lately, of
-    rules that look for flapping. While it is pending or clearing, `evaluated_ms` is when it was
-    evaluated last, and `skipped_ms` how much of the time since it began to be was not evaluated.
+    `episode_ms`: when the latest episode began (None: never). `clearing_since_ms`: since when
+    `clear` has held without a break, while firing. `fired_ms`: when the alert began to fire, within
+    the time of the rule's `flapping`. While it is pending or clearing, `evaluated_ms` is the last
+    evaluation, and `skipped_ms` the time since its begin that was not evaluated.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE
@@ -60,15 +59,15 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
     skipped_ms: int = 0
 
     def flaps(self, at_ms: int, flapping: Flapping | None) -> bool:
-        """Whether it has fired so often, within the time that the rule says."""
+        """Whether the alert has fired as often, within the time, as the rule defines flapping."""
         if flapping is None:
             return False
         lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
         return len(lately) >= flapping.times
 
     def flapping(self, phase: AlertPhase, flapping: Flapping | None) -> Flapping | None:
-        """Of an alert that has just begun to fire: how often it has within the rule's time, where
-        that makes it flap."""
+        """For an alert that has just begun to fire and flaps: how often it fired within the rule's
+        time; otherwise None."""
         at_ms = self.fired_ms[-1] if self.fired_ms else 0
         if flapping is None or phase is not AlertPhase.FIRING or not self.flaps(at_ms, flapping):
             return None
@@ -76,7 +75,7 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         return Flapping(len(lately), flapping.within_ms)
 
     def kept_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
-        """How long `clear` must hold, by what is known at an instant: for longer while it flaps."""
+        """How long `clear` must hold, as known at an instant: longer while the alert flaps."""
         # Once it has begun to clear, the firings are not forgotten while that goes on.
         clearing_ms = at_ms if self.clearing_since_ms is None else self.clearing_since_ms
         if flapping is not None and self.flaps(clearing_ms, flapping):
@@ -84,13 +83,13 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         return keep_firing_for_ms
 
     def fires_ms(self, for_ms: int) -> int | None:
-        """When it fires if `when` is evaluated to hold from here on; None: it is not pending."""
+        """When the alert fires if `when` holds from now on; None: it is not pending."""
         if self.phase is not AlertPhase.PENDING or self.episode_ms is None:
             return None
         return self.episode_ms + self.skipped_ms + for_ms
 
     def ends_ms(self, keep_firing_for_ms: int, flapping: Flapping | None) -> int | None:
-        """When it ends if `clear` is evaluated to hold from here on; None: it is not clearing."""
+        """When the alert resolves if `clear` holds from now on; None: it is not clearing."""
         since_ms = self.clearing_since_ms
         if self.phase is not AlertPhase.FIRING or since_ms is None:
             return None
@@ -98,7 +97,7 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         return since_ms + self.skipped_ms + kept_ms
 
     def evaluated_at(self, at_ms: int, step_ms: int | None) -> AlertState:
-        """The state with what was not evaluated between the last step and one that ends now."""
+        """The state with the time added that was not evaluated since the last step."""
         if step_ms is None or self.evaluated_ms is None:
             return self
         missed_ms = max(0, at_ms - self.evaluated_ms - step_ms)
@@ -155,7 +154,7 @@ TABLE: dict[AlertPhase, dict[Signal, tuple[AlertPhase, Action]]] = {
         _S.CLEARED: (_P.RESOLVED, _A.END),
     },
 }
-"""States × signals → state, action. What is not listed changes nothing."""
+"""States × signals → state, action. Pairs that are not listed change nothing."""
 
 
 def step(
