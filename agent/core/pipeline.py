@@ -115,7 +115,7 @@ class Pipeline:
                 emitted += [merger.finish(contracts, reached_ms) for merger in self.mergers]
         return joined(emitted)
 
-    def rest(self, until_ms: int) -> Emitted:
+    def advance_to(self, until_ms: int) -> Emitted:
         """Advance time without events: close every window that ends by an instant, and evaluate
         absence up to it. Results after it that a shorter lateness allows are published, too.
         """

@@ -74,7 +74,7 @@ def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult
             result.refused += [(of_topic[row].span, "late") for row, _ in added.late]
     for (outcome, _, _), number in pipeline.counts.items():
         result.outcomes[outcome] += number
-    return joined([pipeline.flush(), pipeline.rest(case.until_ms or 0)])
+    return joined([pipeline.flush(), pipeline.advance_to(case.until_ms or 0)])
 
 
 def _batch(topic: str, records: Sequence[Record]) -> Batch:
@@ -97,6 +97,6 @@ def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.expected.latest_ms or 0
     if until > newest:
-        emitted.append(pipeline.rest(until))
+        emitted.append(pipeline.advance_to(until))
     result.outcomes += out.outcomes
     return joined(emitted), newest

@@ -48,7 +48,7 @@ def through_the_core(answers: Answers) -> Emitted:
         for n, (at, region, seconds) in enumerate(sorted(answers))
     ]
     pipeline.add(batch_of("support", events, at_ms=START_MS + 20 * MINUTE_MS))
-    return pipeline.rest(START_MS + 25 * MINUTE_MS)
+    return pipeline.advance_to(START_MS + 25 * MINUTE_MS)
 
 
 @given(answers)

@@ -32,7 +32,7 @@ from tests.language.checks.rule_set import messages
         ("every: week, on: sunday, match: {shop: a}", ["no KPI has a dimension 'shop'"]),
         (
             "every: day, kpis: [sales]",
-            ["every window of 'sales' (1h) is in it"],
+            ["it covers every window of 'sales' (1h)"],
         ),
     ],
 )

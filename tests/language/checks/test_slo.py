@@ -16,7 +16,7 @@ from tests.language.checks.rule_set import messages
         ("kpi: success, objective: 99.5% over 30d, when: burn_rate('1d') > 2", []),
         (
             "kpi: sales, objective: 99.5% over 30d, when: burn_rate('1d') > 2",
-            ["an objective is promised of a share from 0 to 1; 'sales' is in eur"],
+            ["an objective is a share from 0 to 1, but 'sales' is in eur"],
         ),
         (
             "kpi: success, objective: 99.5% over 30d, severity: info",

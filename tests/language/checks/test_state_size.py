@@ -17,7 +17,7 @@ from tests.language.checks.rule_set import messages
             "count(distinct clerk)",
             "1h every 3m",
             [
-                "the state of one series may have 1.3 MB: 20 panes of 65,556 bytes at most",
+                "the state of one series may take 1.3 MB: 20 panes of 65,556 bytes at most",
             ],
         ),
         ("count(distinct clerk)", "month", []),
