@@ -36,7 +36,7 @@ from tests.language.checks.rule_set import messages
         ),
         (
             "fields: {items: {path: {each: index}, type: integer}}",
-            ["field 'items' is the position in an array, and none is"],
+            ["field 'items' is the position in an array, but there is no `each`"],
         ),
         (
             "fields: {items: {path: 'lines[].n', type: integer}}",
