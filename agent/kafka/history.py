@@ -81,7 +81,7 @@ async def history(
             async for emitted in reading:
                 yield emitted
             if is_restated:
-                yield pipeline.rest(until_ms)
+                yield pipeline.advance_to(until_ms)
         finally:
             await consumer.stop()
     except (KafkaError, OSError) as error:
