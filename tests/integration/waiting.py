@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
-import os
+import fcntl
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 Found = TypeVar("Found")
 
@@ -35,18 +36,33 @@ def until(
         time.sleep(every)
 
 
-_PORTS = itertools.count(10_000 + os.getpid() % 19 * 1_000)
-"""Below those that systems give to outgoing connections (from 32768 on), and for every process of
-a test run others: what is free stays free until a server starts on it."""
+BLOCKS = range(10_000, 32_000, 1_000)
+"""Of ports below those that systems give to outgoing connections (from 32768 on)."""
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """The ports of a block that no other process of tests has, for as long as this one lives."""
+    for first in BLOCKS:
+        with suppress(OSError):  # another process has it, or another user's had it
+            lock = (Path(tempfile.gettempdir()) / f"kpi-agent-ports-{first}").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _LOCKS.append(lock)
+            return iter(range(first, first + 1_000))
+    raise AssertionError(f"all of {len(BLOCKS)} blocks of ports are taken")
+
+
+_LOCKS: list[IO[str]] = []
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on. No call gives the same again."""
-    for port in _PORTS:
+    """A port of this machine that nobody listens on. No call gives the same again, in no process
+    of tests: what is free stays free until a server starts on it."""
+    for port in _ports():
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("unreachable")
+    raise AssertionError("all ports of the block are taken")
 
 
 def _die_with_parent() -> None:
