@@ -135,7 +135,7 @@ def test_late_events_count_and_late_repeats_do_not(plan: Plan, flushed: int) -> 
     for begin in range(0, len(lines), flushed):
         pipeline.add(batch_of("orders", lines[begin : begin + flushed], offset=begin))
         assert pipeline.flush().windows == ()
-    windows = pipeline.rest(PERIOD.until_ms).windows
+    windows = pipeline.advance_to(PERIOD.until_ms).windows
     counts = {(w.start_ms - START_MS) // MINUTE_MS: w.events for w in windows if w.events}
     assert counts == {0: 2, 1: 2, 5: 1}
 
@@ -152,7 +152,7 @@ def test_an_id_that_is_used_again_in_a_later_window_counts_there(plan: Plan) -> 
         for minute in both
     ]
     pipeline.add(batch_of("orders", lines))
-    windows = pipeline.rest(PERIOD.until_ms).windows
+    windows = pipeline.advance_to(PERIOD.until_ms).windows
     counts = {(w.start_ms - START_MS) // MINUTE_MS: w.events for w in windows if w.events}
     assert counts == {0: 1, 2: 1, 4: 1}
 
@@ -169,7 +169,7 @@ def test_calendar_windows_are_restated_whole(timezone: str, tmp_path: Path) -> N
     pipeline.add(batch_of("visits", lines))
     assert pipeline.flush().windows == ()
     end_ms = plan.kpis["visitors"].window.first_end_after(START_MS)
-    [day] = [w for w in pipeline.rest(end_ms).windows if w.end_ms == end_ms]
+    [day] = [w for w in pipeline.advance_to(end_ms).windows if w.end_ms == end_ms]
     assert day.start_ms == begins_ms(plan, ["visitors"], Period(START_MS, end_ms))
     assert day.events == sum(day.start_ms <= at < end_ms for at in times) == 3
 
