@@ -259,7 +259,8 @@ def test_choices_find_kpis_and_are_kept_in_the_address(browser: webdriver.Chrome
         browser.get(link)
         until_shown(browser, ["kpi-response_time"])
         browser.find_element(By.ID, "search").send_keys(" nothing like it")
-        until(browser, "#none-found", "No KPI matches")
+        until_shown(browser, [])
+        assert browser.find_element(By.ID, "none-found").is_displayed()
         browser.find_element(By.ID, "clear").click()
         until_shown(browser, every)
         assert "?" not in browser.current_url
@@ -367,6 +368,7 @@ def test_a_dimension_is_chosen_and_kept_in_the_address(browser: webdriver.Chrome
         until(browser, "#kpi-kpi_01 .of-all", "of 5")
         assert browser.current_url.endswith("?series=region%3Demea")
         browser.get(f"{address}?series=region%3Dmars")
-        until(browser, "#none-found", "No KPI matches")
+        until_shown(browser, [])
+        assert browser.find_element(By.ID, "none-found").is_displayed()
         browser.get(f"{address}?series=planet%3Dmars")
         until(browser, "#notice", "'planet=mars' is no dimension=value of the KPIs")
