@@ -115,17 +115,19 @@ class Broker:
     def create_again(self, topic: str, rng: random.Random) -> None:
         """A topic is deleted, with what it holds, and created under its name. The group's commits
         go with it, but for one that was under way."""
-        self.creations[topic] += 1
         for p, (of, _) in enumerate(self.places):
             if of == topic:
-                end = self.end(p, self.now_ms)
+                end, covered = self.end(p, self.now_ms), 0
                 if (commit := self.commits.get(p)) is not None:
-                    covered = Resume.parse(commit.offset, commit.metadata).covered
-                    self.gone += self.read(p, covered, end)
+                    resume = Resume.parse(commit.offset, commit.metadata)
+                    # The log may be gone for which a commit was made.
+                    covered = resume.covered if resume.topic_id == self.topic_id(p) else 0
+                self.gone += self.read(p, covered, end)
                 if rng.random() < 0.5:
                     self.commits.pop(p, None)
                 self.bases[p] += end
                 self.starts[p] = 0
+        self.creations[topic] += 1
 
     def incomplete(self) -> set[Key]:
         """The closed windows that are marked: they may lack records."""
