@@ -80,7 +80,7 @@ function countText(kpi) {
 
 function freshText(kpi, row, nowMs) {
   if (kpi.end_ms === null) return kpi.window;
-  const events = row ? ` · ${row.events.toLocaleString()} ${row.events === 1 ? "event" : "events"}` : "";
+  const events = row && !row.hidden ? ` · ${row.events.toLocaleString()} ${row.events === 1 ? "event" : "events"}` : "";
   const end = momentText(kpi.end_ms, nowMs);
   return `${kpi.stale ? "Stale, nothing since" : "Up to"} ${end} · ${kpi.window}${kpi.total > 1 ? "" : events}`;
 }
