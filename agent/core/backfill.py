@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from agent.core.decode.batch import Batch
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.fold.folder import Folder
+from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.live_series import limit_of
@@ -54,11 +55,15 @@ class Backfill:
         requests: Iterable[BackfillRequest],
         sources: Collection[Source],
         state_partitions: int,
+        lookups: LookupTopics | None = None,
     ) -> None:
+        """`lookups`: what is read of the lookup topics."""
         requests = list(requests)
         kpis = {r.kpi for r in requests}
         topics = sorted({topic for topic, _ in sources})
-        self._folders = {topic: Folder(plan, topic, state_partitions, kpis) for topic in topics}
+        self._folders = {
+            topic: Folder(plan, topic, state_partitions, kpis, lookups) for topic in topics
+        }
         self._numbers = {source: number for number, source in enumerate(sorted(sources))}
         self._backfills = {
             (r.kpi, p): _KpiBackfill(plan, plan.kpis[r.kpi], r, state_partitions)

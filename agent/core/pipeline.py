@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.fold.folder import CountKey, Folder, FoldResult, RowObserver
+from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, WindowValue
@@ -31,7 +32,7 @@ class Pipeline:
     """The core over a fixed set of sources: `sources` is the number of partitions by topic; a
     contract none of whose topics is among them has one source. No window that ends after `until_ms`
     closes: the state is then that of this instant. `on_evaluation` is called with every evaluation
-    of a rule."""
+    of a rule. `lookups`: what is read of the lookup topics; rows can be added to it."""
 
     def __init__(
         self,
@@ -40,12 +41,16 @@ class Pipeline:
         state_partitions: int = 1,
         until_ms: int | None = None,
         on_evaluation: OnEvaluation | None = None,
+        lookups: LookupTopics | None = None,
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
         sources = sources or {}
         self._partitions = {t: sources.get(t, 1) for t in plan.topics_with(sources)}
-        self._folders = {t: Folder(plan, t, state_partitions) for t in self._partitions}
+        self.lookups = lookups or LookupTopics(plan.lookups)
+        self._folders = {
+            t: Folder(plan, t, state_partitions, lookups=self.lookups) for t in self._partitions
+        }
         self.mergers = [
             Merger(plan, p, state_partitions, until_ms, on_evaluation)
             for p in range(state_partitions)

@@ -21,6 +21,7 @@ Read in this order:
   `backfill`, `alert_log`, `value_log`
 - what the stages report to the exports: `stage_events`
 - schemas of records: `schema_registry` (fetched once each), `registry_client`
+- topics of lookups: `lookup_reader`
 - connections: `client`, `tokens`, `connecting`, `topic_ids`; `embedded` is a broker for the demo
   and tests
 

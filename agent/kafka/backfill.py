@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, BackfillRequest, begin_ms
+from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.merge.merger import Merger
 from agent.core.merge.watermark import Source
 from agent.core.model.events import Topics
@@ -34,6 +35,7 @@ from agent.kafka.client import connection
 from agent.kafka.fetched import make_batch
 from agent.kafka.held_partitions import BackfillRows, HeldPartitions
 from agent.kafka.history import Begin, begins_of
+from agent.kafka.lookup_reader import read_lookups
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.stage_events import MergeProgress
@@ -249,13 +251,17 @@ class _Reading:
                 if name in self._job.handoffs
             }
             begins = await begins_of(consumer, self._plan, tps, min(asked.values()))
-            past = self._backfill(asked, begins)
+            lookups = await read_lookups(self._settings, self._plan)
+            past = self._backfill(asked, begins, lookups)
             return await self._read(consumer, past, begins)
         finally:
             await consumer.stop()
 
     def _backfill(
-        self, asked: Mapping[str, int], begins: Mapping[TopicPartition, Begin]
+        self,
+        asked: Mapping[str, int],
+        begins: Mapping[TopicPartition, Begin],
+        lookups: LookupTopics,
     ) -> Backfill:
         job = self._job
         short = [b.whole_from_ms for b in begins.values() if b.whole_from_ms is not None]
@@ -269,7 +275,7 @@ class _Reading:
             BackfillRequest(name, max([from_ms, *short]), job.handoffs[name], job.partitions[name])
             for name, from_ms in asked.items()
         ]
-        return Backfill(self._plan, wanted, job.covered, self._state_partitions)
+        return Backfill(self._plan, wanted, job.covered, self._state_partitions, lookups)
 
     async def _read(
         self,

@@ -26,6 +26,7 @@ from aiokafka.structs import OffsetAndMetadata
 from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.folder import Folder
 from agent.kafka.fetched import Fetched, make_batch, record_of
+from agent.kafka.lookup_reader import LookupReader
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import Sent, SideOutputs
 from agent.kafka.stage_events import IngestProgress
@@ -42,12 +43,13 @@ class IdleSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Frames, up to which offset they cover each source partition, what may be committed once they
-    are acknowledged, and which dead letters and late records were sent of the records that they
-    cover."""
+    """Frames, and up to which offset they cover each source partition; what must be committed
+    before they are sent (`promises`), and may be once they are acknowledged (`commits`); and which
+    dead letters and late records were sent of the records that they cover."""
 
     frames: Sequence[tuple[int, bytes]]
     covered: Mapping[TopicPartition, int]
+    promises: Mapping[TopicPartition, OffsetAndMetadata]
     commits: Mapping[TopicPartition, OffsetAndMetadata]
     sent: Sequence[Sent]
 
@@ -63,9 +65,11 @@ class FoldQueue:
         progress: IngestProgress,
         wall_ms: Callable[[], int],
         registry: SchemaRegistry,
+        lookups: LookupReader,
     ) -> None:
         self.folders = folders
         self._registry = registry
+        self._lookups = lookups
         self.unflushed = 0  # records added since the last flush
         self._side_outputs = side_outputs
         self._progress = progress
@@ -132,9 +136,12 @@ class FoldQueue:
         self._folding.shutdown(wait=True, cancel_futures=True)
 
     async def _decode(self, batch: Batch) -> Decoded:
-        """Decode a batch, once the schemas that its records name are known."""
+        """Decode a batch, once the schemas that its records name are known, and its lookup topics
+        are read as far as they were when it was fetched."""
+        folder = self.folders[batch.topic]
         batch = await self._registry.with_schemas(batch)
-        decode = self.folders[batch.topic].decode
+        await self._lookups.catch_up(folder.looked_up)
+        decode = folder.decode
         return await asyncio.get_running_loop().run_in_executor(self._decoding, decode, batch)
 
     async def _fold(
@@ -179,6 +186,7 @@ class FoldQueue:
         sent, self._sent = self._sent, []
         frames: list[tuple[int, bytes]] = []
         covered: dict[TopicPartition, int] = {}
+        promises: dict[TopicPartition, OffsetAndMetadata] = {}
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
         for topic, folder in list(self.folders.items()):
@@ -189,11 +197,15 @@ class FoldQueue:
                 folder.flush, snapshot.clock_ms, snapshot.idle_ms[topic], count, partitions
             )
             frames += await loop.run_in_executor(self._folding, flush)
-            for partition, commit in folder.commits().items():
-                tp = TopicPartition(topic, partition)
-                commits[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
+            for of_flush, all_of in (
+                (folder.promises(), promises),
+                (folder.commits(), commits),
+            ):
+                for partition, commit in of_flush.items():
+                    tp = TopicPartition(topic, partition)
+                    all_of[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 covered[TopicPartition(topic, partition)] = max(source.covered, source.sent_covered)
                 self._progress.watermark(topic, partition, source.watermark_ms)
             self._progress.shortened(topic, folder.shortened())
-        return Flush(frames, covered, commits, sent)
+        return Flush(frames, covered, promises, commits, sent)

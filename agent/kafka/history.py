@@ -25,6 +25,7 @@ from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
 from agent.kafka.client import connection
 from agent.kafka.fetched import make_batch
+from agent.kafka.lookup_reader import read_lookups
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.source_topics import source_topics, unmatched
 from agent.kafka.topic_ids import describe
@@ -71,7 +72,8 @@ async def history(
         try:
             enable_batch_fetch(consumer)
             counts = {topic: len(numbers) for topic, numbers in partitions.items()}
-            pipeline = Pipeline(plan, counts)
+            lookups = await read_lookups(settings, plan)
+            pipeline = Pipeline(plan, counts, lookups=lookups)
             tps = [TopicPartition(t, p) for t, numbers in partitions.items() for p in numbers]
             consumer.assign(tps)
             begins = await begins_of(consumer, plan, tps, from_ms)

@@ -8,9 +8,10 @@ Steps of a flush, whose order nothing may change:
 1. take the idle snapshot: what is fetched from here on is not in these frames
 2. see how many partitions the topics have, and that none was created again
 3. fold all that was fetched before, then make frames of it
-4. send the frames, wait for their acknowledgement
-5. settle the dead letters and late records of what the frames cover
-6. commit the offsets that the frames allow
+4. commit as of which positions of lookup topics their records were joined, where that is new
+5. send the frames, wait for their acknowledgement
+6. settle the dead letters and late records of what the frames cover
+7. commit the offsets that the frames allow
 
 Rules:
 
@@ -22,8 +23,8 @@ Rules:
 - A position out of its log's range, or a topic that was created again, ends the run. Where a
   partition is assigned, `ingest_assignment` finds out what that means.
 
-Exception: a commit that the group refuses ends nothing. Membership was lost, and the next
-owner of the partitions reads from the last commit.
+Exception: a commit of offsets (7) that the group refuses ends nothing. Membership was lost, and the
+next owner of the partitions reads from the last commit.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins, in_words
+from agent.kafka.lookup_reader import LookupReader
 from agent.kafka.partition_counts import PartitionCounts
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
@@ -93,7 +95,8 @@ class IngestStage:
             admin, self._consumer, self._subscription, plan, names, self._unread, progress
         )
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
-        self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry)
+        self._lookups = LookupReader(settings, plan)
+        self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry, self._lookups)
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval
         )
@@ -111,19 +114,23 @@ class IngestStage:
 
     async def run(self) -> None:
         """Read until `stop`. Raises what makes it impossible to go on without a gap."""
-        subscribing = asyncio.create_task(self._subscription.run())
+        subscribing: asyncio.Task[None] | None = None
         try:
+            await self._lookups.start(self._admin)
+            subscribing = asyncio.create_task(self._subscription.run())
             await self._consumer.start()
             await self._read(subscribing)
             async with self._lock:
                 await self._flush_all()
         finally:
-            subscribing.cancel()
+            if subscribing is not None:
+                subscribing.cancel()
             # A cancelled run (a crash of the other stage) must not wait for acknowledgements.
             await self._consumer.stop()
             if self._delivery is not None:
                 self._delivery.cancel()
             self._queue.close()
+            await self._lookups.stop()
             self._progress.forget_all()
 
     # ---- reading
@@ -180,7 +187,7 @@ class IngestStage:
     # ---- flush and commit
 
     async def _flush(self) -> bool:
-        """Begin a flush of all that was fetched; its steps 2 to 6 go on in the background.
+        """Begin a flush of all that was fetched; its steps 2 to 7 go on in the background.
 
         False while the last one is not acknowledged: the next flush covers both.
         """
@@ -212,6 +219,8 @@ class IngestStage:
         """
         flush = await framing
         self._queue.flushed(framing)
+        if flush.promises and not await self._consumer.commit(flush.promises):
+            raise EnvironmentFault("not in the group any more: frames are not sent")
         await acknowledged(await self._publisher.frames(flush.frames))
         self._unread.acknowledged(flush.covered)
         await self._side_outputs.settle(flush.sent)
@@ -240,7 +249,9 @@ class IngestStage:
     def _folder(self, topic: str) -> Folder:
         """The folder of a topic, a new one for the first of its partitions."""
         if topic not in self._queue.folders:
-            self._queue.folders[topic] = Folder(self._plan, topic, self._state_partitions)
+            self._queue.folders[topic] = Folder(
+                self._plan, topic, self._state_partitions, lookups=self._lookups.topics
+            )
         return self._queue.folders[topic]
 
     # ---- rebalances

@@ -1,4 +1,7 @@
-"""Reads the files of lookups: CSV or NDJSON to typed tables, with every mistake at its line."""
+"""Reads the files of lookups: CSV or NDJSON to typed tables, with every mistake at its line.
+
+A lookup in a topic is an empty table here: its rows are read where events are.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ import polars as pl
 
 from agent.core.decode.event_time import parse_times
 from agent.core.model.events import FIELD_DTYPES
-from agent.core.model.lookups import FROM, UNTIL, Lookup
+from agent.core.model.lookups import ALWAYS_MS, FROM, UNTIL, Lookup, LookupTopic, cell_of_json
 from agent.core.output.messages import iso
+from agent.language.compile.kpis import digest
 from agent.language.compile.shapes import zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models.lookups import ColumnType, LookupSpec
@@ -26,8 +30,6 @@ MAX_BYTES = 64 * 2**20
 """Of a file: every worker holds the table in memory, about as large."""
 MOST_PROBLEMS = 10
 """Of one file: a wrong type mostly stands in every row."""
-ALWAYS_MS = -(2**62)
-"""The beginning of a row whose `from` is empty."""
 
 _LINE = "_line"
 _WRONG: Mapping[ColumnType, tuple[str, str]] = {
@@ -77,9 +79,12 @@ def read_all(declared: Declared) -> dict[str, Lookup]:
     """The tables of all lookups whose files are right; notes what is wrong with the others."""
     tables: dict[str, Lookup] = {}
     for name, entry in declared.lookups.items():
-        if entry.holes:
+        if entry.holes or not (entry.model.file or entry.model.topic):
             continue
-        file = _File(str(Path(entry.source.name).parent / entry.model.file), entry)
+        if entry.model.topic is not None:
+            tables[name] = _of_topic(declared, entry, entry.model.topic)
+            continue
+        file = _File(str(Path(entry.source.name).parent / (entry.model.file or "")), entry)
         raw = _bytes(declared, file)
         if raw is None:
             continue
@@ -89,6 +94,17 @@ def read_all(declared: Declared) -> dict[str, Lookup]:
         if table is not None and not file.problems:
             tables[name] = _lookup(entry, table)
     return tables
+
+
+def _of_topic(declared: Declared, entry: Entry[LookupSpec], topic: str) -> Lookup:
+    """A lookup whose rows are in a topic."""
+    model = entry.model
+    names = dict.fromkeys((*model.keys, *model.columns))
+    schema = {name: FIELD_DTYPES[model.type_of(name) or "string"] for name in names}
+    rows = LookupTopic(topic, model.from_, model.until, zone_of(declared, model.timezone))
+    digests = {name: digest([astuple(rows), model.keys, name, str(schema[name])]) for name in names}
+    table = pl.DataFrame(schema=schema | {FROM: pl.Int64(), UNTIL: pl.Int64()})
+    return Lookup(entry.name, model.keys, table, True, digests, "", rows)
 
 
 def _bytes(declared: Declared, file: _File) -> bytes | None:
@@ -227,7 +243,7 @@ def _table(file: _File, timezone: str) -> pl.DataFrame:
 def _typed(file: _File, name: str, type_: ColumnType) -> pl.Series:
     cells, dtype = file.cells[name], FIELD_DTYPES[type_]
     if file.is_json:
-        typed = pl.Series(name, [_of_json(cell, type_) for cell in cells], dtype=dtype)
+        typed = pl.Series(name, [cell_of_json(cell, dtype) for cell in cells], dtype=dtype)
     else:
         typed = _of_text(pl.Series(name, cells, dtype=pl.String), type_)
     given = pl.Series([cell is not None for cell in cells], dtype=pl.Boolean)
@@ -238,16 +254,6 @@ def _typed(file: _File, name: str, type_: ColumnType) -> pl.Series:
         message = f"{name}: {said} is not {word}"
         file.wrong(file.rows[row], message, hint, shown)
     return typed
-
-
-def _of_json(cell: Any, type_: ColumnType) -> Any:
-    if isinstance(cell, bool):
-        return cell if type_ == "boolean" else None
-    if isinstance(cell, int) and type_ == "integer":
-        return cell if -(2**63) <= cell < 2**63 else None
-    if isinstance(cell, int | float) and type_ == "float":
-        return float(cell)
-    return cell if isinstance(cell, str) and type_ == "string" else None
 
 
 def _of_text(cells: pl.Series, type_: ColumnType) -> pl.Series:
@@ -323,7 +329,7 @@ def _lookup(entry: Entry[LookupSpec], table: pl.DataFrame) -> Lookup:
     validity = [name for name in (FROM, UNTIL) if name in rows.columns]
     keys = [*model.keys, *validity]
     digests = {name: _digest(rows, [*keys, name]) for name in rows.columns if name not in validity}
-    return Lookup(entry.name, model.keys, rows, bool(validity), digests, model.file)
+    return Lookup(entry.name, model.keys, rows, bool(validity), digests, model.file or "")
 
 
 def _digest(rows: pl.DataFrame, columns: Sequence[str]) -> str:

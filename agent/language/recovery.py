@@ -36,7 +36,6 @@ _STAND_INS: Mapping[Place, Any] = {
     ("fields", "*", "type"): "string",
     ("lookup", "*"): {"column": f"{NOBODY}.{NOBODY}"},
     ("lookup", "*", "column"): f"{NOBODY}.{NOBODY}",
-    ("file",): "unknown.csv",
     ("key",): NOBODY,
     ("columns",): {},
     ("columns", "*"): "string",

@@ -3,7 +3,8 @@
 A file is a source of its own, with its own watermark, as a Kafka partition is. `TOPIC=FILE` says
 which topic it stands for; without, the topic is the file's name where a contract has it, else that
 which a record names itself, else the only topic there is, else the one whose contract names the
-record's type. Of a contract with several topics, such a record belongs to the first.
+record's type. Of a contract with several topics, such a record belongs to the first. A file of a
+lookup's topic is read before all events.
 """
 
 from __future__ import annotations
@@ -89,11 +90,12 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
     opened = []
     for name in files:
         topic, _, rest = name.partition("=")
-        named = bool(rest and plan.contracts_of(topic))
+        named = bool(rest and (plan.contracts_of(topic) or topic in plan.lookup_topics))
         given = rest if named else name
         path = event_file(given)
         if path is None and rest and not named and event_file(rest) is not None:
-            known = ", ".join(sorted({str(c.topics) for c in plan.contracts.values()}))
+            topics_known = {str(c.topics) for c in plan.contracts.values()} | plan.lookup_topics
+            known = ", ".join(sorted(topics_known))
             raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
         if path is None:
             wrong = "this is a folder" if Path(given).is_dir() else "no such file"
@@ -106,7 +108,9 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
 
 def _topics(plan: Plan, file: str, path: Path, name: str) -> tuple[str, ...]:
     stem = file.split(".", maxsplit=1)[0]
-    if named := tuple(t for t in plan.topics if stem in (t, t.rsplit(".", 1)[0])):
+    if named := tuple(
+        t for t in {*plan.topics, *plan.lookup_topics} if stem in (t, t.rsplit(".", 1)[0])
+    ):
         return named
     if all(contract.topics.is_one for contract in plan.contracts.values()):
         return plan.topics
@@ -137,7 +141,7 @@ def replay(
 
 def pipeline_over(plan: Plan, files: Sequence[Source], until_ms: int | None = None) -> Pipeline:
     """The core over these files, in which nothing that ends after `until_ms` closes."""
-    partitions = Counter(topic for source in files for topic in source.topics)
+    partitions = Counter(t for source in files for t in source.topics if plan.contracts_of(t))
     return Pipeline(plan, partitions, until_ms=until_ms)
 
 
@@ -157,8 +161,10 @@ def stream(
     look at what it holds.
     """
     run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms)
-    partitions: Counter[str] = Counter()
     for source in files:
+        run.add_lookups(source, progress)
+    partitions: Counter[str] = Counter()
+    for source in (s for s in files if not _is_lookup(plan, s)):
         places = {topic: partitions[topic] for topic in source.topics}
         partitions.update(source.topics)
         first = 0
@@ -190,9 +196,29 @@ class _Run:
             batch = records.batch(topic, places[topic], rows, first, self.clock_ms)
             self.out.note(source.name, self.pipeline.add(batch))
 
+    def add_lookups(self, source: Source, progress: Progress) -> None:
+        """Add all rows of a file of a lookup's topic."""
+        if not _is_lookup(self.plan, source):
+            return
+        first = 0
+        for records, size in batches_of(source.path, source.name):
+            rows = range(len(records.values))
+            batch = records.batch(source.topics[0], 0, rows, first, self.clock_ms)
+            for reject in self.pipeline.lookups.add(batch)[:1]:
+                where = f"{source.name}: record {reject.offset + 1}"
+                raise EnvironmentFault(f"{where} is no row of {reject.lookup}: {reject.detail}")
+            first += len(rows)
+            progress(size)
+
     def is_past(self, places: Mapping[str, int], at_ms: int) -> bool:
         """Whether nothing that a file still holds can belong to a window that ends by then."""
         return all(self.pipeline.is_past(topic, place, at_ms) for topic, place in places.items())
+
+
+def _is_lookup(plan: Plan, source: Source) -> bool:
+    return not any(plan.contracts_of(topic) for topic in source.topics) and (
+        plan.lookup_topics.issuperset(source.topics)
+    )
 
 
 def _split(plan: Plan, topics: Sequence[str], records: FileBatch) -> dict[str, Sequence[int]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.core.decode.batch import Batch
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, Outcome, TargetState, WindowValue
 from agent.core.model.rules import Severity
@@ -148,3 +149,5 @@ class Case:
     records: tuple[Record, ...] | None = None
     windows: tuple[WindowValue, ...] | None = None
     file: Path | None = None
+    lookups: tuple[Batch, ...] = ()
+    """The rows of lookups in topics."""

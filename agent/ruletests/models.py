@@ -220,6 +220,11 @@ class TestSpec(Strict):
     file: Text | None = Field(
         None, description="Events from a file, NDJSON, plain or gzipped; beside the test file."
     )
+    lookups: dict[Text, list[dict[str, Any]]] = Field(
+        default_factory=dict,
+        description="The rows of lookups in topics. Without `from`, each is valid always.",
+        examples=[{"rates": [{"currency": "USD", "rate": 0.96}]}],
+    )
     expect: ExpectSpec = Field(description="What must come out.", examples=["{alerts_at: {…}}"])
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+import numpy as np
+
+from agent.core.decode.batch import Batch
 from agent.core.fixed_windows import consecutive_windows
+from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import WindowValue
@@ -46,13 +51,15 @@ def resolve(
     came = records(context) if spec.events is not None else None
     windows = _windows(context) if spec.series is not None else None
     path = _path(context) if spec.file is not None else None
+    lookups = _lookups(context)
     if context.problems or entry.holes:
         return None, context.problems
     until = _until(until, expected, came, windows)
     span = entry.source.locate(entry.place, "key")
     case = Case(
-        entry.name, entry.source, span, clock, until, context.rules, expected, came, windows, path
-    )
+        entry.name, entry.source, span, clock, until, context.rules, expected, came, windows, path,
+        lookups,
+    )  # fmt: skip
     return case, []
 
 
@@ -65,6 +72,35 @@ def _rules(context: ResolveContext) -> frozenset[str]:
         context.wrong(("rules", (named or []).index(name)), f"unknown rule '{name}'", hint)
     # Which rule is meant is not known: then none is called wrong for not being named.
     return frozenset(context.plan.rules if named is None or unknown else named)
+
+
+def _lookups(context: ResolveContext) -> tuple[Batch, ...]:
+    """The rows of lookups in topics, each without a timestamp."""
+    topics = {
+        name: lookup.topic.name
+        for name, lookup in context.plan.lookups.items()
+        if lookup.topic is not None
+    }
+    read = LookupTopics(context.plan.lookups)
+    batches = []
+    for name, rows in context.entry.model.lookups.items():
+        if name not in topics:
+            hint = suggest(name, topics, "lookups in topics")
+            context.wrong(("lookups", name), f"no lookup in a topic is '{name}'", hint, on="key")
+            continue
+        count = len(rows)
+        batch = Batch(
+            topics[name],
+            [msgspec.json.encode(row) for row in rows],
+            np.zeros(count, np.int32),
+            np.arange(count, dtype=np.int64),
+            np.zeros(count, np.int64),
+            timestamped=False,
+        )
+        for reject in read.add(batch):
+            context.wrong(("lookups", name, reject.offset), reject.detail)
+        batches.append(batch)
+    return tuple(batches)
 
 
 def _until(

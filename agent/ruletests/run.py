@@ -63,7 +63,7 @@ def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
-    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
+    pipeline = _pipeline(plan, case, result)
     for topic in plan.default_topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:
@@ -75,6 +75,13 @@ def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult
     for (outcome, _, _), number in pipeline.counts.items():
         result.outcomes[outcome] += number
     return joined([pipeline.flush(), pipeline.advance_to(case.until_ms or 0)])
+
+
+def _pipeline(plan: Plan, case: Case, result: RunResult) -> Pipeline:
+    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
+    for rows in case.lookups:
+        pipeline.lookups.add(rows)
+    return pipeline
 
 
 def _batch(topic: str, records: Sequence[Record]) -> Batch:
@@ -91,7 +98,7 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
 
 def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """What the events of a file bring about, and when the last of them happened."""
-    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
+    pipeline = _pipeline(plan, case, result)
     out = Replayed(Emitted(), [])
     emitted = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0

@@ -17,6 +17,7 @@ from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
 from agent.core.frame import decode
 from agent.kafka.fold_queue import FoldQueue, IdleSnapshot
+from agent.kafka.lookup_reader import LookupReader
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import Sent, SideOutputs
 from agent.language.load import load
@@ -70,7 +71,10 @@ async def queue(tmp_path: Path) -> AsyncIterator[FoldQueue]:
     folder.assign(0, None)
     outputs = cast(SideOutputs, Outputs())
     registry = SchemaRegistry(Settings(), plan)
-    made = FoldQueue({"orders": folder}, outputs, cast(Any, Progress()), lambda: NOW_MS, registry)
+    made = FoldQueue(
+        {"orders": folder}, outputs, cast(Any, Progress()), lambda: NOW_MS, registry,
+        LookupReader(Settings(), plan),
+    )  # fmt: skip
     yield made
     made.close()
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from agent.core.model.events import Contract, Envelope, Field, LookupField, Topics
 from agent.core.model.kpis import Kpi, Target, TargetOverride
-from agent.core.model.lookups import Lookup
+from agent.core.model.lookups import Lookup, LookupTopic
 from agent.core.model.paths import path_text
 from agent.core.model.rules import (
     AbsenceLevel,
@@ -51,6 +51,7 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     Contract: frozenset({"name"}),
     LookupField: frozenset({"name", "type", "digest"}),
     Lookup: frozenset({"name", "table"}),
+    LookupTopic: frozenset(),
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
     CompositeRule: frozenset({"name", "dependencies"}),

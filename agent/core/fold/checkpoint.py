@@ -23,10 +23,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.core.aggregate.columns import NO_INT, Ints
+from agent.core.fold.lookup_steps import LookupSteps
 from agent.errors import UnknownVersionError
 
-COMMIT_VERSION = 2
+COMMIT_VERSION = 3
 """Version of a commit's metadata, raised with every change that an older agent would misread."""
+_WITHOUT_LOOKUPS = 2
+"""The version of a commit without steps of lookups, which older agents read."""
 
 NO_TIME_MS = NO_INT
 """Stands for "no event yet" in arrays of times."""
@@ -71,6 +74,7 @@ class Resume:
     `missed`: the last span of event time whose records were not read. `is_plain`: the offset was
     not committed by the agent, or somebody moved it, so the log before it is unknown. `clocks`: the
     clocks by which events from the future are rejected, as (first offset, ms), ascending.
+    `lookups`: the text of `LookupSteps`.
     """
 
     offset: int
@@ -82,6 +86,7 @@ class Resume:
     missed: MissedSpan | None = None
     is_plain: bool = False
     clocks: tuple[tuple[int, int], ...] = ()
+    lookups: str = ""
 
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Resume:
@@ -93,6 +98,8 @@ class Resume:
         if parts and version.isdigit() and int(version) > COMMIT_VERSION:
             raise UnknownVersionError("a commit", int(version), COMMIT_VERSION)
         try:
+            lookups = parts.pop() if int(version) > _WITHOUT_LOOKUPS else ""
+            LookupSteps.parse(lookups)
             *numbers, clocks = parts
             topic_id = numbers.pop(3)
             covered, watermark, floor, epoch, first, last = (int(p) if p else None for p in numbers)
@@ -103,15 +110,20 @@ class Resume:
         if covered is None:
             return plain
         span = MissedSpan(first, last) if last is not None else None
-        return cls(offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=known)
+        return cls(
+            offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=known,
+            lookups=lookups,
+        )  # fmt: skip
 
     def commit(self) -> Commit:
         """The commit that `parse` reads back."""
         span = self.missed or MissedSpan(None, None)
         clocks = ",".join(f"{at}:{clock}" for at, clock in self.clocks)
+        version = COMMIT_VERSION if self.lookups else _WITHOUT_LOOKUPS
         words = [
-            *(COMMIT_VERSION, self.covered, self.watermark_ms, self.floor_ms),
+            *(version, self.covered, self.watermark_ms, self.floor_ms),
             *(self.topic_id, self.epoch, span.from_ms, span.until_ms, clocks),
+            *([self.lookups] if self.lookups else []),
         ]
         return Commit(self.offset, ";".join("" if w is None else str(w) for w in words))
 
@@ -155,6 +167,7 @@ class SourceProgress:
     epoch: int = 0
     missed: MissedSpan | None = None
     clocks: list[tuple[int, int]] = field(default_factory=list)
+    lookups: LookupSteps = field(default_factory=LookupSteps)
     slices: dict[str, Needs] = field(default_factory=dict)
     ids: dict[str, Needs] = field(default_factory=dict)
 
@@ -166,7 +179,7 @@ class SourceProgress:
             clocks = [(0, clock_ms)]
         return cls(
             resume.offset, resume.floor_ms, resume.covered, resume.watermark_ms,
-            resume.topic_id, resume.epoch, resume.missed, clocks,
+            resume.topic_id, resume.epoch, resume.missed, clocks, LookupSteps.parse(resume.lookups),
         )  # fmt: skip
 
     def bound_missed(self, until_ms: int) -> None:
@@ -212,6 +225,12 @@ class SourceProgress:
         at: Ints = clocks[np.maximum(since.searchsorted(offsets, side="right") - 1, 0)]
         return at
 
+    def promise_lookups(self) -> str:
+        """Promise that what is covered is joined by these steps of lookups, which are returned as a
+        commit has them."""
+        self.lookups.promised = max(self.lookups.promised, self.covered)
+        return self.lookups.text()
+
     def forget_finished(self, contract: str, lateness_ms: int) -> None:
         """Drop the slices that the watermark has passed."""
         if self.watermark_ms is not None and contract in self.slices:
@@ -226,7 +245,8 @@ class SourceProgress:
         # Those in force at the offset or later.
         later = sum(at > offset for at, _ in self.clocks)
         del self.clocks[: max(0, len(self.clocks) - later - 1)]
+        self.lookups.forget_before(offset)
         return Resume(
             offset, self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, self.missed,
-            clocks=tuple(self.clocks),
+            clocks=tuple(self.clocks), lookups=self.lookups.text(),
         )  # fmt: skip

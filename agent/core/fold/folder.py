@@ -25,7 +25,7 @@ which clock was used for which offsets (`agent.core.fold.checkpoint`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +42,7 @@ from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
 from agent.core.fold.lateness import Bools
 from agent.core.fold.lookup_join import LookupJoin
+from agent.core.fold.lookup_topics import LookupTopics, Position
 from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
 from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.fold.runs import only, segments
@@ -65,9 +66,15 @@ class Folder:
     """
 
     def __init__(
-        self, plan: Plan, topic: str, state_partitions: int, only: Collection[str] | None = None
+        self,
+        plan: Plan,
+        topic: str,
+        state_partitions: int,
+        only: Collection[str] | None = None,
+        lookups: LookupTopics | None = None,
     ) -> None:
-        """`only`: the KPIs to fold, None for all. Outcomes are always those of all KPIs."""
+        """`only`: the KPIs to fold, None for all. Outcomes are always those of all KPIs.
+        `lookups`: what is read of the lookup topics; None: nothing."""
         self.topic = topic
         self.sources: dict[int, SourceProgress] = {}
         contracts = plan.contracts_of(topic)
@@ -82,7 +89,13 @@ class Folder:
         self._shared_topics = [c.topics for c in contracts if not c.topics.is_one]
         self._decoder = Decoder(contracts)
         self._clock = FutureClock(contracts)
-        self._lookups = {c.name: LookupJoin(c, plan.lookups) for c in contracts}
+        self._lookup_topics = lookups or LookupTopics(plan.lookups)
+        self.looked_up = self._lookup_topics.topics_of(
+            f.lookup for c in contracts for f in c.lookups
+        )
+        self._lookups = {
+            c.name: LookupJoin(c, plan.lookups, self._lookup_topics) for c in contracts
+        }
         self._verdicts = [ContractVerdicts(c, i, kpis[c.name]) for i, c in enumerate(contracts)]
         self._casts = {name: casts_of(of) for name, of in kpis.items()}
         self._folds = [
@@ -92,7 +105,9 @@ class Folder:
         ]
         self._frames = FrameBuilder(topic, state_partitions, backfilled, self._clock)
         self._observers: tuple[RowObserver, ...] = ()
+        self._resumes: dict[int, Resume] = {}  # of the last flush
         self._commits: dict[int, Commit] = {}
+        self._promises: dict[int, Commit] = {}
 
     def observe(self, *observers: RowObserver) -> None:
         """Call observers with the folded rows of every batch from now on."""
@@ -108,12 +123,14 @@ class Folder:
         begin = resume or Resume(0, 0, None, None)
         clock = None if clock_ms is None else self._clock.step_end_ms(clock_ms)
         self.sources[partition] = SourceProgress.resumed(begin, clock)
+        self._resumes[partition] = begin
         self._frames.assign(partition, begin.offset > 0 and begin.floor_ms is None)
 
     def revoke(self, partition: int) -> None:
         """Forget everything about a partition."""
         self.sources.pop(partition, None)
-        self._commits.pop(partition, None)
+        for of in (self._resumes, self._commits, self._promises):
+            of.pop(partition, None)
         self._frames.revoke(partition)
         for verdicts in self._verdicts:
             verdicts.revoke(partition)
@@ -140,9 +157,17 @@ class Folder:
             verdicts.reject(row, reject)
         decoded, newest = self._settled(batch, decoded, clock_ms, verdicts)
         watermarks = self._advance(batch, newest)
+        positions, of_rows = self._positions(batch)
         counted = self._counted(batch)
         rows = {
-            of.contract.name: self._assign_verdicts(of, table, watermarks, verdicts)
+            of.contract.name: self._assign_verdicts(
+                of,
+                self._lookups[of.contract.name].join(
+                    table, positions, of_rows[table["_row"].to_numpy()]
+                ),
+                watermarks,
+                verdicts,
+            )
             for of in self._verdicts
             if (table := decoded.tables[of.contract.name]).height
         }
@@ -180,7 +205,13 @@ class Folder:
             for verdicts in self._verdicts:
                 verdicts.forget_finished(partition, source)
         live = {p: source for p, source in self.sources.items() if not source.rebuilding}
-        self._commits = {p: source.resume().commit() for p, source in live.items()}
+        self._promises = {
+            partition: replace(self._resumes[partition], lookups=text).commit()
+            for partition, source in live.items()
+            if (text := source.promise_lookups()) != self._resumes[partition].lookups
+        }
+        self._resumes |= {p: source.resume() for p, source in live.items()}
+        self._commits = {p: self._resumes[p].commit() for p in live}
         return frames
 
     def siblings(self, topics: Mapping[str, int]) -> dict[str, int]:
@@ -191,6 +222,11 @@ class Folder:
             for topic, count in topics.items()
             if topic != self.topic and any(topic in of for of in self._shared_topics)
         }
+
+    def promises(self) -> dict[int, Commit]:
+        """What must be committed, by partition, before the last flush's frames are sent: the
+        commits of the flush before, with the steps of lookups that these frames were made by."""
+        return dict(self._promises)
 
     def commits(self) -> dict[int, Commit]:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""
@@ -228,6 +264,26 @@ class Folder:
             source.bound_missed(int(batch.timestamps[start]) + self._clock.most_ms)
         return before
 
+    def _positions(self, batch: Batch) -> tuple[Sequence[Position], Ints]:
+        """As of which positions of the lookup topics a batch is joined, and the index of that of
+        each record."""
+        of_rows = np.zeros(len(batch.values), np.int64)
+        if not self.looked_up:
+            return [], of_rows
+        now = {p: at for p, at in self._lookup_topics.position.items() if p[0] in self.looked_up}
+        positions: list[Position] = []
+        for partition, start, stop in segments(batch.partitions):
+            source, offsets = self.sources[partition], batch.offsets[start:stop]
+            source.lookups.read(
+                int(offsets[0]), int(offsets[-1]) + 1, now, source.watermark_ms, self._clock.span_ms
+            )
+            for number, position in enumerate(p for _, p in source.lookups.steps):
+                if position not in positions:
+                    positions.append(position)
+                known = positions.index(position)
+                of_rows[start:stop][source.lookups.at(offsets) == number] = known
+        return positions, of_rows
+
     def _counted(self, batch: Batch) -> Bools:
         """Which records are counted: those that were not counted before a restart."""
         counted = np.ones(len(batch.values), np.bool_)
@@ -238,7 +294,6 @@ class Folder:
     def _assign_verdicts(
         self, of: ContractVerdicts, table: pl.DataFrame, watermarks: Ints, verdicts: Verdicts
     ) -> Rows:
-        table = self._lookups[of.contract.name].join(table)
         rows, counts = of.assign(
             table, watermarks[table["_row"].to_numpy()], self.sources, verdicts
         )

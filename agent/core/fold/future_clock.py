@@ -45,9 +45,10 @@ class FutureClock:
         self._contracts = contracts
         ahead = [contract.max_future_ms for contract in contracts]
         span = max((c.lateness_ms + c.duplicate_window_ms for c in contracts), default=0)
+        self.span_ms = span + MAX_SLICE_MS  # that a commit lies back at most
         self.most_ms = max(ahead, default=0)
         self._least_ms = min(ahead, default=0)
-        self.step_ms = max(self._least_ms // 4, (span + MAX_SLICE_MS) // STEPS, 1)
+        self.step_ms = max(self._least_ms // 4, self.span_ms // STEPS, 1)
 
     def step_end_ms(self, clock_ms: int) -> int:
         """The end of the step that a clock is in."""

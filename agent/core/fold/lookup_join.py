@@ -1,17 +1,24 @@
 """Joins a contract's events with its lookups: the row of the event's key, valid at its time.
 
-A row depends only on the event and the lookup, so batching and order change nothing. If there is no
+A row depends only on the event and the lookup, so batching and order change nothing; with a lookup
+in a topic, also on the position as of which the event is joined (`lookup_steps`). If there is no
 row, its columns are null, and the event is counted (`field_counts`). A null key looks up nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
+from agent.core.aggregate.columns import Ints
+from agent.core.fold.lookup_topics import LookupTopics, Position
 from agent.core.model.events import Contract, LookupField
 from agent.core.model.lookups import FROM, UNTIL, Join, Lookup, joins_of, missed_column
+
+Rows = Callable[[Position], pl.DataFrame]
+"""The rows of a lookup as of a position of the lookup topics."""
 
 _INDEX, _ROW_UNTIL, _HAS_ROW = "_index", "_row_until", "_has_row"
 
@@ -19,23 +26,37 @@ _INDEX, _ROW_UNTIL, _HAS_ROW = "_index", "_row_until", "_has_row"
 class LookupJoin:
     """The lookups of one contract, ready to be joined."""
 
-    def __init__(self, contract: Contract, lookups: Mapping[str, Lookup]) -> None:
+    def __init__(
+        self, contract: Contract, lookups: Mapping[str, Lookup], topics: LookupTopics
+    ) -> None:
         self._joins = [
-            _OneJoin(lookups[join[0]], join, fields) for join, fields in joins_of(contract).items()
+            _OneJoin(lookups[join[0]], join, fields, topics)
+            for join, fields in joins_of(contract).items()
         ]
 
-    def join(self, table: pl.DataFrame) -> pl.DataFrame:
+    def join(
+        self, table: pl.DataFrame, positions: Sequence[Position], of_rows: Ints
+    ) -> pl.DataFrame:
         """A contract's table with the lookups' columns, each under the name of its field, and a
-        Boolean column for each join (`missed_column`). Rows stay in their order."""
+        Boolean column for each join (`missed_column`). Rows stay in their order.
+
+        `positions`: as of which positions of the lookup topics rows are joined; `of_rows`: the
+        index of that of each row of the table.
+        """
         if not self._joins:
             return table
-        return pl.concat([table, *(join.columns(table) for join in self._joins)], how="horizontal")
+        columns = (join.columns(table, positions, of_rows) for join in self._joins)
+        return pl.concat([table, *columns], how="horizontal")
 
 
 class _OneJoin:
     """A lookup by one set of the event's fields."""
 
-    def __init__(self, lookup: Lookup, join: Join, fields: Sequence[LookupField]) -> None:
+    def __init__(
+        self, lookup: Lookup, join: Join, fields: Sequence[LookupField], topics: LookupTopics
+    ) -> None:
+        self._lookup = lookup
+        self._topics = topics
         self._is_timed = lookup.is_timed
         self._keys = list(join[1])
         self._names = [field.name for field in fields]
@@ -45,17 +66,44 @@ class _OneJoin:
         ]
         validity = [pl.col(FROM), pl.col(UNTIL).alias(_ROW_UNTIL)] if lookup.is_timed else []
         # The event's key has the name of its field, which no other field of the event has.
-        self._rows = lookup.table.select(
+        self._select = [
             *key_columns,
             *(pl.col(field.column).alias(field.name) for field in fields),
             *validity,
             pl.lit(True).alias(_HAS_ROW),
-        )
-        if lookup.is_timed:
-            self._rows = self._rows.sort(FROM)
+        ]
+        self._rows = self._sorted(lookup.table)
+        self._as_of: Position | None = None  # the position that `_rows` is of
 
-    def columns(self, table: pl.DataFrame) -> pl.DataFrame:
+    def columns(
+        self, table: pl.DataFrame, positions: Sequence[Position], of_rows: Ints
+    ) -> pl.DataFrame:
         """The columns that the join adds, row by row of the table."""
+        if self._lookup.topic is None:
+            return self._joined(table)
+        used = np.unique(of_rows).tolist()
+        if len(used) == 1:
+            self._read(positions[used[0]])
+            return self._joined(table)
+        parts, indexes = [], []
+        for number in used:
+            self._read(positions[number])
+            index = np.flatnonzero(of_rows == number)
+            parts.append(self._joined(table[index]))
+            indexes.append(index)
+        return pl.concat(parts)[np.argsort(np.concatenate(indexes))]
+
+    def _read(self, position: Position) -> None:
+        """Go over to the rows as of a position."""
+        if position != self._as_of:
+            self._rows = self._sorted(self._topics.rows(self._lookup.name, position))
+            self._as_of = position
+
+    def _sorted(self, rows: pl.DataFrame) -> pl.DataFrame:
+        rows = rows.select(self._select)
+        return rows.sort(FROM) if self._is_timed else rows
+
+    def _joined(self, table: pl.DataFrame) -> pl.DataFrame:
         has_key = pl.all_horizontal(pl.col(name).is_not_null() for name in self._keys)
         joined = self._valid(table) if self._is_timed else self._of_key(table)
         missed = (has_key & pl.col(_HAS_ROW).is_null()).alias(self._missed)

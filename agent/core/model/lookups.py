@@ -1,19 +1,36 @@
-"""Lookups: tables beside the rules that give events what they lack."""
+"""Lookups: tables, in files beside the rules or in topics, that give events what they lack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from agent.core.model.events import Contract, LookupField
+from agent.core.model.field_types import FieldDType
 
 FROM, UNTIL = "_from", "_until"
 """The columns of a lookup's validity."""
 
+ALWAYS_MS = -(2**62)
+"""The beginning of a row whose `from` is empty."""
+
 Join = tuple[str, tuple[str, ...]]
 """A lookup, and the event's fields that are its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTopic:
+    """The topic that a lookup is read from. `begins` and `ends` are the members of a row's value
+    that say its validity; without `begins` a row is valid from its record's timestamp on. Times
+    without an offset are of `timezone`."""
+
+    name: str
+    begins: str | None = None
+    ends: str | None = None
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +40,8 @@ class Lookup:
     `table` has the columns of `keys` and those that events may have, sorted by key and validity;
     with a validity (`is_timed`) also `_from` (Int64, ms, inclusive) and `_until` (Int64, ms,
     exclusive; null: until the next row of the key). `digests`: of each column, a digest of its
-    values with their keys and validity; what reads a column depends on it.
+    values with their keys and validity; what reads a column depends on it. Of a lookup with a
+    `topic` the table is empty, the digests are of what is declared, and `file` is "".
     """
 
     name: str
@@ -32,6 +50,19 @@ class Lookup:
     is_timed: bool
     digests: Mapping[str, str]
     file: str
+    topic: LookupTopic | None = None
+
+
+def cell_of_json(cell: Any, dtype: FieldDType) -> Any:
+    """A JSON value as one of a column's type (String, Int64, Float64, Boolean), None if it is of
+    another type."""
+    if isinstance(cell, bool):
+        return cell if dtype == pl.Boolean else None
+    if isinstance(cell, int) and dtype == pl.Int64:
+        return cell if -(2**63) <= cell < 2**63 else None
+    if isinstance(cell, int | float) and dtype == pl.Float64:
+        return float(cell)
+    return cell if isinstance(cell, str) and dtype == pl.String else None
 
 
 def joins_of(contract: Contract) -> dict[Join, tuple[LookupField, ...]]:

@@ -78,6 +78,12 @@ class Plan:
         return tuple(sorted({name for c in self.contracts.values() for name in c.topics.names}))
 
     @property
+    def lookup_topics(self) -> frozenset[str]:
+        """The topics that lookups are read from."""
+        topics = (lookup.topic for lookup in self.lookups.values())
+        return frozenset(topic.name for topic in topics if topic is not None)
+
+    @property
     def default_topics(self) -> tuple[str, ...]:
         """One topic for each contract, sorted: for events that don't say theirs."""
         return self.topics_with(())

@@ -22,6 +22,7 @@ def check(declared: Declared) -> None:
 
 def _lookup(declared: Declared, entry: Entry[LookupSpec]) -> None:
     model = entry.model
+    _source(declared, entry)
     for i, key in enumerate(model.keys):
         at: Place = ("key", i) if isinstance(model.key, list) else ("key",)
         if key in model.keys[:i]:
@@ -29,9 +30,19 @@ def _lookup(declared: Declared, entry: Entry[LookupSpec]) -> None:
         if model.type_of(key) == "float":
             message = f"the key '{key}' is a float: equal values may differ in bits"
             declared.report(entry, at, message, "use a string, integer or boolean column")
-    if model.until is not None and not entry.is_written("from"):
+    is_timed = entry.is_written("from") or entry.is_written("topic")
+    if model.until is not None and not is_timed:
         hint = "add `from`: the column that says from when on the row holds"
         declared.report(entry, ("until",), "`until` without `from`", hint, on="key")
+
+
+def _source(declared: Declared, entry: Entry[LookupSpec]) -> None:
+    if not entry.is_written("file") and not entry.is_written("topic"):
+        hint = "add `file: rates.csv`, or `topic: rates`"
+        declared.report(entry, (), "neither `file` nor `topic`", hint, on="key")
+    elif entry.is_written("file") and entry.is_written("topic"):
+        hint = "keep one: rows are read from one place"
+        declared.report(entry, ("topic",), "both `file` and `topic`", hint, on="key")
 
 
 def _name(declared: Declared, event: Entry[EventSpec], name: str) -> None:

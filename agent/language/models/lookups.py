@@ -1,4 +1,4 @@
-"""The section `lookups`, tables beside the rules; and the fields that events take from them."""
+"""The section `lookups`, tables in files or topics; and the fields that events take from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from agent.language.models.base import Strict
 from agent.language.models.fields import ElementType
-from agent.language.models.values import FieldName, Text, TimeZone, Unit, form, wrong
+from agent.language.models.values import FieldName, Text, TimeZone, Topic, Unit, form, wrong
 
 ColumnType = Literal["string", "integer", "float", "boolean"]
 """The types of fields that a lookup's columns may have."""
@@ -29,9 +29,16 @@ def _file(path: str) -> str:
 class LookupSpec(Strict):
     """A table with one row for each key, or one at a time."""
 
-    file: Annotated[Text, AfterValidator(_file)] = Field(
+    file: Annotated[Text, AfterValidator(_file)] | None = Field(
+        None,
         description="A CSV file with a header, or NDJSON; relative to the folder of this file.",
         examples=["rates.csv"],
+    )
+    topic: Topic | None = Field(
+        None,
+        description="A compacted topic instead of a file: a JSON object for each row, valid from "
+        "its record's timestamp on, or from the time in `from`.",
+        examples=["rates"],
     )
     key: Text | Annotated[list[Text], Field(min_length=1)] = Field(
         description="The column, or columns, that identify a row.",
@@ -46,7 +53,8 @@ class LookupSpec(Strict):
         None,
         alias="from",
         description="The column with the date or time from which a row is valid, inclusive. An "
-        "event gets the row that is valid at its time.",
+        "event gets the row that is valid at its time. "
+        "Of a topic: the record's timestamp if not given.",
         examples=["valid_from"],
     )
     until: Text | None = Field(

@@ -77,8 +77,8 @@ def test_an_offset_that_the_agent_did_not_commit_is_plain(metadata: str) -> None
 
 
 def test_a_commit_of_a_later_version_is_refused() -> None:
-    with pytest.raises(UnknownVersionError, match="format 3, and this agent reads format 2"):
-        Resume.parse(5, "3;7;9;8;id;0;;;;something new")
+    with pytest.raises(UnknownVersionError, match="format 4, and this agent reads format 3"):
+        Resume.parse(5, "4;7;9;8;id;0;;;;something new")
 
 
 def test_what_a_later_epoch_sends_is_added_to_what_the_earlier_one_sent(plan: Plan) -> None:

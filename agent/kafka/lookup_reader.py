@@ -1,0 +1,189 @@
+"""Lookup topics, read to their ends whenever events are to be joined with them.
+
+Every worker reads all of them, without a consumer group. What was in a lookup topic before an event
+was fetched is read before the event is folded; as of which positions a batch was joined is part of
+its commit (`agent.core.fold.lookup_steps`). So a restart needs the rows that were superseded since
+the commit's offset: the topic's configuration must keep them, and is looked at first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agent.core.fold.lookup_topics import LookupReject, LookupTopics
+from agent.core.model.plan import Plan
+from agent.core.model.text import duration
+from agent.core.model.windows import MAX_SLICE_MS
+from agent.errors import EnvironmentFault
+from agent.kafka.batch_fetch import enable_batch_fetch
+from agent.kafka.client import connection
+from agent.kafka.fetched import Fetched, make_batch
+from agent.kafka.topic_ids import describe
+from agent.kafka.topics import config_values
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 1_000
+MAX_POLL_RECORDS = 20_000
+MOST_PARTITIONS = 64
+"""Of all lookup topics: a commit's metadata has the position of each."""
+
+Partitions = Mapping[str, int]
+"""How many partitions topics have."""
+
+
+class LookupReader:
+    """Reads the lookup topics of a plan into `topics`."""
+
+    def __init__(self, settings: Settings, plan: Plan) -> None:
+        self.topics = LookupTopics(plan.lookups)
+        self._settings = settings
+        self._plan = plan
+        self._consumer: AIOKafkaConsumer | None = None
+        self._assigned: list[TopicPartition] = []
+        self._lock = asyncio.Lock()
+
+    async def start(self, admin: AIOKafkaAdminClient) -> None:
+        """Connect, and read all that is there. Raises EnvironmentFault where a topic does not
+        exist, or may lose rows that are still needed."""
+        if not self.topics.topics:
+            return
+        described = await describe(admin, sorted(self.topics.topics))
+        partitions = {topic: metadata.partitions for topic, metadata in described.items()}
+        for topic in self.topics.topics:
+            if topic not in partitions:
+                raise EnvironmentFault(
+                    f"the lookup topic {topic} does not exist",
+                    f"kafka-topics.sh --create --topic {topic} --config cleanup.policy=compact",
+                )
+        if sum(partitions.values()) > MOST_PARTITIONS:
+            raise EnvironmentFault(
+                f"the lookup topics {', '.join(partitions)} have {sum(partitions.values())} "
+                f"partitions, and at most {MOST_PARTITIONS} can be read",
+                "A table of some millions of rows needs one.",
+            )
+        await check_retention(admin, self._plan)
+        self._consumer = AIOKafkaConsumer(
+            **{**connection(self._settings), "client_id": f"{self._settings.group}-lookups"},
+            group_id=None, enable_auto_commit=False, isolation_level="read_committed",
+            auto_offset_reset="earliest", max_poll_records=MAX_POLL_RECORDS,
+        )  # fmt: skip
+        await self._consumer.start()
+        enable_batch_fetch(self._consumer)
+        self._assign(self._consumer, partitions)
+        await self.catch_up(self.topics.topics)
+        log.info("lookup topics: read %s", ", ".join(sorted(self.topics.topics)))
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def catch_up(self, topics: Collection[str]) -> None:
+        """Read topics up to where they end now. What is in `topics.position` afterwards is at least
+        what was written before the call."""
+        if not topics or self._consumer is None:
+            return
+        async with self._lock:
+            consumer = self._consumer
+            self._assign(consumer, {t: len(consumer.partitions_for_topic(t) or ()) for t in topics})
+            ends = await consumer.end_offsets([tp for tp in self._assigned if tp.topic in topics])
+            behind = {tp for tp, end in ends.items() if self._position(tp) < end}
+            while behind:
+                fetched = await consumer.getmany(*behind, timeout_ms=POLL_MS)
+                await self._add(fetched)
+                # The position also passes what holds no record: markers of transactions, and gaps.
+                reached = {tp: await consumer.position(tp) for tp in behind}
+                behind = {tp for tp in behind if reached[tp] < ends[tp]}
+                self.topics.advance({(tp.topic, tp.partition): at for tp, at in reached.items()})
+
+    def _position(self, tp: TopicPartition) -> int:
+        return self.topics.position.get((tp.topic, tp.partition), 0)
+
+    def _assign(self, consumer: AIOKafkaConsumer, partitions: Partitions) -> None:
+        """Read partitions, those that were added among them, from where they were read to."""
+        wanted = {TopicPartition(t, p) for t, count in partitions.items() for p in range(count)}
+        if not wanted.difference(self._assigned):
+            return
+        self._assigned = sorted(wanted.union(self._assigned))
+        consumer.assign(self._assigned)
+        for tp in self._assigned:
+            known = self.topics.position.get((tp.topic, tp.partition))
+            if known:
+                consumer.seek(tp, known)
+            else:
+                self.topics.advance({(tp.topic, tp.partition): 0})
+
+    async def _add(self, fetched: Mapping[TopicPartition, Fetched]) -> None:
+        rejects: list[LookupReject] = []
+        for tp, records in fetched.items():
+            if records:
+                batch = make_batch(tp.topic, [(tp.partition, records)])
+                rejects += await asyncio.to_thread(self.topics.add, batch)
+        if rejects:
+            first = rejects[0]
+            log.warning(
+                "lookup %s: %d records can't be read, and their keys have no row from then on. "
+                "The first: partition %d, offset %d: %s",
+                first.lookup, len(rejects), first.partition, first.offset, first.detail,
+            )  # fmt: skip
+
+
+async def read_lookups(settings: Settings, plan: Plan) -> LookupTopics:
+    """All that the lookup topics hold now. Raises EnvironmentFault as `LookupReader.start` does."""
+    reader = LookupReader(settings, plan)
+    if reader.topics.topics:
+        admin = AIOKafkaAdminClient(**connection(settings))
+        try:
+            await admin.start()
+            await reader.start(admin)
+        finally:
+            await reader.stop()
+            await admin.close()
+    return reader.topics
+
+
+def needed_ms(plan: Plan, topic: str) -> int:
+    """For how long (ms) a superseded row of a lookup topic is needed: an event that counts may be
+    so much older than the newest one that was read."""
+    needs = [0]
+    for contract in plan.contracts.values():
+        of = (plan.lookups[field.lookup].topic for field in contract.lookups)
+        if not any(looked_up is not None and looked_up.name == topic for looked_up in of):
+            continue
+        longest = max((kpi.window.span_ms for kpi in plan.kpis_of(contract.name)), default=0)
+        oldest = longest if contract.max_past_ms is None else min(longest, contract.max_past_ms)
+        needs.append(oldest + contract.lateness_ms + contract.duplicate_window_ms + MAX_SLICE_MS)
+    return max(needs)
+
+
+async def check_retention(admin: AIOKafkaAdminClient, plan: Plan) -> None:
+    """Whether lookup topics keep rows for as long as they are needed. Raises EnvironmentFault where
+    compaction may delete them too early; warns where that can't be seen, or all rows expire."""
+    topics = {of.topic.name for of in plan.lookups.values() if of.topic is not None}
+    policies, warnings = await config_values(admin, topics, "cleanup.policy")
+    lags, _ = await config_values(admin, topics, "min.compaction.lag.ms")
+    for topic, policy in policies.items():
+        need_ms = needed_ms(plan, topic)
+        if "compact" in policy and int(lags.get(topic) or 0) < need_ms:
+            raise EnvironmentFault(
+                f"the lookup topic {topic} has min.compaction.lag.ms={lags.get(topic) or 0}: rows "
+                f"that were replaced may be deleted while events of the last {duration(need_ms)} "
+                "still need them",
+                f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} "
+                f"--add-config min.compaction.lag.ms={need_ms}",
+            )
+        if "delete" in policy:
+            warnings.append(
+                f"the lookup topic {topic} has cleanup.policy={policy}: rows expire with its "
+                "retention, and are missing after the next start. Compaction keeps them: "
+                "cleanup.policy=compact"
+            )
+    for warning in warnings:
+        log.warning("%s", warning)
