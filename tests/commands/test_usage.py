@@ -87,6 +87,7 @@ backfill tills.ndjson --rules rules --output history.txt --kpi takings --since 2
     --until 2026-03-03 --every 1m --now 2026-03-03
 link clerk=c1 --rules rules --settings agent.yaml --base https://kpi.example.org
 link --owner shop-lead
+link clerk=c1 --rules rules --settings agent.yaml --hashes
 demo --copy mine
 demo --retail --port 0 --seconds 2 --rules mine/rules
 completion bash
