@@ -19,8 +19,8 @@ from agent.core.output.privacy import Privacy
 from agent.export.metrics.agent_metrics import AgentMetrics
 
 SeriesId = tuple[str, Dimensions | None]
-Step = Mapping[str, Any]
-"""A step of an alert, as on the alerts topic (docs/operations.md, kpi-alerts)."""
+PublishedTransition = Mapping[str, Any]
+"""A transition of an alert, as on the alerts topic (docs/operations.md, kpi-alerts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ class Fleet(Protocol):
     def own_alerts(self) -> Sequence[Alert] | None:
         """Those of the series that this worker holds; None while they are not known."""
 
-    def steps(self) -> Sequence[Step]:
-        """The last steps of all alerts, newest first."""
+    def transitions(self) -> Sequence[PublishedTransition]:
+        """The last transitions of all alerts, newest first."""
 
     async def explain(self, name: str, series: str) -> dict[str, Any]:
         """How a rule stands over the series held here, `series` of them and `count` in all. Raises

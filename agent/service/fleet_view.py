@@ -19,11 +19,11 @@ from agent.core.output.messages import Json
 from agent.core.placement import place_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
-from agent.export.agent_state import Alert, SeriesId, Step
+from agent.export.agent_state import Alert, PublishedTransition, SeriesId
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
-from agent.service.own_alerts import OwnAlerts, Steps
+from agent.service.own_alerts import LastTransitions, OwnAlerts
 
 FRESH_SECONDS = 0.1
 """For how long looked-up views serve. Looking again costs what changed since; what a scrape shows
@@ -70,14 +70,14 @@ class FleetView:
         self._merge = None
         self._held_at = 0.0
 
-    def emitted(self, steps: Steps) -> None:
+    def emitted(self, transitions: LastTransitions) -> None:
         """A round was published: what was looked up is old, and these alerts have changed."""
         self._held_at = 0.0
-        self._own_alerts.note(steps)
+        self._own_alerts.note(transitions)
 
-    def restored(self, steps: Steps) -> None:
+    def restored(self, transitions: LastTransitions) -> None:
         """These alerts stand in the state partitions that are held from now on."""
-        self._own_alerts.restored(steps)
+        self._own_alerts.restored(transitions)
 
     def held(self) -> list[SeriesView]:
         """The series held here."""
@@ -172,9 +172,9 @@ class FleetView:
         """The alerts of all workers, with their texts."""
         return [_alert(row) for row in self._board.alerts()]
 
-    def steps(self) -> Sequence[Step]:
-        """The last steps of all alerts, newest first."""
-        return self._alert_log.steps()
+    def transitions(self) -> Sequence[PublishedTransition]:
+        """The last transitions of all alerts, newest first."""
+        return self._alert_log.transitions()
 
     async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
         """The closed windows of a KPI, or of one of its series, since an instant."""

@@ -12,7 +12,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
-from agent.export.agent_state import AgentState, Alert, RuleChange, SeriesId, Step
+from agent.export.agent_state import AgentState, Alert, PublishedTransition, RuleChange, SeriesId
 from agent.export.metrics.agent_metrics import AgentMetrics
 
 
@@ -22,7 +22,7 @@ class FilledFleet:
 
     series: Sequence[SeriesView] = ()
     active: Sequence[Alert] | None = ()
-    history: Sequence[Step] = ()
+    history: Sequence[PublishedTransition] = ()
     objectives: Mapping[str, Score] = field(default_factory=dict)
     leads: bool = False
     windows: Sequence[PastWindow] = ()
@@ -54,7 +54,7 @@ class FilledFleet:
     def own_alerts(self) -> Sequence[Alert] | None:
         return self.active
 
-    def steps(self) -> Sequence[Step]:
+    def transitions(self) -> Sequence[PublishedTransition]:
         return self.history
 
     async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:

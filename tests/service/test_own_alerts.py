@@ -16,24 +16,24 @@ KEY = alert_key(FIRED)
 
 
 @pytest.mark.parametrize(
-    ("row", "step", "expected"),
+    ("row", "transition", "expected"),
     [
         (None, None, []),
         (FIRED, None, [FIRED]),  # from before this process
         (None, (100, FIRED), [FIRED]),  # not on the board yet, or the board is gone
-        (FIRED, (200, ENDED), [ENDED]),  # the board has the step before
+        (FIRED, (200, ENDED), [ENDED]),  # the board has the transition before
         (FIRED, (100, INHIBITED), [INHIBITED]),  # at the same time, one after the other
         (ENDED, (100, FIRED), [ENDED]),  # another worker went on
         (FIRED, (200, None), []),  # its rule is removed
         (None, (200, None), []),
     ],
 )
-def test_the_newer_of_the_boards_row_and_the_mergers_step_counts(
-    row: AlertRow | None, step: tuple[int, AlertRow | None] | None, expected: list[AlertRow]
+def test_the_newer_of_the_boards_row_and_the_mergers_transition_counts(
+    row: AlertRow | None, transition: tuple[int, AlertRow | None] | None, expected: list[AlertRow]
 ) -> None:
     own = OwnAlerts()
-    if step is not None:
-        own.note({KEY: step})
+    if transition is not None:
+        own.note({KEY: transition})
     assert own.over([row] if row else []) == expected
     assert own.over([row] if row else []) == expected
 
@@ -65,7 +65,7 @@ def test_before_the_board_topic_is_read_to_its_end_the_merger_alone_counts() -> 
     assert own.over([FIRED, gone]) == [ENDED, other]  # the board, once it is read, is behind
 
 
-def test_a_step_of_this_worker_counts_more_than_what_was_restored() -> None:
+def test_a_transition_of_this_worker_counts_more_than_what_was_restored() -> None:
     own = OwnAlerts()
     own.restored({KEY: (100, FIRED)})
     own.note({KEY: (200, ENDED)})
@@ -74,7 +74,7 @@ def test_a_step_of_this_worker_counts_more_than_what_was_restored() -> None:
     assert own.over([]) == []
 
 
-def test_once_the_board_shows_a_step_the_board_counts() -> None:
+def test_once_the_board_shows_a_transition_the_board_counts() -> None:
     own = OwnAlerts()
     own.note({KEY: (100, FIRED)})
     assert own.over([FIRED]) == [FIRED]

@@ -1,13 +1,13 @@
-"""`GET /api/v1/alerts`: which alerts there are, and the last steps that alerts took.
+"""`GET /api/v1/alerts`: which alerts there are, and the last transitions.
 
     now_ms       the agent's clock
     alerts       [{rule, severity, state, kpi, dimensions, since, value, summary, description,
                  runbook, owner, team, escalation, objectives}]: pending, inhibited and firing, of
                  the whole company; firing first, then the gravest, then the newest
-    history      [step]: the newest first; a step is what the alerts topic says of it
+    history      [transition]: the newest first; a transition is what the alerts topic says of it
 
 Filters are `rule`, `kpi`, `state` and `severity`, each once or several times (any of them), and
-`limit`, the most steps of the history.
+`limit`, the most transitions of the history.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from agent.export.web.board_alerts import STANDING, in_order
 Json = dict[str, Any]
 
 HISTORY_SHOWN = 100
-"""Steps in an answer that asks for no number."""
+"""Transitions in an answer that asks for no number."""
 MOST_HISTORY = 10_000
-"""The largest number of steps that can be asked for."""
+"""The largest number of transitions that can be asked for."""
 STATES = tuple(phase.value for phase in AlertPhase)
 SEVERITIES = ("page", "critical", "warning", "info")
 _ALLOWED: Mapping[str, tuple[str, ...] | None] = {
@@ -62,13 +62,13 @@ class Query:
                 self._wanted.setdefault(name, set()).add(value)
 
     def takes(self, alert: Mapping[str, Any]) -> bool:
-        """Whether an alert or a step passes all filters."""
+        """Whether an alert or a transition passes all filters."""
         return all(alert.get(name) in wanted for name, wanted in self._wanted.items())
 
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise BadQuery(f"limit is a number of steps, not {_short(text)}")
+        raise BadQuery(f"limit is a number of transitions, not {_short(text)}")
     digits = text.lstrip("0")
     if len(digits) > len(str(MOST_HISTORY)) or int(digits or "0") > MOST_HISTORY:
         raise BadQuery(f"limit is at most {MOST_HISTORY}, not {_short(text)}")
@@ -83,13 +83,13 @@ def _short(text: str) -> str:
 def alerts_answer(
     plan: Plan,
     alerts: Sequence[Alert],
-    steps: Iterable[Mapping[str, Any]],
+    transitions: Iterable[Mapping[str, Any]],
     query: Query,
     now_ms: int,
 ) -> Json:
     """The answer, as described above."""
     active = [_alert(plan, a) for a in in_order(a for a in alerts if a.phase in STANDING)]
-    history = [step for step in steps if query.takes(step)]
+    history = [transition for transition in transitions if query.takes(transition)]
     return {
         "now_ms": now_ms,
         "alerts": [alert for alert in active if query.takes(alert)],

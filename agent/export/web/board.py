@@ -25,8 +25,8 @@ words; times are ms since the epoch, and shown in `timezone`.
     elsewhere      how many series fire beside those that are asked for
     sources        [{topic, records, why: [{outcome, records}]}]: what was read of each topic, by
                    outcome or reason, while no event of any has been counted; else []
-    steps          [{key, at_ms, rule, severity, state, title, series, because, path}]: the last
-                   steps that alerts took, newest first
+    transitions    [{key, at_ms, rule, severity, state, title, series, because, path}]: the last
+                   ones of alerts, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,
                    objectives, kpis: [{name, title, weight, state, path}]}], each before its parts
@@ -56,13 +56,13 @@ from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import group
 from agent.export.web.board_alerts import (
-    MOST_STEPS,
+    MOST_TRANSITIONS,
     STANDING,
     alerts_json,
     gravest,
     public_alerts,
-    public_steps,
-    steps_json,
+    public_transitions,
+    transitions_json,
 )
 from agent.export.web.board_cards import MORE_ROWS, card, worst_state
 from agent.export.web.board_sources import data_until_ms, missed_json, sources_json
@@ -156,7 +156,9 @@ class _Read:
         everyone = tuple(state.fleet.all_series())
         self.series = tuple(v for v in everyone if v.kpi not in private) if private else everyone
         self.alerts = tuple(public_alerts(state.plan, state.fleet.alerts()))
-        self.steps = tuple(islice(public_steps(state.plan, state.fleet.steps()), MOST_STEPS))
+        self.transitions = tuple(
+            islice(public_transitions(state.plan, state.fleet.transitions()), MOST_TRANSITIONS)
+        )
         self.scores = dict(state.fleet.scores())
         self.ready = dict(state.ready)
         self.missed = missed_json(state, now_ms)
@@ -199,7 +201,7 @@ def _snapshot(read: _Read, selection: Selection, totals: Totals) -> Json:
         "alert_counts": {str(phase): counts[str(phase)] for phase in STANDING},
         "elsewhere": firing - counts[str(AlertPhase.FIRING)],
         "sources": read.sources,
-        "steps": steps_json(plan, read.steps),
+        "transitions": transitions_json(plan, read.transitions),
         "objectives": _objectives(plan, read.scores, states),
         "declared": len(plan.kpis),
         "choices": choices_json(plan, held, selection),

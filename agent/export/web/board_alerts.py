@@ -16,7 +16,7 @@ from agent.core.model.text import value_text
 from agent.core.output.addresses import alert_path
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.privacy import private_subjects, shared
-from agent.export.agent_state import Alert, Step
+from agent.export.agent_state import Alert, PublishedTransition
 from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]
@@ -29,8 +29,8 @@ MOST_APART = 3
 MOST_OTHERS = 20
 """Series that a group names beside its first."""
 ALONE: Json = {"count": 1, "total": 1, "others": []}
-MOST_STEPS = 30
-"""Steps of the history that a board shows; `/api/v1/alerts` has more."""
+MOST_TRANSITIONS = 30
+"""Transitions of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
 STANDING = (AlertPhase.FIRING, AlertPhase.INHIBITED, AlertPhase.PENDING)
 """What goes on, the most urgent first: inhibited would fire, if what it depends on did not."""
@@ -43,10 +43,12 @@ def public_alerts(plan: Plan, alerts: Iterable[Alert]) -> list[Alert]:
     return [alert for alert in alerts if alert.kpi not in private]
 
 
-def public_steps(plan: Plan, steps: Iterable[Step]) -> Iterator[Step]:
-    """The steps that everybody may see."""
+def public_transitions(
+    plan: Plan, transitions: Iterable[PublishedTransition]
+) -> Iterator[PublishedTransition]:
+    """The transitions that everybody may see."""
     subjects, rules = private_subjects(plan), plan.rules.keys() - shared(plan).rules.keys()
-    return (step for step in steps if step["kpi"] not in subjects and step["rule"] not in rules)
+    return (t for t in transitions if t["kpi"] not in subjects and t["rule"] not in rules)
 
 
 def alerts_json(
@@ -116,28 +118,35 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     )
 
 
-def steps_json(plan: Plan, steps: Iterable[Step]) -> list[Json]:
-    """The last steps of alerts, in few words, newest first."""
-    return [step_json(plan, step) for step in islice(steps, MOST_STEPS)]
+def transitions_json(plan: Plan, transitions: Iterable[PublishedTransition]) -> list[Json]:
+    """The last transitions of alerts, in few words, newest first."""
+    return [transition_json(plan, t) for t in islice(transitions, MOST_TRANSITIONS)]
 
 
-def step_json(plan: Plan, step: Step) -> Json:
-    """A step of an alert, in few words."""
-    rule = plan.rules.get(step["rule"])
+def transition_json(plan: Plan, transition: PublishedTransition) -> Json:
+    """A transition of an alert, in few words."""
+    rule = plan.rules.get(transition["rule"])
     kpi = plan.subject_of(rule) if rule is not None else None
-    dimensions = tuple(step["dimensions"].values())
-    at = datetime.fromisoformat(step["at"])
-    key = (step["rule"], step["severity"], step["kpi"], dimensions, step["at"], step["state"])
+    dimensions = tuple(transition["dimensions"].values())
+    at = datetime.fromisoformat(transition["at"])
+    key = (
+        transition["rule"],
+        transition["severity"],
+        transition["kpi"],
+        dimensions,
+        transition["at"],
+        transition["state"],
+    )
     return {
         "key": "/".join(map(str, key)),
         "at_ms": int(at.timestamp() * 1000),
-        "rule": step["rule"],
-        "severity": step["severity"],
-        "state": step["state"],
-        "title": kpi.title if kpi else step["kpi"] or step["rule"],
+        "rule": transition["rule"],
+        "severity": transition["severity"],
+        "state": transition["state"],
+        "title": kpi.title if kpi else transition["kpi"] or transition["rule"],
         "series": series_text(dimensions),
-        "because": step.get("because", ""),
-        "path": alert_path(step["rule"], kpi, dimensions),
+        "because": transition.get("because", ""),
+        "path": alert_path(transition["rule"], kpi, dimensions),
     }
 
 

@@ -5,10 +5,10 @@
 | `/` | the board |
 | `/kpis/<name>`, `/kpis/<name>/values.csv` | a KPI or one of its series over time (`pages`) |
 | `/api/v1/kpis/<name>/history` | the same as JSON |
-| `/alerts` | active alerts and the last steps, as a page |
+| `/alerts` | active alerts and the last transitions, as a page |
 | `/producers` | what became of each event, for the teams that produce them |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
-| `/api/v1/alerts` | active alerts and the last steps (`alerts.py` describes it) |
+| `/api/v1/alerts` | active alerts and the last transitions (`alerts.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
 | `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
 | `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private.py`) |
@@ -44,7 +44,7 @@ from agent.export.templates import html_template
 from agent.export.web.access import Access
 from agent.export.web.alerts import BadQuery, Query, alerts_answer
 from agent.export.web.board import Board, Json, ready_json
-from agent.export.web.board_alerts import public_alerts, public_steps
+from agent.export.web.board_alerts import public_alerts, public_transitions
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
     IDENTITY,
@@ -216,15 +216,15 @@ class Pages:
         return response
 
     async def alerts(self, request: web.Request) -> web.Response:
-        """Active alerts, and the last steps that alerts took."""
+        """Active alerts, and the last transitions."""
         state = self._state
         try:
             query = Query(request.query.items())
         except BadQuery as error:
             return web.json_response({"error": str(error)}, status=400)
         alerts = public_alerts(state.plan, state.fleet.alerts())
-        steps = public_steps(state.plan, state.fleet.steps())
-        return _json(alerts_answer(shared(state.plan), alerts, steps, query, self._now_ms()))
+        transitions = public_transitions(state.plan, state.fleet.transitions())
+        return _json(alerts_answer(shared(state.plan), alerts, transitions, query, self._now_ms()))
 
     async def private(self, request: web.Request) -> web.Response:
         """The page of a person's own numbers, or of those that an owner answers for."""

@@ -93,10 +93,10 @@ def test_filters_choose_alerts_and_steps(
             "state is one of inactive, pending, firing, inhibited, resolved, not fired",
         ),
         (("severity", "high"), "severity is one of page, critical, warning, info, not high"),
-        (("limit", "-1"), "limit is a number of steps, not -1"),
+        (("limit", "-1"), "limit is a number of transitions, not -1"),
         (("limit", "9" * 5000), f"limit is at most 10000, not {'9' * 40}…"),
         (("limit", "10001"), "limit is at most 10000, not 10001"),
-        (("limit", "²"), "limit is a number of steps, not ²"),
+        (("limit", "²"), "limit is a number of transitions, not ²"),
     ],
 )
 def test_a_filter_that_there_is_not_is_refused(pair: tuple[str, str], hint: str) -> None:

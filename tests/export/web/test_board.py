@@ -135,12 +135,12 @@ async def test_an_objective_stands_above_its_parts_and_says_where_it_is_heading(
     ]
 
 
-async def test_the_last_steps_of_alerts_are_reported_in_few_words() -> None:
+async def test_the_last_transitions_of_alerts_are_reported_in_few_words() -> None:
     state = company_state()
     state.fleet.history = 20 * STEPS
-    steps = (await _board(state))["steps"]
-    assert len(steps) == 30
-    first = steps[0]
+    transitions = (await _board(state))["transitions"]
+    assert len(transitions) == 30
+    first = transitions[0]
     assert (first["state"], first["title"], first["series"]) == (
         "resolved",
         "Average response time to customer inquiries",

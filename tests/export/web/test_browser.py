@@ -42,14 +42,14 @@ def until_shown(browser: webdriver.Chrome, kpis: list[str]) -> None:
     WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(SHOWN) == kpis, shown)
 
 
-def test_the_last_steps_of_alerts_open_below_them(browser: webdriver.Chrome) -> None:
+def test_the_last_transitions_of_alerts_open_below_them(browser: webdriver.Chrome) -> None:
     state = company_state()
     state.fleet.history = STEPS
     with served(state) as address:
         browser.get(address)
         until(browser, "#history summary", "Recent alert changes")
         browser.find_element(By.CSS_SELECTOR, "#history summary").click()
-        newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#steps li")
+        newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#transitions li")
         assert "emea: slow_support (critical) resolved" in newest.text
         assert "value > 600" in newest.text
         assert "apac: slow_support (critical) fired" in second.text

@@ -137,7 +137,11 @@ async def test_the_shared_board_has_the_score_and_the_other_kpis() -> None:
         board = await (await client.get("/api/v1/board")).json()
         assert [kpi["name"] for kpi in board["kpis"]] == ["orders"]
         assert board["kpi_order"] == ["orders"]
-        assert (board["alerts"], board["alert_counts"]["firing"], board["steps"]) == ([], 0, [])
+        assert (board["alerts"], board["alert_counts"]["firing"], board["transitions"]) == (
+            [],
+            0,
+            [],
+        )
         (work,) = board["objectives"]
         assert (work["text"], [k["name"] for k in work["kpis"]]) == ("70 %", ["orders"])
         assert (await client.get("/api/v1/kpis/tasks")).status == 404

@@ -1,7 +1,7 @@
 """The page of alerts: `/alerts?rule=&kpi=&state=&severity=&limit=`, what goes on and what was.
 
 It shows what `/api/v1/alerts` gives, with the same filters (`web.alerts`): the alerts of the whole
-company, by rule, and the steps that the alerts topic still has in memory.
+company, by rule, and the transitions that the alerts topic still has in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 MOST_RULES = 60
 MOST_SERIES = 50
 """Series of a rule that are listed; of the others, how many there are."""
-_STEPS = {
+_TRANSITIONS = {
     "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
     "resolved": "resolved", "inactive": "cleared before firing",
 }  # fmt: skip
@@ -30,11 +30,12 @@ _TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def alerts_page(
-    board: str, plan: Plan, active: Sequence[Json], steps: Sequence[Json], query: Mapping[str, str],
-    now_ms: int, data_until_ms: int | None, timezone: str,
+    board: str, plan: Plan, active: Sequence[Json], transitions: Sequence[Json],
+    query: Mapping[str, str], now_ms: int, data_until_ms: int | None, timezone: str,
 ) -> str:  # fmt: skip
-    """The page of the alerts that go on (`board_alerts.alert_json`, in their order) and the steps
-    (`board_alerts.step_json`, the newest first); `query` are the filters that left these."""
+    """The page of the alerts that go on (`board_alerts.alert_json`, in their order) and the
+    transitions (`board_alerts.transition_json`, the newest first); `query` are the filters
+    that left these."""
     until_ms = data_until_ms or now_ms
     limit = int(query.get("limit", HISTORY_SHOWN))
     chosen = {n: v for n, v in query.items() if n != "limit"}
@@ -42,20 +43,22 @@ def alerts_page(
     def address(**changed: str | None) -> str:
         return with_query(ALERTS, {**chosen, **changed})
 
-    kinds = sorted({alert["rule"] for alert in active} | {step["rule"] for step in steps})
+    kinds = sorted(
+        {alert["rule"] for alert in active} | {transition["rule"] for transition in transitions}
+    )
     return html_template(_TEMPLATES, "alerts.html").render(
         board=board,
         timezone=timezone,
         groups=_groups(active)[:MOST_RULES],
         hidden_rules=max(0, len(_groups(active)) - MOST_RULES),
         most_series=MOST_SERIES,
-        steps=steps[:limit],
-        more=address(limit=str(limit * 4)) if len(steps) > limit else None,
+        transitions=transitions[:limit],
+        more=address(limit=str(limit * 4)) if len(transitions) > limit else None,
         chosen=chosen,
         severities=[(s, address(severity=s)) for s in SEVERITIES],
         rules=[(rule, address(rule=rule)) for rule in kinds][:MOST_RULES],
         everything=ALERTS,
-        words=_STEPS,
+        words=_TRANSITIONS,
         clock=lambda at_ms: clock_text(at_ms, now_ms, timezone, seconds=True),
         iso=lambda at_ms: iso_text(at_ms, timezone),
         lasts=lambda since_ms: seconds_text(max(0, (until_ms - since_ms) // 1000)),

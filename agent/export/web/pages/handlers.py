@@ -14,8 +14,8 @@ from agent.export.web.board_alerts import (
     alert_json,
     gravest,
     public_alerts,
-    public_steps,
-    step_json,
+    public_transitions,
+    transition_json,
 )
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.pages.alert_pages import alerts_page
@@ -70,14 +70,14 @@ class PageHandlers:
         return _compressed(web.Response(text=text, content_type="text/csv", headers=headers))
 
     async def alerts_page(self, request: web.Request) -> web.Response:
-        """The alerts that go on, and the last steps."""
+        """The alerts that go on, and the last transitions."""
         state, plan = self._state, shared(self._state.plan)
         try:
             query = Query(request.query.items())
         except BadQuery as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         asked = dict(request.query)
-        steps = tuple(public_steps(state.plan, state.fleet.steps()))
+        transitions = tuple(public_transitions(state.plan, state.fleet.transitions()))
         standing = gravest(public_alerts(state.plan, state.fleet.alerts()))
         until_ms = data_until_ms(state, state.fleet.all_series())
         now_ms = self._now_ms()
@@ -87,7 +87,7 @@ class PageHandlers:
             return alerts_page(
                 state.name, plan,
                 [alert for alert in active if query.takes(alert | {"state": alert["phase"]})],
-                [step_json(plan, step) for step in steps if query.takes(step)],
+                [transition_json(plan, t) for t in transitions if query.takes(t)],
                 asked, now_ms, until_ms, state.timezone,
             )  # fmt: skip
 

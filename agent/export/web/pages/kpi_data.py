@@ -32,13 +32,12 @@ from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.model.text import number_text, percent_text, value_text
 from agent.core.output.addresses import series_path
 from agent.core.output.messages import hidden_text
-from agent.export.agent_state import RuleChange
+from agent.export.agent_state import PublishedTransition, RuleChange
 from agent.export.metrics.closed_samples import bounds
 from agent.export.web.board_cards import badness, card
 from agent.export.web.pages import axes
 from agent.export.web.pages.contribution import Contribution, contribution, is_additive
 from agent.export.web.pages.marks import (
-    Step,
     alert_marks,
     change_marks,
     maintenance_marks,
@@ -111,7 +110,7 @@ class Sources:
     span: Span
     views: Sequence[SeriesView]
     past: PastWindows
-    steps: Sequence[Step]
+    transitions: Sequence[PublishedTransition]
     changes: Sequence[RuleChange]
     timezone: str
     data_until_ms: int | None
@@ -148,7 +147,7 @@ def page_data(of: Sources) -> Json:
         "ticks": [list(tick) for tick in axes.value_ticks(low, high, kpi.unit)],
         "bands": [list(band) for band in bands],
         "rules": rules,
-        "alerts": alert_marks(kpi, of.dimensions, of.steps, span.since_ms, until_ms),
+        "alerts": alert_marks(kpi, of.dimensions, of.transitions, span.since_ms, until_ms),
         "maintenance": maintenance_marks(of.plan, kpi, of.dimensions, span.since_ms, until_ms),
         "changes": change_marks(of.changes, span.since_ms, until_ms),
         "windows": _listed(of, chosen) if _is_single(of) else [],

@@ -105,8 +105,9 @@ class KpiPages:
         asked = [v for v in views if dimensions in (None, v.dimensions)]
         past = await self._past.windows(kpi, dimensions, span.needed_since_ms, asked)
         return Sources(
-            plan, kpi, dimensions, span, views, _upto(past, until_ms), tuple(state.fleet.steps()),
-            tuple(state.rules.changes), state.timezone, data_until_ms(state, views),
+            plan, kpi, dimensions, span, views, _upto(past, until_ms),
+            tuple(state.fleet.transitions()), tuple(state.rules.changes),
+            state.timezone, data_until_ms(state, views),
         )  # fmt: skip
 
 

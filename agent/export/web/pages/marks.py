@@ -4,7 +4,7 @@ plain numbers that rules compare values with."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,10 @@ from agent.core.model.results import AlertPhase
 from agent.core.model.rules import ThresholdRule, as_for
 from agent.core.model.text import value_text
 from agent.core.output.messages import dimensions_json
-from agent.export.agent_state import RuleChange
+from agent.export.agent_state import PublishedTransition, RuleChange
 from agent.export.web.series_text import series_text
 
 Json = dict[str, Any]
-Step = Mapping[str, Any]
 
 MOST_MARKS = 200
 """Of a kind, the newest: more would cover the values."""
@@ -28,31 +27,35 @@ _ENDED = (AlertPhase.RESOLVED, AlertPhase.INHIBITED, AlertPhase.INACTIVE)
 
 
 def alert_marks(
-    kpi: Kpi, dimensions: Dimensions | None, steps: Iterable[Step], since_ms: int, until_ms: int
+    kpi: Kpi,
+    dimensions: Dimensions | None,
+    transitions: Iterable[PublishedTransition],
+    since_ms: int,
+    until_ms: int,
 ) -> list[Json]:
     """The stretches in which alerts of a KPI, or of one of its series, fired: from their firing to
-    their end, oldest first. `steps` are the newest first; `until_ms` of one that goes on is None.
-    """
+    their end, oldest first. `transitions` are the newest first; `until_ms` of one that goes on is
+    None."""
     own = None if dimensions is None else dimensions_json(kpi, dimensions)
     firing: dict[tuple[Any, ...], Json] = {}
     marks: list[Json] = []
-    for step in reversed([s for s in steps if s["kpi"] == kpi.name]):
-        if own is not None and step["dimensions"] not in (own, {}):
+    for transition in reversed([s for s in transitions if s["kpi"] == kpi.name]):
+        if own is not None and transition["dimensions"] not in (own, {}):
             continue
-        series = tuple(step["dimensions"].values())
-        key = step["rule"], step["severity"], series
-        at_ms = instant_ms(step["at"])
-        if step["state"] == AlertPhase.FIRING:
+        series = tuple(transition["dimensions"].values())
+        key = transition["rule"], transition["severity"], series
+        at_ms = instant_ms(transition["at"])
+        if transition["state"] == AlertPhase.FIRING:
             firing[key] = mark = {
-                "rule": step["rule"],
-                "severity": step["severity"],
+                "rule": transition["rule"],
+                "severity": transition["severity"],
                 "series": series_text(series),
                 "from_ms": at_ms,
                 "until_ms": None,
-                "text": step.get("summary", ""),
+                "text": transition.get("summary", ""),
             }
             marks.append(mark)
-        elif step["state"] in _ENDED and key in firing:
+        elif transition["state"] in _ENDED and key in firing:
             firing.pop(key)["until_ms"] = at_ms
     shown = [
         mark

@@ -1,7 +1,7 @@
 // The board: takes snapshots and changes from the agent, and patches the page.
 
 import { setData, setHidden, setText, el, patchList } from "./dom.js";
-import { makeAlert, makeObjective, makeStep, patchAlert, patchObjective, patchStep } from "./cards.js";
+import { makeAlert, makeObjective, makeTransition, patchAlert, patchObjective, patchTransition } from "./cards.js";
 import { askForAll, drawFilters, isNarrowed, onChoice, query } from "./filters.js";
 import { makeKpi, patchKpi } from "./kpi.js";
 import { noticeOf, quietText } from "./notice.js";
@@ -89,8 +89,8 @@ function drawAlerts() {
   setText($("all-alerts"), allAlerts ? "Show fewer alerts" : `Show ${rest} more alerts`);
   $("all-alerts").setAttribute("aria-expanded", String(allAlerts));
   patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now()));
-  setHidden($("history"), board.steps.length === 0);
-  patchList($("steps"), board.steps, (s) => s.key, makeStep, (node, step) => patchStep(node, step, board.data_until_ms ?? now()));
+  setHidden($("history"), board.transitions.length === 0);
+  patchList($("transitions"), board.transitions, (s) => s.key, makeTransition, (node, transition) => patchTransition(node, transition, board.data_until_ms ?? now()));
 }
 
 // Screen readers hear what begins and what ends, not each minute that an alert has lasted.

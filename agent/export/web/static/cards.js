@@ -71,9 +71,9 @@ function patchGroup(p, alert, eventTimeMs) {
   });
 }
 
-const STEPS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "resolved", inactive: "cleared before firing" };
+const TRANSITIONS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "resolved", inactive: "cleared before firing" };
 
-export function makeStep() {
+export function makeTransition() {
   return el("li", {},
     el("span", { "data-part": "icon", class: "badge" }),
     el("time", { "data-part": "at" }),
@@ -81,16 +81,16 @@ export function makeStep() {
     el("span", { "data-part": "because", class: "because" }));
 }
 
-export function patchStep(node, step, nowMs) {
+export function patchTransition(node, t, nowMs) {
   const p = parts(node);
-  setData(node, "phase", step.state);
-  setData(node, "severity", step.severity);
-  setIcon(p.icon, step.state === "resolved" ? "resolved" : step.state === "inactive" ? "none" : step.severity);
-  setText(p.at, clockText(step.at_ms, nowMs));
-  p.at.dateTime = new Date(step.at_ms).toISOString();
-  setText(p.text, `${[step.title, step.series].filter(Boolean).join(" · ")}: ${step.rule} (${step.severity}) ${STEPS[step.state]}`);
-  setHref(p.text, step.path);
-  setText(p.because, step.because);
+  setData(node, "phase", t.state);
+  setData(node, "severity", t.severity);
+  setIcon(p.icon, t.state === "resolved" ? "resolved" : t.state === "inactive" ? "none" : t.severity);
+  setText(p.at, clockText(t.at_ms, nowMs));
+  p.at.dateTime = new Date(t.at_ms).toISOString();
+  setText(p.text, `${[t.title, t.series].filter(Boolean).join(" · ")}: ${t.rule} (${t.severity}) ${TRANSITIONS[t.state]}`);
+  setHref(p.text, t.path);
+  setText(p.because, t.because);
 }
 
 export function makeObjective(objective) {
