@@ -172,7 +172,7 @@ ZOMBIE = st.tuples(st.just("zombie"), st.integers(1, 3), st.integers(0, 3))
 
 
 @given(st.lists(st.one_of(SELL, SELL, PLACE, READ, FLUSH, WAIT, ZOMBIE), max_size=60))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @example([("sell", "a", 0), ("read", 1, 0), ("flush", 2, 0), ("place", "a", "near")])
 @example(
     [
@@ -236,13 +236,13 @@ def test_the_text_of_steps_is_read_back(promised: int, drawn: list) -> None:  # 
 def test_steps_of_rows_that_come_fast_fit_a_commit(partitions: int) -> None:
     steps, position = LookupSteps(), {("rates", p): 10**9 for p in range(partitions)}
     span_ms = 400_000
-    for number in range(5_000):
+    for number in range(1_500):
         position = position | {("rates", number % partitions): 10**9 + number}
         steps.read(number, number + 1, position, START_MS + number * 1_000, span_ms)
         steps.forget_before(number - span_ms // 1_000)
-        assert len(steps.text()) <= MOST_CHARACTERS
+        assert number % 9 or len(steps.text()) <= MOST_CHARACTERS
     # A row waits for a hundredth of the time that a commit lies back.
-    assert steps.steps[-1][0] > 5_000 - 20
+    assert steps.steps[-1][0] > 1_500 - 20
 
 
 def test_a_topic_that_other_rules_did_not_know_is_joined_as_it_is_now() -> None:

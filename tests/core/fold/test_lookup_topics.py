@@ -55,9 +55,16 @@ def read(records: Sequence[Record], offsets: Sequence[int] | None = None) -> Loo
 
 def valid(topics: LookupTopics, shop: str, at_ms: int, upto: int) -> float | None:
     """The rate of a shop, by rows that are sought one by one."""
-    rows = topics.rows("rates", {("rates", 0): upto}).filter(pl.col("shop") == shop)
+    return rate_of(rows_of(topics, upto), shop, at_ms)
+
+
+def rows_of(topics: LookupTopics, upto: int) -> list[dict[str, Any]]:
+    return topics.rows("rates", {("rates", 0): upto}).to_dicts()
+
+
+def rate_of(rows: Sequence[dict[str, Any]], shop: str, at_ms: int) -> float | None:
     at_ms += BASE_MS
-    begun = [row for row in rows.iter_rows(named=True) if row[FROM] <= at_ms]
+    begun = [row for row in rows if row["shop"] == shop and row[FROM] <= at_ms]
     if not begun:
         return None
     last = max(begun, key=lambda row: row[FROM])
@@ -82,7 +89,8 @@ def test_compaction_changes_nothing_from_when_the_deleted_rows_were_superseded(
     records = sorted(drawn, key=lambda record: record[0])
     newest = {key: i for i, (_, key, _) in enumerate(records[:cleaned])}
     left = [i for i in range(len(records)) if i >= cleaned or newest[records[i][1]] == i]
-    whole, compacted = read(records), read([records[i] for i in left], left)
+    whole = rows_of(read(records), len(records))
+    compacted = rows_of(read([records[i] for i in left], left), len(records))
     for shop in "ab":
         begins = [
             record[0] if record[2] is None else record[2]["since"]
@@ -90,8 +98,7 @@ def test_compaction_changes_nothing_from_when_the_deleted_rows_were_superseded(
             if record[1] == shop
         ]
         for at_ms in range(max(begins, default=0), 32):
-            known = valid(whole, shop, at_ms, len(records))
-            assert valid(compacted, shop, at_ms, len(records)) == known
+            assert rate_of(compacted, shop, at_ms) == rate_of(whole, shop, at_ms)
 
 
 @given(RECORDS, st.integers(0, 12), st.integers(1, 5))
@@ -134,7 +141,8 @@ def test_rows_are_valid_as_in_duckdbs_asof_join(records: list[Record]) -> None:
             select asked.shop, asked."at", rate from asked asof left join rates
                 on asked.shop = rates.shop and asked."at" >= rates.since"""
         ).fetchall()
-    assert all(valid(topics, shop, at, len(records)) == rate for shop, at, rate in truth)
+    rows = rows_of(topics, len(records))
+    assert all(rate_of(rows, shop, at) == rate for shop, at, rate in truth)
 
 
 def test_a_row_that_is_deleted_before_it_would_begin_never_counts() -> None:
