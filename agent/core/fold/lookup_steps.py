@@ -9,8 +9,8 @@ joined with lookups as of which position. Rules:
 2. Steps are committed before the frames that cover the records joined by them are sent, with the
    offset up to which they hold (`promised`). Whoever reads these records again joins them alike.
 3. A commit has the steps from its offset on. They must fit its metadata, so where rows come fast
-   some wait: half of the room is free, in the other half steps are `PACED` to the event time that a
-   commit lies back. A row takes about ten characters, so some hundred can come in that time.
+   some wait: half of the room is free; beyond it, a step waits for its share, by characters, of the
+   event time that a commit lies back. A changed partition takes about ten characters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from agent.core.fold.lookup_topics import Position
 
 MOST_CHARACTERS = 3_000
 """Of the text. A broker takes 4,096 for all of a commit's metadata (offset.metadata.max.bytes)."""
-PACED = 100
+FREE_CHARACTERS = MOST_CHARACTERS // 2
+SHARED_CHARACTERS = MOST_CHARACTERS * 3 // 4
 
 
 @dataclass(slots=True)
@@ -86,8 +87,9 @@ class LookupSteps:
         begin = max(first, self.promised)
         if begin >= stop or (self.steps and self.steps[-1][1] == position):
             return
+        before = len(self.text())
         self.steps.append((begin, position))
-        if len(self.steps) > 1 and not self._has_room(watermark_ms, span_ms):
+        if len(self.steps) > 1 and not self._has_room(before, watermark_ms, span_ms):
             self.steps.pop()
         else:
             self._moved_ms = watermark_ms
@@ -103,14 +105,16 @@ class LookupSteps:
         later = sum(at > offset for at, _ in self.steps)
         del self.steps[: max(0, len(self.steps) - later - 1)]
 
-    def _has_room(self, watermark_ms: int | None, span_ms: int) -> bool:
+    def _has_room(self, before: int, watermark_ms: int | None, span_ms: int) -> bool:
+        """Whether the last step fits, after a text of so many characters."""
         characters = len(self.text())
-        if characters < MOST_CHARACTERS // 2:
+        if characters < FREE_CHARACTERS:
             return True
+        pause_ms = span_ms * (characters - before) // SHARED_CHARACTERS
         is_due = (
             watermark_ms is None
             or self._moved_ms is None
-            or watermark_ms >= self._moved_ms + span_ms // PACED
+            or watermark_ms >= self._moved_ms + pause_ms
         )
         return is_due and characters < MOST_CHARACTERS
 
