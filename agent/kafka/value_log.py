@@ -7,15 +7,17 @@ second or so however much the topic holds.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from agent.core.model.kpis import Dimensions, Kpi
-from agent.core.model.results import PastWindow, PastWindows, WindowValue
+from agent.core.model.results import PastWindow, PastWindows
 from agent.core.output.published import PublishedWindows
 from agent.core.output.value_messages import read_value
 from agent.core.state.rows import row_key
@@ -37,47 +39,46 @@ async def past_windows(
     A window is published after its end, so nothing older than `since_ms` by the records' timestamps
     is looked at. Where a broker does not answer there are none, and `is_complete` is false.
     """
-    # Without a group, a consumer is assigned all partitions.
-    consumer = AIOKafkaConsumer(
-        topic, **connection(settings), group_id=None, enable_auto_commit=False,
-        isolation_level="read_committed",
-    )  # fmt: skip
-    published = _Reader([kpi.name], lambda window: window.end_ms > since_ms)
+    reader = _Reader([kpi], since_ms)
     try:
-        await consumer.start()
-        try:
+        async with _consuming(settings, topic) as consumer:
             tps: list[TopicPartition] = sorted(consumer.assignment())
             if dimensions is not None and tps:  # as `publish` places it
                 tps = [tps[zlib.crc32(row_key(kpi.name, dimensions)) % len(tps)]]
                 consumer.unsubscribe()
                 consumer.assign(tps)
-            is_complete = await _read(consumer, tps, since_ms, published, MOST_RECORDS)
-        finally:
-            await consumer.stop()
+            is_complete = await _read(consumer, tps, since_ms, reader, MOST_RECORDS)
     except KafkaError:
         return PastWindows((), False)
-    return PastWindows(_past(kpi, dimensions, published.windows), is_complete)
+    return PastWindows(_past(kpi, dimensions, reader.windows), is_complete)
 
 
 async def published_windows(
-    settings: Settings, topic: str, kpis: Collection[str], since_ms: int
+    settings: Settings, topic: str, kpis: Iterable[Kpi], since_ms: int
 ) -> PublishedWindows:
     """All windows of some KPIs that were published since an instant (ms). Raises EnvironmentFault
     where the topic can't be read."""
+    reader = _Reader(kpis)
+    try:
+        async with _consuming(settings, topic) as consumer:
+            await _read(consumer, sorted(consumer.assignment()), since_ms, reader, None)
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(f"{topic} can't be read from {settings.brokers}: {error}") from error
+    return reader.windows
+
+
+@asynccontextmanager
+async def _consuming(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
+    # Without a group, a consumer is assigned all partitions.
     consumer = AIOKafkaConsumer(
         topic, **connection(settings), group_id=None, enable_auto_commit=False,
         isolation_level="read_committed",
     )  # fmt: skip
-    reader = _Reader(kpis)
     try:
         await consumer.start()
-        try:
-            await _read(consumer, sorted(consumer.assignment()), since_ms, reader, None)
-        finally:
-            await consumer.stop()
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(f"{topic} can't be read from {settings.brokers}: {error}") from error
-    return reader.windows
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 async def _read(
@@ -113,14 +114,14 @@ async def _read(
 
 
 class _Reader:
-    """Picks the windows of some KPIs out of the records, those that are `wanted`."""
+    """Picks the windows of some KPIs out of the records, those that end after an instant (ms) and
+    have the dimensions that the KPI has now."""
 
-    def __init__(
-        self, kpis: Iterable[str], wanted: Callable[[WindowValue], bool] = lambda _: True
-    ) -> None:
+    def __init__(self, kpis: Iterable[Kpi], after_ms: float = -math.inf) -> None:
         self.windows = PublishedWindows()
-        self._wanted = wanted
-        names = [msgspec.json.encode(kpi) for kpi in kpis]
+        self._after_ms = after_ms
+        self._dimensions = {kpi.name: kpi.by for kpi in kpis}
+        names = [msgspec.json.encode(kpi) for kpi in self._dimensions]
         kinds = (b"{", b'{"kind":"target",')
         self._begins = tuple(kind + b'"kpi":' + name + b"," for kind in kinds for name in names)
 
@@ -132,7 +133,8 @@ class _Reader:
             message = read_value(value)
         except ValueError:
             return  # written by another version
-        if self._wanted(message.window):
+        window = message.window
+        if window.end_ms > self._after_ms and message.names == self._dimensions[window.kpi]:
             self.windows.add(message)
 
 
@@ -142,7 +144,7 @@ def _past(
     """The windows of a KPI, or of one of its series, by time."""
     made = []
     for key, window in published.windows(kpi.name).items():
-        if len(window.dimensions) != len(kpi.by) or dimensions not in (None, window.dimensions):
+        if dimensions not in (None, window.dimensions):
             continue
         status = published.status(key)
         target = None if status is None else status.target

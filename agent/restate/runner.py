@@ -57,7 +57,10 @@ async def restate(
     privacy.check(plan)
     kpis = related(plan, kpi)
     published = await published_windows(
-        settings, TopicNames.of(settings).values, kpis, period.since_ms
+        settings,
+        TopicNames.of(settings).values,
+        [plan.kpis[name] for name in kpis],
+        period.since_ms,
     )
     asked = restating(plan, kpis, period)
     read, emitted = Replayed(Emitted(), []), []

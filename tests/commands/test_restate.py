@@ -107,7 +107,9 @@ def test_windows_are_not_corrected_to_fewer_events_unless_that_is_meant(
     assert "records deleted from the source topics?" in said.err
     assert restate("orders", "--apply", "--allow-fewer-events") == 0
     settings = load_settings(brokers=shop)
-    published = asyncio.run(published_windows(settings, "kpi-values", ["orders"], 0))
+    published = asyncio.run(
+        published_windows(settings, "kpi-values", load("rules").kpis.values(), 0)
+    )
     assert {(w.value, w.events) for w in published.windows("orders").values()} == {(0, 0)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -17,7 +19,7 @@ from agent.kafka import value_log
 from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.topics import TopicNames
-from agent.kafka.value_log import past_windows
+from agent.kafka.value_log import past_windows, published_windows
 from agent.settings import Settings, load_settings
 from tests.export.invented import COMPANY, MINUTE_MS, RESPONSE, REVENUE
 
@@ -65,6 +67,18 @@ async def test_the_windows_of_a_series_come_back_once_each_with_their_targets() 
         assert len(every.windows) == 18
         revenue = await past_windows(settings, "kpi-values", REVENUE, ("a",), -1)
         assert len(revenue.windows) == 30
+
+
+async def test_windows_of_an_older_declaration_are_of_no_series_of_today() -> None:
+    with EmbeddedBroker() as broker:
+        settings = load_settings(brokers=broker.address)
+        await _publish(settings, _emitted("response_time", "a", 29, 29.0))
+        renamed = replace(RESPONSE, by=("country",))
+        past = await past_windows(settings, "kpi-values", renamed, None, 0)
+        assert (past.windows, past.is_complete) == ((), True)
+        published = await published_windows(settings, "kpi-values", [renamed], 0)
+        assert not published.windows("response_time")
+        assert (await past_windows(settings, "kpi-values", RESPONSE, None, 0)).windows
 
 
 async def test_of_very_many_records_the_newest_are_read_and_the_answer_says_so(
