@@ -78,14 +78,18 @@ def begins_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:
     return min(begin_ms(kpi, period.since_ms) for kpi in bases)
 
 
+def ends_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:
+    """The event time before which they are needed: windows that begin in the period may end a
+    window later."""
+    return period.until_ms + max(plan.kpis[name].window.span_ms for name in kpis)
+
+
 def restating(plan: Plan, kpis: Collection[str], period: Period) -> Plan:
     """A plan that computes the windows of some KPIs again, from the events of a period."""
     lateness_ms = max(contract.lateness_ms for contract in plan.contracts.values())
     # An id that came just before the period may be repeated in it.
     from_ms = begins_ms(plan, kpis, period) - lateness_ms
-    # Windows that begin in the period may end a window later.
-    spans = [plan.kpis[name].window.span_ms for name in kpis]
-    until_ms = period.until_ms + max(spans) + lateness_ms
+    until_ms = ends_ms(plan, kpis, period) + lateness_ms
 
     def read(contract: Contract) -> Contract:
         asked = Restated(from_ms, until_ms, contract.lateness_ms)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent.core.model.plan import Plan
 from agent.core.model.printable import printable
-from agent.core.model.results import Correction, WindowValue
+from agent.core.model.results import Correction
 from agent.core.model.text import value_text
 from agent.core.output.messages import (
     correction_json,
@@ -63,13 +63,9 @@ def _cells(plan: Plan, made: Correction) -> Iterator[str]:
     yield kpi.name
     yield printable(" ".join(f"{name}={label(value)}" for name, value in named.items()))
     yield f"{iso(window.start_ms)} – {iso(window.end_ms)}"
-    yield "–" if before is None else _value(before, kpi.unit)
-    yield _value(window, kpi.unit)
+    yield "–" if before is None else value_text(before.value, kpi.unit)
+    yield value_text(window.value, kpi.unit)
     yield f"{0 if before is None else before.events} → {window.events}"
-
-
-def _value(window: WindowValue, unit: str | None) -> str:
-    return value_text(window.value, unit)
 
 
 def _summary(outcome: Restatement) -> Iterator[str]:

@@ -16,6 +16,7 @@ from agent.core.restatement import (
     TooManySeries,
     begins_ms,
     corrections,
+    ends_ms,
     related,
     restating,
 )
@@ -65,7 +66,7 @@ async def restate(
     asked = restating(plan, kpis, period)
     read, emitted = Replayed(Emitted(), []), []
     from_ms = begins_ms(plan, kpis, period)
-    until_ms = period.until_ms + max(plan.kpis[name].window.span_ms for name in kpis)
+    until_ms = ends_ms(plan, kpis, period)
     async for some in history(
         settings, asked, from_ms, until_ms, read.note, progress, is_restated=True
     ):

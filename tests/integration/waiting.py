@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 Found = TypeVar("Found")
 
@@ -42,17 +42,16 @@ BLOCKS = range(10_000, 32_000, 1_000)
 
 @cache
 def _ports() -> Iterator[int]:
-    """The ports of a block that no other process of tests has, for as long as this one lives."""
+    """The ports of blocks that no other process of tests has, for as long as this one lives."""
+    locks = []
     for first in BLOCKS:
-        with suppress(OSError):  # another process has it, or another user's had it
+        try:
             lock = (Path(tempfile.gettempdir()) / f"kpi-agent-ports-{first}").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _LOCKS.append(lock)
-            return iter(range(first, first + 1_000))
-    raise AssertionError(f"all of {len(BLOCKS)} blocks of ports are taken")
-
-
-_LOCKS: list[IO[str]] = []
+        except OSError:  # another process has it, or another user's had it
+            continue
+        locks.append(lock)
+        yield from range(first, first + 1_000)
 
 
 def free_port() -> int:
@@ -62,7 +61,7 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("all ports of the block are taken")
+    raise AssertionError("all ports are taken")
 
 
 def _die_with_parent() -> None:

@@ -87,9 +87,8 @@ class LookupSteps:
         begin = max(first, self.promised)
         if begin >= stop or (self.steps and self.steps[-1][1] == position):
             return
-        before = len(self.text())
         self.steps.append((begin, position))
-        if len(self.steps) > 1 and not self._has_room(before, watermark_ms, span_ms):
+        if len(self.steps) > 1 and not self._has_room(watermark_ms, span_ms):
             self.steps.pop()
         else:
             self._moved_ms = watermark_ms
@@ -105,12 +104,13 @@ class LookupSteps:
         later = sum(at > offset for at, _ in self.steps)
         del self.steps[: max(0, len(self.steps) - later - 1)]
 
-    def _has_room(self, before: int, watermark_ms: int | None, span_ms: int) -> bool:
-        """Whether the last step fits, after a text of so many characters."""
-        characters = len(self.text())
+    def _has_room(self, watermark_ms: int | None, span_ms: int) -> bool:
+        """Whether the last step fits."""
+        text = self.text()
+        characters = len(text)
         if characters < FREE_CHARACTERS:
             return True
-        pause_ms = span_ms * (characters - before) // SHARED_CHARACTERS
+        pause_ms = span_ms * (characters - text.rindex("|")) // SHARED_CHARACTERS
         is_due = (
             watermark_ms is None
             or self._moved_ms is None

@@ -112,6 +112,10 @@ class Plan:
         """The rules over one KPI."""
         return tuple(r for r in self.rules.values() if r.kpi == kpi)
 
+    def objective_titles(self, kpi: str) -> list[str]:
+        """The titles of the objectives that a KPI serves."""
+        return [self.objectives[name].title for name in self.objectives_of(kpi)]
+
     def objectives_of(self, kpi: str) -> tuple[str, ...]:
         """The objectives that a KPI serves: those that weigh it, and the one it states; by name."""
         if kpi not in self.kpis:

@@ -65,7 +65,7 @@ def card(
         "description": kpi.description,
         "owner": kpi.owner or kpi.team or "",
         "team": kpi.team or "",
-        "objectives": [plan.objectives[name].title for name in plan.objectives_of(kpi.name)],
+        "objectives": plan.objective_titles(kpi.name),
         "unit": kpi.unit,
         "better": kpi.better,
         "by": list(kpi.by),

@@ -81,7 +81,7 @@ class Selection:
         self, plan: Plan, kpi: Kpi, views: Sequence[SeriesView]
     ) -> Sequence[SeriesView] | None:
         """Those of a KPI's series that are asked for; None where the KPI is not."""
-        owner, objectives = kpi.owner or kpi.team or "", _objectives(plan, kpi)
+        owner, objectives = kpi.owner or kpi.team or "", plan.objective_titles(kpi.name)
         if not self._is_of(owner, kpi.team or "", objectives) or not self._has_dimensions(kpi):
             return None
         known = " ".join((kpi.title, kpi.name, owner, kpi.team or "", *objectives)).lower()
@@ -97,7 +97,9 @@ class Selection:
         teams = {of.team or "" for of in (kpi, rule) if of is not None}
         if (self.owner and self.owner not in owners) or (self.team and self.team not in teams):
             return False
-        if self.objective and (kpi is None or self.objective not in _objectives(plan, kpi)):
+        if self.objective and (
+            kpi is None or self.objective not in plan.objective_titles(kpi.name)
+        ):
             return False
         if not self.series:
             return True
@@ -127,7 +129,7 @@ def choices_json(
     return {
         "owner": sorted({kpi.owner or kpi.team or "" for kpi in kpis} - {""}),
         "team": sorted({kpi.team for kpi in kpis if kpi.team}),
-        "objective": sorted({title for kpi in kpis for title in _objectives(plan, kpi)}),
+        "objective": sorted({title for kpi in kpis for title in plan.objective_titles(kpi.name)}),
         "series": _dimension_choices(plan, held, dict(selection.series)),
     }
 
@@ -158,10 +160,6 @@ def _dimension_choices(
 
 def _dimensions(plan: Plan) -> list[str]:
     return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
-
-
-def _objectives(plan: Plan, kpi: Kpi) -> list[str]:
-    return [plan.objectives[name].title for name in plan.objectives_of(kpi.name)]
 
 
 def _says(view: SeriesView, words: Sequence[str]) -> bool:
