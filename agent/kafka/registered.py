@@ -1,22 +1,25 @@
 """Where the schemas that a registry has for the topics of a plan don't fit its contracts.
 
-A topic's schemas are those of the subjects `<topic>-value` and `<topic>-key` (TopicNameStrategy),
-each in its newest version:
+A topic's schemas are the newest versions of its subjects. A contract names them, or they follow
+from the topic: `<topic>-value` and `<topic>-key` (TopicNameStrategy), or else `<topic>-<record>`
+(TopicRecordNameStrategy), where a topic has only one. A record's name (RecordNameStrategy) says
+nothing of a topic, so contracts have to name it:
 https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from agent.core.decode.schema_fit import misfits
-from agent.core.decode.schema_shape import shape_of
+from agent.core.decode.schema_shape import Shape, shape_of
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.events import Contract
 from agent.core.model.paths import Root
 from agent.core.model.plan import Plan
-from agent.core.model.schemas import REGISTRY
+from agent.core.model.schemas import REGISTRY, Schema
 from agent.errors import EnvironmentFault
 from agent.kafka.registry_client import RegistryClient, UnreachableError
 from agent.settings import Settings
@@ -50,40 +53,85 @@ def registered(settings: Settings, plan: Plan) -> list[Finding]:
         raise EnvironmentFault(str(error)) from error
 
 
+def value_subjects(subjects: Sequence[str], contract: Contract) -> dict[str, list[str]]:
+    """By topic of a contract, the subjects of its values, as their names say."""
+    by_record: dict[str, list[str]] = {}
+    for subject in subjects:
+        # Names of records have no dash, neither in Avro nor in Protobuf.
+        topic, _, record = subject.rpartition("-")
+        if topic in contract.topics and f"-{record}" not in (_VALUE, _KEY):
+            by_record.setdefault(topic, []).append(subject)
+    return by_record | {topic: [s] for topic, s in _by_topic(subjects, contract, _VALUE).items()}
+
+
+def _by_topic(subjects: Sequence[str], contract: Contract, ending: str) -> dict[str, str]:
+    """The subjects that are called after a topic of a contract alone, by topic."""
+    named = {s.removesuffix(ending): s for s in subjects if s.endswith(ending)}
+    return {topic: subject for topic, subject in named.items() if topic in contract.topics}
+
+
 def _of_contract(
     client: RegistryClient, contract: Contract, subjects: Sequence[str]
 ) -> Iterator[Finding]:
-    reads_keys = any(path[:1] and path[0] == Root("key") for path in contract.paths)
-    for ending in (_VALUE, _KEY) if reads_keys else (_VALUE,):
-        named = [name for name in subjects if _topic_of(name, ending) in contract.topics]
-        for subject in named:
-            yield from _of_subject(client, contract, subject, ending)
-        if not named and contract.schema == REGISTRY:
-            text = f"the registry has no subject {contract.topics.default}{ending}"
+    by_topic = value_subjects(subjects, contract)
+    yield from _of_part(client, contract, by_topic, contract.subject, is_key=False)
+    if any(path[:1] and path[0] == Root("key") for path in contract.paths):
+        of_keys = {t: [s] for t, s in _by_topic(subjects, contract, _KEY).items()}
+        yield from _of_part(client, contract, of_keys, contract.key_subject, is_key=True)
+
+
+def _of_part(
+    client: RegistryClient,
+    contract: Contract,
+    by_topic: Mapping[str, Sequence[str]],
+    named: str | None,
+    *,
+    is_key: bool,
+) -> Iterator[Finding]:
+    """Findings about the values or keys. `named`: the subject that the contract names."""
+    option = "key_subject" if is_key else "subject"
+    if named is not None:
+        if (findings := _of_subject(client, contract, named, str(contract.topics), is_key)) is None:
+            text = f"the registry has no subject {named}"
+            yield Finding(contract.name, (option,), text, is_unknown=True)
+        yield from findings or ()
+        return
+    for topic, subjects in by_topic.items():
+        if len(subjects) > 1:
+            known = ", ".join(sorted(subjects))
+            text = f"topic {topic} has several subjects, name one in `{option}`: {known}"
             yield Finding(contract.name, ("topic",), text, is_unknown=True)
+        else:  # none: deleted since it was listed
+            yield from _of_subject(client, contract, subjects[0], topic, is_key) or ()
+    if not by_topic and contract.schema == REGISTRY:
+        subject = contract.topics.default + (_KEY if is_key else _VALUE)
+        text = f"the registry has no subject {subject}: name another one in `{option}`"
+        yield Finding(contract.name, ("topic",), text, is_unknown=True)
 
 
 def _of_subject(
-    client: RegistryClient, contract: Contract, subject: str, ending: str
-) -> Iterator[Finding]:
+    client: RegistryClient, contract: Contract, subject: str, topic: str, is_key: bool
+) -> list[Finding] | None:
+    """What does not fit of a subject's newest schema; None if the registry has none."""
     latest = client.latest(subject)
-    if latest is None:  # deleted since it was listed
-        return
+    if latest is None:
+        return None
     number, schema = latest
-    where = f"topic {_topic_of(subject, ending)}, subject {subject}, schema {number}"
-    if ending == _VALUE and schema.kind != _KINDS[contract.format]:
+    where = f"topic {topic}, subject {subject}, schema {number}"
+    if not is_key and schema.kind != _KINDS[contract.format]:
         other = next(name for name, kind in _KINDS.items() if kind == schema.kind)
-        text = f"the schema is one of {other}: {where}"
-        yield Finding(contract.name, ("format",), text)
-        return
+        return [Finding(contract.name, ("format",), f"the schema is one of {other}: {where}")]
     try:
-        differing = misfits(contract, shape_of(schema), is_key=ending == _KEY)
+        wrong = misfits(contract, _shape(schema, subject), is_key=is_key)
     except SchemaError as error:
-        yield Finding(contract.name, ("topic",), f"{error}: {where}", is_unknown=True)
-        return
-    for misfit in differing:
-        yield Finding(contract.name, misfit.part, f"{misfit.message}: {where}")
+        return [Finding(contract.name, ("topic",), f"{error}: {where}", is_unknown=True)]
+    return [Finding(contract.name, m.part, f"{m.message}: {where}") for m in wrong]
 
 
-def _topic_of(subject: str, ending: str) -> str | None:
-    return subject.removesuffix(ending) if subject.endswith(ending) else None
+def _shape(schema: Schema, subject: str) -> Shape:
+    """The shape of a subject's records. A Protobuf file may have several messages: the subject may
+    be called after one."""
+    if schema.kind == "PROTOBUF":
+        with suppress(SchemaError):
+            return shape_of(replace(schema, message=subject.rpartition("-")[2]))
+    return shape_of(schema)

@@ -167,8 +167,9 @@ class Contract:
     back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
     `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
     `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
-    `"registry"` where each names its own, None where there is none. With `each`, the contract is of
-    the elements of that array in the event: each is a row, and all have the event's verdict.
+    `"registry"` where each names its own, None where there is none. `subject` and `key_subject` are
+    those of the schemas in the registry (None: by the topic's name). With `each`, the contract is
+    of the elements of that array in the event: each is a row, and all have the event's verdict.
     `restated`: None but in a plan that computes windows again (`agent.core.restatement`).
     """
 
@@ -191,6 +192,8 @@ class Contract:
     decode: tuple[InnerText, ...] = ()
     each: Path | None = None
     schema: Schema | Literal["registry"] | None = None
+    subject: str | None = None
+    key_subject: str | None = None
     lookups: tuple[LookupField, ...] = ()
     description: str = ""
     owner: str | None = None

@@ -68,6 +68,8 @@ def make_contract(
         decode=model.decode or (),
         each=model.each,
         schema=_schema(declared, entry),
+        subject=model.subject,
+        key_subject=model.key_subject,
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),

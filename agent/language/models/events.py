@@ -170,6 +170,17 @@ class EventSpec(Strict):
     message: Text | None = Field(
         None, description="The Protobuf message of the records. The first of the file if not given."
     )
+    subject: Text | None = Field(
+        None,
+        description="The schema registry's subject of the records. Without it, "
+        "<topic>-value, or the only <topic>-<record> of the topic. RecordNameStrategy registers "
+        "schemas under the full name of the record.",
+        examples=["shop.Order"],
+    )
+    key_subject: Text | None = Field(
+        None,
+        description="The schema registry's subject of the records' keys. <topic>-key if not given.",
+    )
     type_field: TypeField | None = Field(
         ("type",),
         validate_default=False,
