@@ -47,11 +47,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from agent.core.evaluate.objectives import Score, in_tree_order
-from agent.core.model.plan import Plan
-from agent.core.model.results import AlertPhase, SeriesView, finite
-from agent.core.model.text import percent_text
-from agent.core.output.addresses import kpi_path
+from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import group
@@ -65,6 +61,7 @@ from agent.export.web.board_alerts import (
     transitions_json,
 )
 from agent.export.web.board_cards import MORE_ROWS, card, worst_state
+from agent.export.web.board_objectives import objectives_json
 from agent.export.web.board_sources import data_until_ms, missed_json, sources_json
 from agent.export.web.selection import Selection, choices_json
 from agent.export.web.states import STATES
@@ -202,7 +199,7 @@ def _snapshot(read: _Read, selection: Selection, totals: Totals) -> Json:
         "elsewhere": firing - counts[str(AlertPhase.FIRING)],
         "sources": read.sources,
         "transitions": transitions_json(plan, read.transitions),
-        "objectives": _objectives(plan, read.scores, states),
+        "objectives": objectives_json(plan, read.scores, states),
         "declared": len(plan.kpis),
         "choices": choices_json(plan, held, selection),
         **_found(read, held, states, selection, totals),
@@ -245,60 +242,3 @@ def ready_json(ready: Mapping[str, str | None]) -> Json:
     if not ready:
         reasons = [{"component": "agent", "reason": "starting: no part of it has reported yet"}]
     return {"ok": not reasons, "reasons": reasons}
-
-
-def _objectives(plan: Plan, scores: Mapping[str, Score], states: Mapping[str, str]) -> list[Json]:
-    made = []
-    for objective in in_tree_order(plan.objectives):
-        scored = scores.get(objective.name, Score())
-        score = finite(scored.value)
-        kpis = [
-            {
-                "name": name,
-                "title": plan.kpis[name].title,
-                "weight": percent_text(weight * 100, digits=0),
-                "state": states[name],
-                "path": kpi_path(name),
-            }
-            for name, weight in objective.kpis.items()
-            if name in plan.kpis
-        ]
-        made.append(
-            {
-                "name": objective.name,
-                "title": objective.title,
-                "description": objective.description,
-                "owner": objective.owner or "",
-                "score": score,
-                "text": "–" if score is None else _score_text(score),
-                "state": str(scored.state),
-                "trend": scored.trend,
-                "trend_text": _trend_text(scored),
-                "objectives": [
-                    {
-                        "name": name,
-                        "title": plan.objectives[name].title,
-                        "weight": percent_text(weight * 100, digits=0),
-                        "state": str(scores.get(name, Score()).state),
-                    }
-                    for name, weight in objective.objectives.items()
-                ],
-                "kpis": kpis,
-            }
-        )
-    return made
-
-
-def _trend_text(score: Score) -> str:
-    """Where the score is heading, for people: "up 3.2 points"; "" where that is not known."""
-    if score.trend is None or score.change is None:
-        return ""
-    if score.trend == "flat":
-        return "steady"
-    points = f"{abs(score.change) * 100:.1f}".removesuffix(".0")
-    return f"{score.trend} {points} {'point' if points == '1' else 'points'}"
-
-
-def _score_text(score: float) -> str:
-    # Rounded down: 100 % is said only of an objective that is met in full.
-    return percent_text(math.floor(score * 1000 + 1e-6) / 10, digits=0 if score >= 1 else 1)

@@ -1,6 +1,7 @@
 """What the page of a KPI, or of one of its series, says; also `GET /api/v1/kpis/<name>/history`.
 
 name, title, description, owner, team, unit, better, window, target, sql, where
+objectives     those that the KPI serves, as `board_objectives.objectives_of_kpi` gives them
 series         the chosen series for people, or ""
 timezone       of all texts with times
 since_ms, until_ms, range, ranges
@@ -20,11 +21,12 @@ moved          which series moved it (`contribution`), or null
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
 
+from agent.core.evaluate.objectives import Score
 from agent.core.evaluate.targets import assess, common_target, target_of
 from agent.core.model.kpis import Dimensions, Kpi, Target
 from agent.core.model.plan import Plan
@@ -35,6 +37,7 @@ from agent.core.output.messages import hidden_text
 from agent.export.agent_state import PublishedTransition, RuleChange
 from agent.export.metrics.closed_samples import bounds
 from agent.export.web.board_cards import badness, card
+from agent.export.web.board_objectives import objectives_of_kpi
 from agent.export.web.pages import axes
 from agent.export.web.pages.contribution import Contribution, contribution, is_additive
 from agent.export.web.pages.marks import (
@@ -112,6 +115,7 @@ class Sources:
     past: PastWindows
     transitions: Sequence[PublishedTransition]
     changes: Sequence[RuleChange]
+    scores: Mapping[str, Score]
     timezone: str
     data_until_ms: int | None
 
@@ -131,6 +135,7 @@ def page_data(of: Sources) -> Json:
     moved = contribution(of.plan, kpi, windows, span.length_ms) if of.dimensions is None else None
     return {
         **{name: about[name] for name in _OF_CARD},
+        "objectives": objectives_of_kpi(of.plan, of.scores, kpi.name),
         "sql": kpi.sql,
         "where": kpi.where_sql,
         "series": series_text(of.dimensions),
@@ -156,7 +161,7 @@ def page_data(of: Sources) -> Json:
 
 
 _OF_CARD = (
-    "name", "title", "description", "owner", "team", "objectives", "unit", "better", "by",
+    "name", "title", "description", "owner", "team", "unit", "better", "by",
     "window", "target", "state", "counts", "total", "stale", "end_ms",
 )  # fmt: skip
 

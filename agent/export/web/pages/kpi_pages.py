@@ -107,7 +107,7 @@ class KpiPages:
         return Sources(
             plan, kpi, dimensions, span, views, _upto(past, until_ms),
             tuple(state.fleet.transitions()), tuple(state.rules.changes),
-            state.timezone, data_until_ms(state, views),
+            dict(state.fleet.scores()), state.timezone, data_until_ms(state, views),
         )  # fmt: skip
 
 

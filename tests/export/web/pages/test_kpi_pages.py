@@ -130,6 +130,34 @@ async def test_alerts_maintenance_and_rule_changes_are_marked() -> None:
     assert [change["text"] for change in data["changes"]] == ["1 rule changed"]
 
 
+async def test_the_objectives_of_a_kpi_have_score_weight_and_owner() -> None:
+    state = company_state()
+    (served,) = (await _history(state, "response_time/history"))["objectives"]
+    assert served == {
+        "name": "customer_satisfaction",
+        "title": "Customer satisfaction",
+        "owner": "head-of-support",
+        "text": "83 %",
+        "state": "missed",
+        "trend_text": "down 4.1 points",
+        "weight": "30 %",
+        "path": "#objective-customer_satisfaction",
+    }
+    async with _client(state) as client:
+        text = await (await client.get("/kpis/response_time")).text()
+    assert '<a href="../#objective-customer_satisfaction">Customer satisfaction</a>' in text
+
+
+async def test_a_kpi_that_only_names_its_objective_has_no_weight_in_it() -> None:
+    state = company_state()
+    kpis = COMPANY.kpis | {
+        "revenue": replace(COMPANY.kpis["revenue"], objective="customer_satisfaction")
+    }
+    state.rules.plan = replace(COMPANY, kpis=kpis)
+    served = (await _history(state, "revenue/history"))["objectives"]
+    assert {o["name"]: o["weight"] for o in served}["customer_satisfaction"] == ""
+
+
 async def test_a_kpi_of_many_series_shows_the_worst_and_what_moved_it() -> None:
     state = company_state()
     data = await _history(state, "revenue/history")
