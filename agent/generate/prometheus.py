@@ -16,7 +16,7 @@ from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.rules import CompositeRule, Escalation, Rule, Severity, is_whole
-from agent.core.model.text import conditions_of, duration, unit_text
+from agent.core.model.text import conditions_of, duration
 from agent.core.output.addresses import alert_path, kpi_path, runbook_address
 from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
 from agent.core.output.uids import STRATEGY_UID, kpi_board_uid, variable_name
@@ -180,12 +180,9 @@ def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
     if isinstance(rule, CompositeRule):
         held = templates.literal(condition)
         return f"The rule {rule.name}{templates.where(kpi.by)}: {held}."
-    filters = {"ratio": "humanizePercentage", "seconds": "humanizeDuration"}
-    pipe = filters.get(kpi.unit or "", "humanize")
-    value = templates.value_text(rule, kpi, f" | {pipe}")
-    unit = f" {unit_text(kpi.unit)}" if kpi.unit and kpi.unit not in filters else ""
+    value = templates.value_with_unit(rule, kpi)
     return (
-        f"{templates.literal(kpi.title)}{templates.where(kpi.by)} is {value}{unit}. "
+        f"{templates.literal(kpi.title)}{templates.where(kpi.by)} is {value}. "
         f"The rule {rule.name}: {templates.literal(condition)}."
     )
 

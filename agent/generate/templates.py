@@ -15,6 +15,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.rules import Rule, Severity, ThresholdRule
+from agent.core.model.text import unit_text
 from agent.core.output.templates import NO_VALUE, environment
 from agent.generate import names
 
@@ -30,6 +31,9 @@ FILTERS: Mapping[str, str] = {
     "float": "",
 }
 """Filters without arguments that both sides have: Prometheus' name by the language's."""
+
+_UNITS = {"ratio": "humanizePercentage", "seconds": "humanizeDuration"}
+"""Prometheus' function that words a value, by its unit."""
 
 
 def annotation(
@@ -80,6 +84,13 @@ def literal(text: str) -> str:
     return text.replace("{{", '{{ "{{" }}')
 
 
+def value_with_unit(rule: Rule, kpi: Kpi) -> str:
+    """The rule's value with its unit, in the forms that Prometheus has: `2m 15s`, `12.3%`."""
+    unit = kpi.unit or ""
+    text = value_text(rule, kpi, f" | {_UNITS.get(unit, 'humanize')}")
+    return text if unit in ("", *_UNITS) else f"{text} {unit_text(unit)}"
+
+
 def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
     """The rule's value of the alert's own series through a filter, or that there is none."""
     if not kpi.name:
@@ -121,6 +132,9 @@ def _piece(node: nodes.Expr, rule: Rule, kpi: Kpi, values: Mapping[str, str]) ->
     """One part of a jinja template; None when Prometheus has no counterpart."""
     if isinstance(node, nodes.TemplateData):
         return literal(node.data)
+    if isinstance(node, nodes.Filter) and node.name == "with_unit":
+        is_value = isinstance(node.node, nodes.Name) and node.node.name == "value"
+        return value_with_unit(rule, kpi) if is_value else None
     pipe = ""
     while isinstance(node, nodes.Filter) and node.node is not None:
         step = _filter(node)

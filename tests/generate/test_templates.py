@@ -28,6 +28,10 @@ END = "{{ else }}no value{{ end }}"
             "{{ value | humanize_duration }}",
             VALUE + "{{ . | first | value | humanizeDuration }}" + END,
         ),
+        (
+            "{{ value | with_unit }}",
+            VALUE + "{{ . | first | value | humanizeDuration }}" + END,
+        ),
         ("braces {% raw %}{{ here }}{% endraw %}", 'braces {{ "{{" }} here }}'),
     ],
 )
@@ -46,6 +50,7 @@ def test_a_template_becomes_prometheus_own(written: str, becomes: str) -> None:
         "{{ value * 2 }}",
         "{% if value %}x{% endif %}",
         "{{ value | default(3) }}",
+        "{{ (value / 2) | with_unit }}",
         "{{ unknown }}",
         "{{ broken",
         "{{ labels.missing }}",

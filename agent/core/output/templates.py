@@ -14,9 +14,19 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    meta,
+    nodes,
+    pass_context,
+)
 from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import SandboxedEnvironment
+
+from agent.core.model.text import value_text
 
 MAX_TEMPLATE_CHARS = 4000
 MAX_RENDERED_CHARS = 2000
@@ -63,6 +73,14 @@ def humanize_timestamp(value: Number | str) -> str:
         except ValueError:
             pass  # perhaps a number in a string
     return _number(value, lambda v: _timestamp(datetime.fromtimestamp(v, UTC)))
+
+
+@pass_context
+def with_unit(context: Context, value: Number | str) -> str:
+    """A number in the KPI's unit for people, as the board words it: of seconds, 135.4 is
+    `2 min 15 s`; of a ratio, 0.1234 is `12.3 %`."""
+    unit = context.get("unit")
+    return _number(value, lambda v: value_text(v, unit))
 
 
 def _timestamp(at: datetime) -> str:
@@ -119,6 +137,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "humanize_percentage": humanize_percentage,
     "humanize_timestamp": humanize_timestamp,
     "round": _round,
+    "with_unit": with_unit,
 }
 _JINJA = (
     *("abs", "capitalize", "d", "default", "float", "int"),

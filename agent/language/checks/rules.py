@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from agent.core.model.rules import Severity
 from agent.core.output import templates
@@ -266,18 +266,10 @@ def _template(
         declared.report(entry, (key,), message, hint, chars=_find(text, name))
 
 
-_READS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "humanize_duration": (
-        "seconds",
-        {
-            "milliseconds": "(value / 1000)", "minutes": "(value * 60)", "hours": "(value * 3600)",
-            "days": "(value * 86400)", "weeks": "(value * 604800)",
-        },
-    ),
-    "humanize_percentage": ("ratio", {"percent": "(value / 100)", "per_mille": "(value / 1000)"}),
-    "humanize_timestamp": ("seconds", {"milliseconds": "(value / 1000)"}),
+_READS = {
+    "humanize_duration": "seconds", "humanize_percentage": "ratio", "humanize_timestamp": "seconds",
 }  # fmt: skip
-"""By filter, the unit that it reads, and how a value in another unit is made into it."""
+"""By filter, the unit that it reads."""
 
 
 def _units(declared: Declared, entry: Entry[RuleSpec], key: str, text: str) -> None:
@@ -287,13 +279,11 @@ def _units(declared: Declared, entry: Entry[RuleSpec], key: str, text: str) -> N
     if unit is None:
         return
     for name in dict.fromkeys(templates.filters_of(text, "value")):
-        reads, others = _READS.get(name, (unit, {}))
+        reads = _READS.get(name, unit)
         if unit != reads:
             read = "a ratio" if reads == "ratio" else reads
             message = f"`{name}` reads {read}, but '{entry.model.kpi}' is in {unit}"
-            hint = f"write {{{{ {others.get(unit, 'value')} | {name} }}}}"
-            if unit not in others:
-                hint = f"write {{{{ value | humanize }}}} {unit}"
+            hint = "write {{ value | with_unit }}"
             declared.report(entry, (key,), message, hint, chars=_find(text, name))
 
 

@@ -152,7 +152,7 @@ class RuleSpec(ConditionSpec):
     summary: Text | None = Field(
         None,
         description='One line for the person on call: "{{ region }} answers in {{ value | '
-        'humanize }}".',
+        'with_unit }}".',
     )
     description: Text | None = Field(
         None, description="What to know and what to do; a template, as summary."

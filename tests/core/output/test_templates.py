@@ -66,6 +66,23 @@ def test_humanize_timestamp_reads_seconds_and_iso_8601(value: float | str) -> No
 
 
 @pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (135.4, "seconds", "2 min 15 s"),
+        (0.1234, "ratio", "12.3 %"),
+        (1366, "eur", "€1,366"),
+        (40, "tasks_per_employee", "40 tasks per employee"),
+        (1234.5, "", "1,234"),
+        (None, "seconds", "no value"),
+    ],
+)
+def test_with_unit_words_a_value_as_the_board_does(
+    value: float | None, unit: str, text: str
+) -> None:
+    assert render("{{ value | with_unit }}", {"value": value, "unit": unit}) == text
+
+
+@pytest.mark.parametrize(
     ("text", "rendered"),
     [
         ("{{ region }} answers in {{ value | humanize }}", "apac answers in 1.234k"),
