@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel sbom demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
+.PHONY: help setup wheel sbom audit demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ sbom: $(READY) ## Write dist/kpi_agent.cdx.json: what uv.lock pins, in CycloneDX
 	@mkdir -p dist
 	@$$(command -v uv || echo $(BIN)/uv) export -q --frozen --no-dev --all-extras \
 		--format cyclonedx1.5 --preview-features sbom-export --output-file dist/kpi_agent.cdx.json
+
+audit: $(READY) ## Check uv.lock against the OSV database, which is asked over the internet
+	@$$(command -v uv || echo $(BIN)/uv) audit --frozen --preview-features audit-command $(ARGS)
 
 demo: $(READY) ## Run the whole agent on an embedded broker, with an example company
 	@$(BIN)/kpi-agent demo $(ARGS)
