@@ -85,7 +85,7 @@ class Chunk:
         The blank keeps polars from decompressing a record that begins with the magic number of
         gzip, zlib or zstd.
         """
-        return b"".join((b" ", b"\n".join(self.records)))
+        return b"\n".join((b" " + b"".join(self.records[:1]), *self.records[1:]))
 
 
 def parts(count: int, most: int) -> Iterator[slice]:
