@@ -15,12 +15,11 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, PastWindows, SeriesView
 from agent.core.model.rules import Severity
+from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import Privacy
 from agent.export.metrics.agent_metrics import AgentMetrics
 
 SeriesId = tuple[str, Dimensions | None]
-PublishedTransition = Mapping[str, Any]
-"""A transition of an alert, as on the alerts topic (docs/operations.md, kpi-alerts)."""
 
 
 @dataclass(frozen=True, slots=True)

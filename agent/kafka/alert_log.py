@@ -1,4 +1,4 @@
-"""The newest transitions of all alerts, as the alerts topic has them: the same on every worker."""
+"""The newest transitions of all alerts, read from the alerts topic: the same on every worker."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ from typing import Any
 
 import msgspec
 
+from agent.core.output.messages import PublishedTransition
 from agent.kafka.topic_tail import tail
 from agent.settings import Settings
 
 KEPT = 1_000
-"""So many transitions are kept in memory, the newest by event time. The topic has all of its
-retention."""
+"""Transitions that are kept in memory, the newest by event time."""
 
-PublishedTransition = dict[str, Any]
-"""The value of a message of the alerts topic (docs/operations.md, kpi-alerts)."""
+REQUIRED = {"rule", "severity", "kpi", "dimensions", "at", "episode", "state"}
+"""The members that readers of transitions rely on."""
 
-NEEDED = {"rule", "severity", "kpi", "dimensions", "at", "episode", "state"}
-"""What those who read transitions rely on."""
-
-_transitions = msgspec.json.Decoder(PublishedTransition)
+_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 class AlertLog:
-    """The newest transitions, each once however often it was published. `changes` counts its
-    changes."""
+    """The newest transitions, each once however often it was published. `changes` counts how often
+    the list has changed."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self.changes = 0
@@ -35,7 +32,7 @@ class AlertLog:
         self._sorted: list[PublishedTransition] | None = None
 
     def transitions(self) -> list[PublishedTransition]:
-        """The newest first. The list is kept until something changes: don't change it."""
+        """All of them, newest first. The list is cached until the next change: don't modify it."""
         if self._sorted is None:
             self._sorted = self._newest()
         return self._sorted
@@ -43,10 +40,10 @@ class AlertLog:
     def add(self, key: bytes, value: bytes | None) -> None:
         """Add one message of the topic; one that can't be read is skipped."""
         try:
-            transition = _transitions.decode(value or b"")
+            transition = _decoder.decode(value or b"")
         except msgspec.DecodeError:
             return
-        if not transition.keys() >= NEEDED:
+        if not transition.keys() >= REQUIRED:
             return
         self._transitions[key] = transition
         if len(self._transitions) > 2 * KEPT:
@@ -58,7 +55,7 @@ class AlertLog:
         self._sorted = None
 
     async def run(self) -> None:
-        """Read the topic's last messages, and what comes, until cancelled."""
+        """Read the newest messages of the topic and follow it, until cancelled."""
 
         def complete() -> None:
             self.complete = True
@@ -70,6 +67,6 @@ class AlertLog:
 
 
 def _order(transition: PublishedTransition) -> tuple[str, str]:
-    """By event time. ISO 8601 in UTC sorts as text, once its milliseconds are not left out."""
+    """The sort key for event time: ISO 8601 in UTC sorts as text if it always has milliseconds."""
     at = transition["at"].removesuffix("Z")
     return at if "." in at else f"{at}.000", str(transition.get("processed", ""))

@@ -1,11 +1,11 @@
-"""The past of KPIs with `backfill`, read beside the live flow: in a thread of its own, by a
+"""Backfills KPIs with `backfill` from their source topics, in a thread beside the live flow, with a
 consumer that has no group and commits nothing.
 
-A job reads the topics of a contract, for all KPIs of them whose past is due in the state
-partitions held here (`agent.core.merge.backfill_buffer`), from where what was asked for begins up
-to the offsets that decide it. What closes is published as it comes, under its usual keys. The rows
-go to the mergers, which adopt them between two frames. What interrupts a job (a rebalance, a crash,
-new rules) ends it, and it starts over from nothing.
+A job reads the topics of one contract, for all KPIs over it that are due in the state partitions
+held here (`agent.core.merge.backfill_buffer`): from the start of their backfill up to the offsets
+where the live flow took over. Closed windows are published at once, under their usual keys. The
+state rows go to the mergers, which adopt them between two frames. A rebalance, a crash or new rules
+end a job; the next one starts from the beginning.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 
 from agent.core.backfill import Backfill, BackfillRequest, begin_ms
 from agent.core.fold.lookup_topics import LookupTopics
+from agent.core.merge.backfill_buffer import PendingBackfill
 from agent.core.merge.merger import Merger
 from agent.core.merge.watermark import Source
 from agent.core.model.events import Topics
@@ -31,7 +32,7 @@ from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import connection
+from agent.kafka.client import new_reader
 from agent.kafka.fetched import make_batch
 from agent.kafka.held_partitions import BackfillRows, HeldPartitions
 from agent.kafka.history import Begin, begins_of
@@ -43,24 +44,24 @@ from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 RETRY_SECONDS = 10.0
 POLL_MS = 1_000
 MOST_RECORDS = 20_000
-REST = 1.0
-"""How long the thread rests after a batch, in times of what the batch took: the live flow comes
-first (docs/decisions/0024-backfill-beside-the-live-flow.md)."""
-AHEAD_MS = 6 * 3_600_000
-"""How far (event time) a source may be ahead of the slowest: what lies between is in memory."""
+REST_RATIO = 1.0
+"""How long the thread rests after a batch, relative to the time that the batch took: the live flow
+comes first (docs/decisions/0024-backfill-beside-the-live-flow.md)."""
+MAX_AHEAD_MS = 6 * 3_600_000
+"""How far a source may be ahead of the slowest in event time: everything between is in memory."""
 
 Rows = Mapping[tuple[str, int], list[Row]]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One reading of `topics`: by KPI, `handoffs` are where the live flow takes over (ms),
-    `partitions` the state partitions that need it; `covered` is up to where to read, by source
-    partition."""
+    """One backfill from `topics`. By KPI: `handoffs` is the event time (ms) where the live flow
+    takes over, `partitions` are the state partitions that wait for it. `covered`: the offset up to
+    which to read each source partition."""
 
     topics: Topics
     handoffs: Mapping[str, int]
@@ -86,18 +87,18 @@ class Backfiller:
         self._state_partitions = state_partitions
         self._progress = progress
         self._held = held
-        self._asked = [name for name, k in plan.kpis.items() if k.backfill_ms is not None]
+        self._kpis = [name for name, kpi in plan.kpis.items() if kpi.backfill_ms is not None]
 
     async def run(self) -> None:
-        """Look for what is due, and read it, until cancelled."""
-        while self._asked:
-            await asyncio.sleep(LOOK_SECONDS)
+        """Backfill what is due, until cancelled."""
+        while self._kpis:
+            await asyncio.sleep(CHECK_SECONDS)
             await self._held.at_rest()
             mergers = self._held.mergers()
-            for name in self._asked if mergers else ():
-                waits = any(name in merger.waiting_kpis for merger in mergers.values())
-                self._progress.backfill(name, 0, 0.0 if waits else 1.0)
-            job = self._due(mergers)
+            for name in self._kpis if mergers else ():
+                is_waiting = any(name in merger.waiting_kpis for merger in mergers.values())
+                self._progress.backfill(name, 0, 0.0 if is_waiting else 1.0)
+            job = self._due_job(mergers)
             if job is None:
                 continue
             try:
@@ -109,30 +110,32 @@ class Backfiller:
                 )  # fmt: skip
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _due(self, mergers: Mapping[int, Merger]) -> Job | None:
-        """The KPIs of the same topics whose past is due wherever they wait."""
-        due_in: dict[str, dict[int, tuple[int, Mapping[Source, int]]]] = {}
-        for p, merger in mergers.items():
-            for due in merger.pending_backfills():
-                due_in.setdefault(due.kpi, {})[p] = due.handoff_ms, due.covered
-        everywhere = {
-            kpi: partitions
-            for kpi, partitions in due_in.items()
-            if all(p in partitions for p, m in mergers.items() if kpi in m.waiting_kpis)
+    def _due_job(self, mergers: Mapping[int, Merger]) -> Job | None:
+        """A job for the KPIs of the same topics that are due in every partition that waits for
+        them; None where there are none."""
+        due: dict[str, dict[int, PendingBackfill]] = {}
+        for partition, merger in mergers.items():
+            for pending in merger.pending_backfills():
+                due.setdefault(pending.kpi, {})[partition] = pending
+        due = {
+            kpi: by_partition
+            for kpi, by_partition in due.items()
+            if all(p in by_partition for p, m in mergers.items() if kpi in m.waiting_kpis)
         }
-        if not everywhere:
+        if not due:
             return None
-        topics = self._topics(next(iter(everywhere)))
-        of_topics = {k: by_p for k, by_p in everywhere.items() if self._topics(k) == topics}
+        topics = self._topics(next(iter(due)))
+        due = {
+            kpi: by_partition for kpi, by_partition in due.items() if self._topics(kpi) == topics
+        }
         covered: dict[Source, int] = {}
-        for by_p in of_topics.values():
-            for _, upto in by_p.values():
-                for source, offset in upto.items():
-                    covered[source] = max(covered.get(source, 0), offset)
+        for pending in (p for by_partition in due.values() for p in by_partition.values()):
+            for source, offset in pending.covered.items():
+                covered[source] = max(covered.get(source, 0), offset)
         return Job(
             topics,
-            {kpi: max(cut for cut, _ in by_p.values()) for kpi, by_p in of_topics.items()},
-            {kpi: frozenset(by_p) for kpi, by_p in of_topics.items()},
+            {kpi: max(p.handoff_ms for p in pending.values()) for kpi, pending in due.items()},
+            {kpi: frozenset(pending) for kpi, pending in due.items()},
             covered,
         )
 
@@ -140,7 +143,7 @@ class Backfiller:
         return self._plan.contracts[self._plan.kpis[kpi].contract or ""].topics
 
     async def _fill(self, job: Job, mergers: Mapping[int, Merger]) -> None:
-        """Read a past and hand it over, unless the mergers change meanwhile."""
+        """Run a job and hand its rows to the mergers, unless the mergers change meanwhile."""
         mergers, started = dict(mergers), time.monotonic()
         log.info("backfill of %s: reading topic %s", _names(job), job.topics)
         rows_read = await self._read(job, mergers)
@@ -165,36 +168,36 @@ class Backfiller:
                 log.info("backfill of %s is complete", kpi)
 
     async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> Rows | None:
-        """The rows of a past, read by a thread; None where a merger was given up before."""
-        over, loop = threading.Event(), asyncio.get_running_loop()
+        """The rows of a job, read in a thread; None where a merger was released meanwhile."""
+        cancelled, loop = threading.Event(), asyncio.get_running_loop()
 
         def publish(emitted: Emitted) -> None:
             sending = asyncio.run_coroutine_threadsafe(self._publish(emitted), loop)
-            while not over.is_set() and not _done(sending):
+            while not cancelled.is_set() and not _done(sending):
                 pass
             if sending.done():
                 sending.result()
 
-        def report(done: int, whole: int) -> None:
+        def report(done: int, total: int) -> None:
             for name in job.handoffs:
-                ratio = min(0.99, done / whole) if whole else 0.0
+                ratio = min(0.99, done / total) if total else 0.0
                 loop.call_soon_threadsafe(self._progress.backfill, name, done, ratio)
 
-        reading = _Reading(
-            self._settings, self._plan, job, self._state_partitions, publish, report, over
+        run = _JobRun(
+            self._settings, self._plan, job, self._state_partitions, publish, report, cancelled
         )
-        work = asyncio.ensure_future(asyncio.to_thread(reading.run))
+        work = asyncio.ensure_future(asyncio.to_thread(run.run))
         try:
             while not work.done():
-                await asyncio.wait([work], timeout=LOOK_SECONDS)
+                await asyncio.wait([work], timeout=CHECK_SECONDS)
                 now = self._held.mergers()
                 if not work.done() and any(now.get(p) is not m for p, m in mergers.items()):
-                    over.set()
+                    cancelled.set()
                     await asyncio.wait([work])
-                    work.exception()  # a failure of a reading that is over does not matter
+                    work.exception()  # a failure of a cancelled run does not matter
                     return None
         finally:
-            over.set()
+            cancelled.set()
             await asyncio.wait([work])
         return work.result()
 
@@ -202,7 +205,7 @@ class Backfiller:
         await acknowledged(await self._publisher.publish_emitted(self._plan, emitted))
 
 
-class _Reading:
+class _JobRun:
     """The work of one job, on a thread and an event loop of its own."""
 
     def __init__(
@@ -213,7 +216,7 @@ class _Reading:
         state_partitions: int,
         publish: Callable[[Emitted], None],
         report: Callable[[int, int], None],
-        over: threading.Event,
+        cancelled: threading.Event,
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -221,90 +224,92 @@ class _Reading:
         self._state_partitions = state_partitions
         self._publish = publish
         self._report = report
-        self._over = over
+        self._cancelled = cancelled
         self._paused: set[TopicPartition] = set()
         self._registry = SchemaRegistry(settings, plan)
         self.records = 0
 
     def run(self) -> Rows:
-        """Read to the end; the rows by KPI and state partition, none when it is over before."""
+        """Read to the end; the rows by KPI and state partition, none where it was cancelled."""
         try:
             return asyncio.run(self._run())
         finally:
             self._registry.close()
 
     async def _run(self) -> Rows:
-        consumer = AIOKafkaConsumer(
-            **{**connection(self._settings), "client_id": f"{self._settings.group}-backfill"},
-            group_id=None, enable_auto_commit=False, isolation_level="read_committed",
-            auto_offset_reset="earliest",
-        )  # fmt: skip
+        consumer = new_reader(self._settings, name="backfill", auto_offset_reset="earliest")
         await consumer.start()
         try:
             enable_batch_fetch(consumer)
             tps = [TopicPartition(*source) for source in sorted(self._job.covered)]
             consumer.assign(tps)
             now_ms = time.time_ns() // 1_000_000
-            asked = {
+            from_ms = {
                 name: begin_ms(kpi, now_ms - (kpi.backfill_ms or 0))
                 for name, kpi in self._plan.kpis.items()
                 if name in self._job.handoffs
             }
-            begins = await begins_of(consumer, self._plan, tps, min(asked.values()))
+            begins = await begins_of(consumer, self._plan, tps, min(from_ms.values()))
             lookups = await read_lookups(self._settings, self._plan)
-            past = self._backfill(asked, begins, lookups)
-            return await self._read(consumer, past, begins)
+            backfill = self._backfill(from_ms, begins, lookups)
+            return await self._read(consumer, backfill, begins)
         finally:
             await consumer.stop()
 
     def _backfill(
         self,
-        asked: Mapping[str, int],
+        from_ms: Mapping[str, int],
         begins: Mapping[TopicPartition, Begin],
         lookups: LookupTopics,
     ) -> Backfill:
         job = self._job
-        short = [b.whole_from_ms for b in begins.values() if b.whole_from_ms is not None]
-        if short and max(short) > min(asked.values()):
+        complete_from = [
+            begin.complete_from_ms
+            for begin in begins.values()
+            if begin.complete_from_ms is not None
+        ]
+        if complete_from and max(complete_from) > min(from_ms.values()):
             log.warning(
                 "topic %s does not reach back as far as the backfill of %s: it starts with the "
                 "first complete window",
                 job.topics, _names(job),
             )  # fmt: skip
-        wanted = [
-            BackfillRequest(name, max([from_ms, *short]), job.handoffs[name], job.partitions[name])
-            for name, from_ms in asked.items()
+        requests = [
+            BackfillRequest(
+                name, max([at_ms, *complete_from]), job.handoffs[name], job.partitions[name]
+            )
+            for name, at_ms in from_ms.items()
         ]
-        return Backfill(self._plan, wanted, job.covered, self._state_partitions, lookups)
+        return Backfill(self._plan, requests, job.covered, self._state_partitions, lookups)
 
     async def _read(
         self,
         consumer: AIOKafkaConsumer,
-        past: Backfill,
+        backfill: Backfill,
         begins: Mapping[TopicPartition, Begin],
     ) -> Rows:
         ends = {tp: self._job.covered[tp] for tp in begins}
-        whole = sum(max(ends[tp] - begin.offset, 0) for tp, begin in begins.items())
+        total = sum(max(ends[tp] - begin.offset, 0) for tp, begin in begins.items())
         reading = set(begins)
         for tp, begin in begins.items():
             consumer.seek(tp, min(begin.offset, ends[tp]))
-        worked = 0.0
-        while not self._over.is_set():
+        busy_seconds = 0.0
+        while not self._cancelled.is_set():
             for tp in list(reading):
                 # The position also passes what holds no record: markers of transactions, gaps.
                 if await consumer.position(tp) >= ends[tp]:
                     reading.discard(tp)
                     consumer.pause(tp)
-                    past.end(tp)
+                    backfill.end(tp)
             started = time.monotonic()
-            emitted = past.flush()
-            worked += time.monotonic() - started
+            emitted = backfill.flush()
+            busy_seconds += time.monotonic() - started
             self._publish(emitted)
-            self._report(self.records, whole)
+            self._report(self.records, total)
             if not reading:
-                return past.rows()
-            await asyncio.sleep(worked * REST)
-            self._keep_in_step(consumer, past, reading)
+                return backfill.rows()
+            await asyncio.sleep(busy_seconds * REST_RATIO)
+            self._keep_in_step(consumer, backfill, reading)
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
             started = time.monotonic()
             for tp, records in fetched.items():
@@ -312,22 +317,22 @@ class _Reading:
                     within = records.before(ends[tp])
                     batch = make_batch(tp.topic, [(tp.partition, within)])
                     batch = await self._registry.with_schemas(batch)
-                    past.add(batch)
+                    backfill.add(batch)
                     self.records += len(batch.values)
-            worked = time.monotonic() - started
+            busy_seconds = time.monotonic() - started
         return {}
 
     def _keep_in_step(
-        self, consumer: AIOKafkaConsumer, past: Backfill, reading: set[TopicPartition]
+        self, consumer: AIOKafkaConsumer, backfill: Backfill, reading: set[TopicPartition]
     ) -> None:
-        """Read on only where the slowest sources are."""
-        times = {tp: past.watermark_ms(tp) for tp in reading}
+        """Pause the sources that are far ahead of the slowest in event time."""
+        times = {tp: backfill.watermark_ms(tp) for tp in reading}
         known = [at for at in times.values() if at is not None]
-        least = min(known) if len(known) == len(times) else None
+        slowest = min(known) if len(known) == len(times) else None
         ahead = {
             tp
             for tp, at in times.items()
-            if at is not None and least is not None and at > least + AHEAD_MS
+            if at is not None and slowest is not None and at > slowest + MAX_AHEAD_MS
         }
         consumer.pause(*ahead - self._paused)
         consumer.resume(*(self._paused & reading) - ahead)
@@ -339,5 +344,5 @@ def _names(job: Job) -> str:
 
 
 def _done(sending: Future[None]) -> bool:
-    """Whether it is done within a moment."""
-    return bool(wait([sending], timeout=LOOK_SECONDS).done)
+    """Whether it is done within CHECK_SECONDS."""
+    return bool(wait([sending], timeout=CHECK_SECONDS).done)

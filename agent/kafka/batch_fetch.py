@@ -1,14 +1,13 @@
-"""Reading a consumer a record batch at a time, not a record at a time.
+"""Reads a consumer by record batches, not record by record.
 
-For each record, aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`: 2 to
-3 µs, more than decoding and folding it. A batch itself has the fields that the ingest needs, at a
-fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns (`fetched`) while
-the batch is still in the processor's cache. This replaces one step of aiokafka,
+For each record, aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`, which
+takes 2 to 3 µs: more than decoding and folding it. A batch has the fields that the ingest needs, at
+a fifth of that (docs/decisions/0014-records-by-batch.md); they are put into columns (`fetched`)
+while the batch is still in the processor's cache. This replaces one step of aiokafka,
 `FetchResult.getall`, for one consumer; fetching, positions, rebalances and errors stay aiokafka's.
 
-All that reaches into aiokafka's consumer is here. `INTERNALS` lists what it relies on, and
-`tests/kafka/test_batch_fetch.py` holds the list: an upgrade of aiokafka that changes one of them
-fails there.
+Only this module uses internals of aiokafka's consumer. `INTERNALS` lists them; an upgrade of
+aiokafka that changes one of them fails in `tests/kafka/test_batch_fetch.py`.
 """
 
 from __future__ import annotations
@@ -38,20 +37,20 @@ INTERNALS = {
         *("_consume_aborted_up_to", "_contains_abort_marker"),
     ),
 }
-"""What is relied on, by class: attributes that are read or replaced, methods that are called."""
+"""By class, the attributes that are read or replaced, and the methods that are called."""
 
 
 def refresh_metadata(consumer: AIOKafkaConsumer) -> None:
-    """Ask the brokers at once which partitions the topics have; new ones make the group rebalance.
+    """Ask the brokers now which partitions the topics have; new ones make the group rebalance.
 
-    aiokafka itself asks every `metadata_max_age_ms`, and its public API can't have it sooner.
+    aiokafka asks every `metadata_max_age_ms`, and its public API has no way to ask sooner.
     """
     consumer._client.force_metadata_update()
 
 
 def enable_batch_fetch(consumer: AIOKafkaConsumer) -> None:
-    """Let `getmany` of a started consumer give `Fetched` records. The consumer must have no
-    deserializers, and be read by nothing but `getmany`."""
+    """Make `getmany` of a started consumer return `Fetched` records. The consumer must have no
+    deserializers, and must be read by `getmany` only."""
     fetcher = consumer._fetcher
     results = _Results()
     for tp, result in fetcher._records.items():
@@ -60,7 +59,7 @@ def enable_batch_fetch(consumer: AIOKafkaConsumer) -> None:
 
 
 class _Results(OrderedDict[TopicPartition, Any]):
-    """What is fetched and not read yet. aiokafka asks each result for its records by `getall`."""
+    """What was fetched and not read yet. aiokafka reads the records of a result with `getall`."""
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         if type(result) is FetchResult and result._partition_records is not None:
@@ -74,7 +73,7 @@ class _BatchReader:
     def __init__(self, result: FetchResult) -> None:
         self._result = result
         self._batches = _batches(result._partition_records)
-        # It is never asked, and would keep what was fetched until the next search for cycles.
+        # Unused, it would keep the fetched bytes alive until the next garbage collection.
         result._partition_records._records_iterator.close()
         self._rest: list[Raw] = []
         self._rest_end = 0
@@ -92,7 +91,7 @@ class _BatchReader:
                 if batch is None:
                     result._update_position()
                     result._partition_records = None
-                    del result.getall  # by which it holds itself
+                    del result.getall  # a reference cycle
                     return fetched
                 self._rest, self._rest_end = batch
             room = len(self._rest) if max_records is None else max_records - len(fetched)

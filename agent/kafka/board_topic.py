@@ -57,7 +57,7 @@ class SeriesRow(msgspec.Struct, frozen=True, tag="series"):
 
 
 class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
-    """The last step of an alert as a row of the board topic. Times are ms of event time."""
+    """The last transition of an alert as a row of the board topic. `at_ms` is event time."""
 
     rule: str
     severity: Severity
@@ -107,7 +107,7 @@ def to_view(row: SeriesRow) -> SeriesView:
     """A row as the view that it was made from."""
     return SeriesView(
         row.kpi,
-        row.dimensions,  # None: what is watched of the KPI as a whole
+        row.dimensions,  # None: the KPI as a whole
         row.closed,
         row.current,
         row.target,
@@ -118,8 +118,8 @@ def to_view(row: SeriesRow) -> SeriesView:
 
 
 class BoardReader:
-    """The series and alerts of all workers, by the rows of the board topic. `changes` counts its
-    changes."""
+    """The series and alerts of all workers, read from the board topic. `changes` counts how often
+    they have changed."""
 
     def __init__(self, settings: Settings, topic: str, plan: Plan) -> None:
         self.plan = plan
@@ -133,13 +133,13 @@ class BoardReader:
         self._snapshot: list[SeriesView] | None = None
 
     def snapshot(self) -> list[SeriesView]:
-        """Every declared series. The list is kept until something changes: don't change it."""
+        """Every declared series. The list is cached until the next change: don't modify it."""
         if self._snapshot is None:
             self._snapshot = [v for v in self._series.values() if self._is_declared(v)]
         return self._snapshot
 
     def alerts(self) -> list[AlertRow]:
-        """The last step of every alert of a declared rule."""
+        """The last transition of every alert of a declared rule."""
         return [
             a
             for a in self._alerts.values()
@@ -151,7 +151,7 @@ class BoardReader:
         return [(key, (view.kpi, view.dimensions)) for key, view in self._series.items()]
 
     def workers(self) -> list[WorkerRow]:
-        """What each worker runs, by what it said last."""
+        """The last row of each worker."""
         return list(self._workers.values())
 
     def add(self, key: bytes, value: bytes | None) -> None:
@@ -164,10 +164,10 @@ class BoardReader:
             try:
                 row = _rows.decode(value)
             except msgspec.DecodeError:
-                return  # written by another version, which will be replaced
+                return  # written by another version
             if isinstance(row, WorkerRow):
                 self._workers[key] = row
-                return  # nothing that is shown has changed
+                return  # not shown on the board
             if isinstance(row, SeriesRow):
                 self._series[key] = to_view(row)
             else:
@@ -182,7 +182,7 @@ class BoardReader:
         self._snapshot = None
 
     async def run(self) -> None:
-        """Read the topic from its beginning, until cancelled, whatever happens to the brokers."""
+        """Read the topic from its beginning and follow it, until cancelled."""
 
         def complete() -> None:
             self.complete = True
@@ -191,22 +191,22 @@ class BoardReader:
 
     def _is_declared(self, view: SeriesView) -> bool:
         by = self.plan.by_of(view.kpi)
-        # A row of an older declaration may have other dimensions.
+        # A row from before the KPI's dimensions were changed may have another number of them.
         return by is not None and (view.dimensions is None or len(view.dimensions) == len(by))
 
 
 class HeldSeries(Protocol):
-    """What a worker holds: the series of its state partitions."""
+    """The series of the state partitions that a worker holds."""
 
     def held(self) -> list[SeriesView]:
-        """The series; the list is another one where any of them changed."""
+        """The series; a new list where any of them changed."""
 
     def is_ours(self, series: SeriesId) -> bool:
         """Whether the state partition of a series is held here."""
 
 
 class BoardWriter:
-    """Writes the rows of the series held here when they change, at most so many a tick."""
+    """Writes the rows of the series held here when they change, MAX_ROWS_PER_TICK per tick."""
 
     def __init__(self, publisher: Publisher, board: BoardReader, holder: HeldSeries) -> None:
         self._publisher = publisher
@@ -223,7 +223,7 @@ class BoardWriter:
         self._alerts: dict[bytes, bytes | None] = {}
 
     def note_alerts(self, rows: Mapping[bytes, AlertRow | None]) -> None:
-        """Alerts that changed, by key; None takes one off the board. Written at the next tick."""
+        """Note alerts that changed, by key, for the next tick; None deletes a row."""
         for key, row in rows.items():
             self._alerts[key] = None if row is None else _encoder.encode(row)
 
@@ -243,13 +243,15 @@ class BoardWriter:
         rows: dict[bytes, bytes | None] = dict(self._alerts)
         if not self._ticks:
             rows |= self._workers()
-        has_fewer = self._look(views)
+        some_are_gone = self._note_changed(views)
         changed = chain(self._urgent.items(), self._waiting.items())
         written = dict(islice(changed, MAX_ROWS_PER_TICK))
         for series, view in written.items():
             rows[series_key(*series)] = to_row(view)
-        if (has_fewer or not self._ticks) and views and self._board.complete:
-            rows |= dict.fromkeys(self._clear(views, has_fewer), None)
+        if (some_are_gone or not self._ticks) and views and self._board.complete:
+            if some_are_gone:
+                self._forget_gone(views)
+            rows |= dict.fromkeys(self._keys_to_delete(), None)
         self._ticks = (self._ticks + 1) % CLEAR_EVERY_TICKS
         if not rows:
             return
@@ -262,7 +264,7 @@ class BoardWriter:
                     del waiting[series]
 
     def _workers(self) -> dict[bytes, bytes | None]:
-        """The row of this worker, and those to delete; logs what others run, if not the same."""
+        """The row of this worker, and deletions of forgotten ones; logs where rules differ."""
         now_ms, config_hash = time.time_ns() // 1_000_000, self._board.plan.config_hash
         known = self._board.workers()
         self._rule_sets.observe(config_hash, known, now_ms)
@@ -270,11 +272,11 @@ class BoardWriter:
         gone = {worker_key(worker): None for worker in self._rule_sets.forgotten(known, now_ms)}
         return {**gone, worker_key(own.worker): _encoder.encode(own)}
 
-    def _look(self, views: Sequence[SeriesView]) -> bool:
-        """Note the views that changed; whether there are series that are gone.
+    def _note_changed(self, views: Sequence[SeriesView]) -> bool:
+        """Note the views that changed; whether series of an earlier tick are gone.
 
-        With very many series, looking up each by its name takes long; most are the same objects as
-        before, at the same index.
+        Most views are the same objects as before, at the same index: comparing these is much faster
+        than looking up each series by its name.
         """
         seen, self._seen = self._seen, tuple(views)
         moved = compress(views, map(is_not, views, seen))
@@ -291,13 +293,15 @@ class BoardWriter:
                 self._waiting[series] = view
         return len(self._known) > len(views)
 
-    def _clear(self, views: Iterable[SeriesView], has_fewer: bool) -> list[bytes]:
-        """Rows of series that expired, or whose KPI is gone, which are forgotten here, too."""
-        if has_fewer:
-            there = {(view.kpi, view.dimensions) for view in views}
-            for known in (self._known, self._written, self._urgent, self._waiting):
-                for series in [series for series in known if series not in there]:
-                    del known[series]
+    def _forget_gone(self, views: Iterable[SeriesView]) -> None:
+        """Forget the series that expired, or whose KPI is gone."""
+        current = {(view.kpi, view.dimensions) for view in views}
+        for known in (self._known, self._written, self._urgent, self._waiting):
+            for series in [series for series in known if series not in current]:
+                del known[series]
+
+    def _keys_to_delete(self) -> list[bytes]:
+        """The keys of rows of this worker's state partitions that no series has."""
         return [
             key
             for key, series in self._board.ids()
@@ -305,19 +309,19 @@ class BoardWriter:
         ]
 
 
-def alert_step(
+def alert_update(
     plan: Plan, transition: Transition, privacy: Privacy
 ) -> tuple[bytes, tuple[int, AlertRow | None]]:
-    """Key, event time and row of an alert after a step; None: its rule is removed.
+    """Key, event time and row of an alert after a transition; row None: its rule was removed.
 
-    Its texts are for everybody: people appear under their pseudonyms.
+    The texts are for everybody: people appear under their pseudonyms.
     """
     rule = plan.rules.get(transition.rule)
-    step: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
+    message: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
     row = AlertRow(
         transition.rule, transition.severity, transition.kpi, transition.dimensions,
-        transition.state, transition.at_ms, transition.value, str(step["summary"]),
-        str(step["because" if transition.state is AlertPhase.INHIBITED else "description"]),
+        transition.state, transition.at_ms, transition.value, str(message["summary"]),
+        str(message["because" if transition.state is AlertPhase.INHIBITED else "description"]),
     )  # fmt: skip
     is_removed = transition.reason == "removed"
     return alert_key(row), (transition.at_ms, None if is_removed else row)

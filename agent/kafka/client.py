@@ -7,7 +7,7 @@ import ssl
 from typing import Any
 
 import faust
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from faust.auth import Credentials, GSSAPICredentials, OAuthCredentials
 
 from agent.client_tls import client_context
@@ -18,13 +18,13 @@ from agent.settings import Settings
 METADATA_MAX_AGE_MS = 30_000  # how soon new partitions of a topic are noticed
 PRODUCER_BATCH_BYTES = 128 * 1024
 MOST_REQUEST_BYTES = 100 * 1024 * 1024  # socket.request.max.bytes of a broker, by default
-LOOK_AGAIN_MS = 1_000
-"""How often a consumer looks for what it may fetch though nothing has happened. aiokafka does so
-five times a second, but every answer, assignment, seek and pause wakes it, too."""
+FETCHER_WAKEUP_MS = 1_000
+"""How often an idle consumer checks what it may fetch. aiokafka's default is five times a second,
+but every answer, assignment, seek and pause wakes it, too."""
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """The TLS context, None without TLS. Raises EnvironmentFault for files that don't serve."""
+    """The TLS context, None without TLS. Raises EnvironmentFault for unusable files."""
     if not settings.security_protocol.endswith("SSL"):
         return None
     context = client_context(
@@ -78,7 +78,7 @@ def require_kerberos() -> None:
 
 
 def faust_credentials(settings: Settings) -> Credentials | None:
-    """The same for Faust's `broker_credentials`."""
+    """The login of `connection`, for Faust's `broker_credentials`."""
     context = ssl_context(settings)
     if settings.security_protocol.startswith("SASL"):
         if (tokens := token_provider(settings)) is not None:
@@ -97,6 +97,22 @@ def faust_credentials(settings: Settings) -> Credentials | None:
             ssl_context=context,
         )
     return None if context is None else faust.SSLCredentials(context=context)
+
+
+def new_reader(
+    settings: Settings, *topics: str, name: str = "", **options: Any
+) -> AIOKafkaConsumer:
+    """A consumer without a group, which commits nothing. It is assigned all partitions of `topics`;
+    without topics, the caller assigns some. `name` is the suffix of its client id."""
+    client_id = f"{settings.group}-{name}" if name else settings.group
+    return AIOKafkaConsumer(
+        *topics,
+        **{**connection(settings), "client_id": client_id},
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        **options,
+    )
 
 
 def new_producer(settings: Settings, idempotent: bool = True) -> AIOKafkaProducer:

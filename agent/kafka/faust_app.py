@@ -23,7 +23,7 @@ from faust.types import TP
 
 from agent.errors import EnvironmentFault, InternalError
 from agent.kafka.client import (
-    LOOK_AGAIN_MS,
+    FETCHER_WAKEUP_MS,
     METADATA_MAX_AGE_MS,
     PRODUCER_BATCH_BYTES,
     faust_credentials,
@@ -259,7 +259,7 @@ class FaustApp:
         if not self._is_assigned or is_next_due:
             log.info("a recovery was cut short: the partitions are assigned again")
             return
-        self._client()._fetcher._fetcher_timeout = LOOK_AGAIN_MS / 1000  # Faust has no setting
+        self._client()._fetcher._fetcher_timeout = FETCHER_WAKEUP_MS / 1000  # Faust has no setting
         assigned = self._app.assignor.assigned_actives()
         ours = sorted(tp.partition for tp in assigned if tp.topic == self._names.frames)
         await self._member.recovered(ours)

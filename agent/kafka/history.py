@@ -1,9 +1,8 @@
-"""What source topics hold of a stretch of time, through the core, beside all consumer groups.
+"""Runs the events of a period, read from the source topics, through the core.
 
-The consumer has no group: it is assigned its partitions and where to begin, and commits nothing,
-so that a running agent doesn't notice. Where to begin is looked up by the records' timestamps: an
-event that is further ahead of its record's timestamp than `max_future` is rejected, so what
-happened from an instant on was written from `max_future` before it on.
+The consumer has no group and commits nothing: a running agent is not affected. It finds its start
+offsets by the records' timestamps. An event may be at most `max_future` ahead of its record's
+timestamp, so the events since an instant are in the records since `max_future` before it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import connection
+from agent.kafka.client import connection, new_reader
 from agent.kafka.fetched import make_batch
 from agent.kafka.lookup_reader import read_lookups
 from agent.kafka.schema_registry import SchemaRegistry
@@ -52,22 +51,20 @@ async def history(
     progress: Progress = lambda _done, _all: None,
     is_restated: bool = False,
 ) -> AsyncIterator[Emitted]:
-    """Everything that closes by `until_ms`, from the events since `from_ms` (None: since the
-    topics begin), batch by batch: each series in the order of time. `is_restated`: the plan is that
-    of a restatement (`agent.core.restatement`): all that can count must still be there.
+    """What the events since `from_ms` (None: all events) emit, batch by batch, each series in the
+    order of time, up to the windows that end by `until_ms`.
 
-    Reads each partition up to where it ends now, or until nothing in it can belong to a window that
-    ends by `until_ms`. A partition without a record as new as `from_ms` is read from its beginning:
-    not every broker can search by time. Raises EnvironmentFault when the brokers can't be reached
-    or a topic isn't there.
+    Reads each partition up to its current end, or until none of its records can belong to a window
+    that ends by `until_ms`. A partition without a record as new as `from_ms` is read from its
+    beginning: not every broker can search by time. `is_restated`: the plan is that of a restatement
+    (`agent.core.restatement`), which needs every record that can count. Raises EnvironmentFault
+    where the brokers can't be reached, a topic does not exist, or a restatement lacks records.
     """
     options = _options(settings)
     registry = SchemaRegistry(settings, plan)
     try:
         partitions = await _partitions(options, plan, TopicNames.of(settings))
-        consumer = AIOKafkaConsumer(
-            **options, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
-        )
+        consumer = new_reader(settings, name="history")
         await consumer.start()
         try:
             enable_batch_fetch(consumer)
@@ -98,16 +95,14 @@ async def _read(
     consumer: AIOKafkaConsumer,
     registry: SchemaRegistry,
     pipeline: Pipeline,
-    begun: Mapping[TopicPartition, Begin],
+    begins: Mapping[TopicPartition, Begin],
     until_ms: int,
     on_batch: OnBatch,
     progress: Progress,
 ) -> AsyncIterator[Emitted]:
-    tps = list(begun)
-    ends = await consumer.end_offsets(tps)  # as far as transactions are decided
-    begins = {tp: begin.offset for tp, begin in begun.items()}
-    whole = sum(max(ends[tp] - begins[tp], 0) for tp in tps)
-    reading = set(tps)
+    ends = await consumer.end_offsets(list(begins))  # the last stable offsets
+    total = sum(max(ends[tp] - begin.offset, 0) for tp, begin in begins.items())
+    reading = set(begins)
     done = 0
     newest_ms: int | None = None  # by the records' timestamps
 
@@ -116,11 +111,11 @@ async def _read(
         consumer.pause(tp)
         pipeline.end(tp.topic, tp.partition)
 
-    for tp in tps:
-        if begins[tp] >= ends[tp]:
+    for tp, begin in begins.items():
+        if begin.offset >= ends[tp]:
             finish(tp)
         else:
-            consumer.seek(tp, begins[tp])
+            consumer.seek(tp, begin.offset)
     while reading:
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
         for tp, records in fetched.items():
@@ -131,7 +126,7 @@ async def _read(
                 on_batch(f"{tp.topic}/{tp.partition}", pipeline.add(batch))
                 done += len(within)
                 newest_ms = max(int(batch.timestamps[-1]), newest_ms or 0)
-        progress(done, whole)
+        progress(done, total)
         for tp in list(reading):
             # The position also passes what holds no record: markers of transactions, and gaps.
             at_end = await consumer.position(tp) >= ends[tp]
@@ -142,14 +137,13 @@ async def _read(
 
 
 def _check_reach(begins: Mapping[TopicPartition, Begin], from_ms: int | None) -> None:
-    """Raise EnvironmentFault where records were deleted that may be asked for."""
+    """Raise EnvironmentFault where deleted records may have belonged to the period."""
     for tp, begin in sorted(begins.items()):
-        if begin.whole_from_ms is not None:
+        if begin.complete_from_ms is not None:
             raise EnvironmentFault(
                 f"topic {tp.topic} partition {tp.partition} does not reach back to "
-                f"{iso(from_ms or 0)}: its first record is left from about "
-                f"{iso(begin.whole_from_ms)}",
-                f"Windows that begin after {iso(begin.whole_from_ms)} can be restated.",
+                f"{iso(from_ms or 0)}: it is complete from about {iso(begin.complete_from_ms)} on",
+                f"Windows that begin after {iso(begin.complete_from_ms)} can be restated.",
             )
 
 
@@ -203,30 +197,29 @@ async def partitions_of(
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Where to begin in a partition. `whole_from_ms`: records before that were deleted may hold
-    events up to there; None where none can that was asked for."""
+    """Where to begin in a partition. `complete_from_ms`: records that were deleted may have held
+    events up to this event time (ms); None where none of them can have been in the period."""
 
     offset: int
-    whole_from_ms: int | None = None
+    complete_from_ms: int | None = None
 
 
 async def begins_of(
     consumer: AIOKafkaConsumer, plan: Plan, tps: Sequence[TopicPartition], from_ms: int | None
 ) -> Mapping[TopicPartition, Begin]:
-    """Where the events since an instant begin (None: where the log begins)."""
-    begins: dict[TopicPartition, int] = await consumer.beginning_offsets(tps)
+    """The offsets where the events since an instant begin (None: where the logs begin)."""
+    log_starts: dict[TopicPartition, int] = await consumer.beginning_offsets(tps)
     if from_ms is None:
-        return {tp: Begin(offset) for tp, offset in begins.items()}
+        return {tp: Begin(offset) for tp, offset in log_starts.items()}
     topics = {tp.topic for tp in tps}
     ahead = {t: max(c.max_future_ms for c in plan.contracts_of(t)) for t in topics}
     wanted = {tp: max(from_ms - ahead[tp.topic], 0) for tp in tps}
     first_since = await consumer.offsets_for_times(wanted)
-    out = {}
-    for tp, first in begins.items():
+    begins = {}
+    for tp, first in log_starts.items():
         at = first_since.get(tp)
-        # Where the first record that is left is as new as what is asked for, newer ones than that
-        # may be gone.
+        # Where the first record that is left is in the period, earlier ones of it may be deleted.
         is_short = at is not None and first > 0 and at.offset <= first
-        whole_from_ms = at.timestamp + ahead[tp.topic] if at and is_short else None
-        out[tp] = Begin(max(first, at.offset) if at else first, whole_from_ms)
-    return out
+        complete_from_ms = at.timestamp + ahead[tp.topic] if at and is_short else None
+        begins[tp] = Begin(max(first, at.offset) if at else first, complete_from_ms)
+    return begins

@@ -1,4 +1,4 @@
-"""Lookup topics, read to their ends whenever events are to be joined with them.
+"""Reads the topics of lookups to their ends, before events are joined with them.
 
 Every worker reads all of them, without a consumer group. What was in a lookup topic before an event
 was fetched is read before the event is folded; as of which positions a batch was joined is part of
@@ -21,15 +21,15 @@ from agent.core.model.text import duration
 from agent.core.model.windows import MAX_SLICE_MS
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import connection
+from agent.kafka.client import connection, new_reader
 from agent.kafka.fetched import Fetched, make_batch
 from agent.kafka.topic_ids import describe
+from agent.kafka.topic_reader import fetch_to
 from agent.kafka.topics import config_values
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 1_000
 MAX_POLL_RECORDS = 20_000
 MOST_PARTITIONS = 64
 """Of all lookup topics: a commit's metadata has the position of each."""
@@ -69,11 +69,7 @@ class LookupReader:
                 "A table of some millions of rows needs one.",
             )
         await check_retention(admin, self._plan)
-        self._consumer = AIOKafkaConsumer(
-            **{**connection(self._settings), "client_id": f"{self._settings.group}-lookups"},
-            group_id=None, enable_auto_commit=False, isolation_level="read_committed",
-            auto_offset_reset="earliest", max_poll_records=MAX_POLL_RECORDS,
-        )  # fmt: skip
+        self._consumer = new_reader(self._settings, name="lookups", auto_offset_reset="earliest")
         await self._consumer.start()
         enable_batch_fetch(self._consumer)
         self._assign(self._consumer, partitions)
@@ -86,22 +82,19 @@ class LookupReader:
             await self._consumer.stop()
 
     async def catch_up(self, topics: Collection[str]) -> None:
-        """Read topics up to where they end now. What is in `topics.position` afterwards is at least
-        what was written before the call."""
+        """Read topics up to where they end now: `topics.position` then covers at least what was
+        written before the call."""
         if not topics or self._consumer is None:
             return
         async with self._lock:
             consumer = self._consumer
             self._assign(consumer, {t: len(consumer.partitions_for_topic(t) or ()) for t in topics})
             ends = await consumer.end_offsets([tp for tp in self._assigned if tp.topic in topics])
-            behind = {tp for tp, end in ends.items() if self._position(tp) < end}
-            while behind:
-                fetched = await consumer.getmany(*behind, timeout_ms=POLL_MS)
+            behind = {tp: end for tp, end in ends.items() if self._position(tp) < end}
+            async for fetched in fetch_to(consumer, behind, MAX_POLL_RECORDS):
                 await self._add(fetched)
-                # The position also passes what holds no record: markers of transactions, and gaps.
-                reached = {tp: await consumer.position(tp) for tp in behind}
-                behind = {tp for tp in behind if reached[tp] < ends[tp]}
-                self.topics.advance({(tp.topic, tp.partition): at for tp, at in reached.items()})
+                for tp in behind:
+                    self.topics.advance({(tp.topic, tp.partition): await consumer.position(tp)})
 
     def _position(self, tp: TopicPartition) -> int:
         return self.topics.position.get((tp.topic, tp.partition), 0)
@@ -154,8 +147,8 @@ def needed_ms(plan: Plan, topic: str) -> int:
     so much older than the newest one that was read."""
     needs = [0]
     for contract in plan.contracts.values():
-        of = (plan.lookups[field.lookup].topic for field in contract.lookups)
-        if not any(looked_up is not None and looked_up.name == topic for looked_up in of):
+        sources = (plan.lookups[field.lookup].topic for field in contract.lookups)
+        if not any(source is not None and source.name == topic for source in sources):
             continue
         longest = max((kpi.window.span_ms for kpi in plan.kpis_of(contract.name)), default=0)
         oldest = longest if contract.max_past_ms is None else min(longest, contract.max_past_ms)
@@ -164,20 +157,20 @@ def needed_ms(plan: Plan, topic: str) -> int:
 
 
 async def check_retention(admin: AIOKafkaAdminClient, plan: Plan) -> None:
-    """Whether lookup topics keep rows for as long as they are needed. Raises EnvironmentFault where
-    compaction may delete them too early; warns where that can't be seen, or all rows expire."""
-    topics = {of.topic.name for of in plan.lookups.values() if of.topic is not None}
+    """Check that lookup topics keep rows for as long as they are needed. Raises EnvironmentFault
+    where compaction may delete them earlier; warns where that is unknown, or where rows expire."""
+    topics = {lookup.topic.name for lookup in plan.lookups.values() if lookup.topic is not None}
     policies, warnings = await config_values(admin, topics, "cleanup.policy")
     lags, _ = await config_values(admin, topics, "min.compaction.lag.ms")
     for topic, policy in policies.items():
-        need_ms = needed_ms(plan, topic)
-        if "compact" in policy and int(lags.get(topic) or 0) < need_ms:
+        needed = needed_ms(plan, topic)
+        if "compact" in policy and int(lags.get(topic) or 0) < needed:
             raise EnvironmentFault(
                 f"the lookup topic {topic} has min.compaction.lag.ms={lags.get(topic) or 0}: rows "
-                f"that were replaced may be deleted while events of the last {duration(need_ms)} "
+                f"that were replaced may be deleted while events of the last {duration(needed)} "
                 "still need them",
                 f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} "
-                f"--add-config min.compaction.lag.ms={need_ms}",
+                f"--add-config min.compaction.lag.ms={needed}",
             )
         if "delete" in policy:
             warnings.append(

@@ -1,9 +1,8 @@
-"""By how many state partitions the state is placed, and the refusal to go on by another number.
+"""Checks that the number of state partitions is the one that the state was written with.
 
-A series' state partition is a hash by that number: with another one, the rows that the series
-topic holds and the frames under way would lie in the wrong partitions, and values would be wrong
-without a sign of it. So the number of the topics' partitions is the number that the state was
-begun with, or nothing runs.
+The state partition of a series is a hash modulo that number. After a change of it, rows of the
+series topic and frames in flight would be in the wrong partitions, and values would be silently
+wrong. So the agent refuses to run.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
-from agent.kafka.client import connection
+from agent.kafka.client import new_reader
 from agent.kafka.topic_ids import describe
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
 FIRST_FLUSH_SECONDS = 5.0
-"""A worker that begins at this very moment may have sent its first frames to some partitions."""
+"""A worker that has just started may have sent its first frames to some partitions only."""
 
 
 async def check_placement(
@@ -32,8 +31,8 @@ async def check_placement(
 ) -> int:
     """The number of state partitions. `counts`: the partitions of both topics.
 
-    Raises EnvironmentFault where the topics have different numbers, another one than the frames
-    were sent by so far, or another one than the setting.
+    Raises EnvironmentFault where the topics have different numbers of partitions, or another number
+    than the frames were sent to so far, or than the setting says.
     """
     count = counts[frames]
     both = f"{frames} and {series}"
@@ -89,15 +88,15 @@ async def _sent_to(settings: Settings, frames: str, count: int) -> list[int]:
     """The partitions that frames were ever sent to: a flush sends one to every partition, and the
     end of a log stays when what it held is deleted by age."""
     partitions = [TopicPartition(frames, p) for p in range(count)]
-    consumer = AIOKafkaConsumer(**connection(settings))
+    consumer = new_reader(settings)
     await consumer.start()
     try:
         deadline = asyncio.get_running_loop().time() + FIRST_FLUSH_SECONDS
         while True:
             ends = await consumer.end_offsets(partitions)
             used = [tp.partition for tp in partitions if ends[tp] > 0]
-            late = asyncio.get_running_loop().time() > deadline
-            if len(used) in (0, count) or late:
+            timed_out = asyncio.get_running_loop().time() > deadline
+            if len(used) in (0, count) or timed_out:
                 return used
             await asyncio.sleep(0.5)
     finally:

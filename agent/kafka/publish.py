@@ -1,7 +1,8 @@
 """What the agent publishes: values, alerts, rows of the board, and the frames between its stages.
 
-Each method returns its sends; the caller awaits them (`acknowledged`) before it commits what they
-came from. Everything is published at least once, and consumers drop repeated keys.
+Each method returns its sends; the caller waits for them (`acknowledged`) before it commits the
+offsets of what they came from. Everything is published at least once, and consumers drop repeated
+keys.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from agent.errors import EnvironmentFault
 from agent.kafka.frame_batches import join
 from agent.kafka.topics import TopicNames
 
-Placed: TypeAlias = tuple[int, bytes | None, bytes | None]
+OutgoingRecord: TypeAlias = tuple[int, bytes | None, bytes | None]
 """A record to send: its partition, key and value."""
 
 
@@ -47,18 +48,6 @@ TOO_LARGE_HINT = (
 YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
 
 
-class _Places:
-    """Which partition of a topic the results of a series go to."""
-
-    def __init__(self, topic: str, partitions: Iterable[int]) -> None:
-        self.topic = topic
-        self._partitions = sorted(partitions)
-
-    def of(self, kpi: str, dimensions: Dimensions) -> int:
-        """The partition of a series."""
-        return self._partitions[zlib.crc32(row_key(kpi, dimensions)) % len(self._partitions)]
-
-
 class Publisher:
     """Sends to the agent's topics through one producer."""
 
@@ -72,42 +61,48 @@ class Publisher:
 
     async def frames(self, frames: Iterable[tuple[int, bytes]]) -> list[Send]:
         """Frames, each to its state partition, in the order given."""
-        placed = ((partition, None, message) for partition, message in join(frames))
-        return await self._send_many(self._names.frames, placed)
+        records = ((partition, None, message) for partition, message in join(frames))
+        return await self._send_many(self._names.frames, records)
 
     async def publish_emitted(self, plan: Plan, emitted: Emitted) -> list[Send]:
         """Closed windows and target states to the values topic, transitions to the alerts topic.
 
-        Keys tell every window and every step apart, so that repeats can be dropped. The partition
-        goes by the series alone, so that the results of a series are read in their order. Series of
-        people go by their pseudonyms.
+        Each window and each transition has a key of its own, so that repeats can be dropped. The
+        partition depends on the series alone, so that the results of a series are read in their
+        order. Series of people are published under their pseudonyms.
         """
         emitted = self._privacy.emitted(plan, emitted)
-        values, alerts = [
-            _Places(topic, await self._producer.partitions_for(topic))
-            for topic in (self._names.values, self._names.alerts)
-        ]
-        sends = await self._send_many(values.topic, _values(plan, emitted, values))
-        return sends + await self._send_many(alerts.topic, _alerts(plan, emitted, alerts))
+        values, alerts = self._names.values, self._names.alerts
+        records = _values(plan, emitted, await self._partitions(values))
+        transitions = _transitions(plan, emitted, await self._partitions(alerts))
+        sends = await self._send_many(values, records)
+        return sends + await self._send_many(alerts, transitions)
 
     async def corrections(
-        self, plan: Plan, made: Iterable[Correction], corrected_ms: int
+        self, plan: Plan, corrections: Iterable[Correction], corrected_ms: int
     ) -> list[Send]:
         """Corrections to the values topic, under the keys of what they correct. Their dimensions
         are those under which series are published."""
         topic = self._names.values
-        places = _Places(topic, await self._producer.partitions_for(topic))
-        return await self._send_many(topic, _corrections(plan, made, corrected_ms, places))
+        partitions = await self._partitions(topic)
+        return await self._send_many(
+            topic, _corrections(plan, corrections, corrected_ms, partitions)
+        )
 
     async def board(self, rows: Mapping[bytes, bytes | None]) -> list[Send]:
-        """Rows of the board topic; None takes a row away."""
+        """Rows of the board topic; None deletes a row."""
         topic = self._names.board
-        partitions = sorted(await self._producer.partitions_for(topic))
-        place = DefaultPartitioner()  # as a producer partitions by itself
-        placed = ((place(key, partitions, partitions), key, row) for key, row in rows.items())
-        return await self._send_many(topic, placed)
+        partitions = await self._partitions(topic)
+        partition_of = DefaultPartitioner()  # as a producer partitions by itself
+        records = (
+            (partition_of(key, partitions, partitions), key, row) for key, row in rows.items()
+        )
+        return await self._send_many(topic, records)
 
-    async def _send_many(self, topic: str, records: Iterable[Placed]) -> list[Send]:
+    async def _partitions(self, topic: str) -> list[int]:
+        return sorted(await self._producer.partitions_for(topic))
+
+    async def _send_many(self, topic: str, records: Iterable[OutgoingRecord]) -> list[Send]:
         """Send records in their order, one future for each batch of a partition.
 
         A single `send` costs 25 µs and a future of its own; a batch that is filled here costs 3 µs
@@ -140,44 +135,52 @@ class Publisher:
             await asyncio.sleep(0)
 
 
-def _values(plan: Plan, emitted: Emitted, places: _Places) -> Iterator[Placed]:
+def series_partition(kpi: str, dimensions: Dimensions, partitions: Sequence[int]) -> int:
+    """The partition, of those of a topic in their order, that has the results of a series."""
+    return partitions[zlib.crc32(row_key(kpi, dimensions)) % len(partitions)]
+
+
+def _values(plan: Plan, emitted: Emitted, partitions: Sequence[int]) -> Iterator[OutgoingRecord]:
     """The records of the values topic: closed windows, then target states."""
     for window in emitted.windows:
         if (kpi := plan.kpis.get(window.kpi)) is not None:
             body = encode.dumps(encode.window_json(kpi, window))
-            place = places.of(kpi.name, window.dimensions)
-            yield place, encode.window_key(kpi, window), body
+            partition = series_partition(kpi.name, window.dimensions, partitions)
+            yield partition, encode.window_key(kpi, window), body
     for status in emitted.targets:
         window = status.window
         if (kpi := plan.kpis.get(window.kpi)) is not None:
             body = encode.dumps(encode.target_json(kpi, status))
-            place = places.of(kpi.name, window.dimensions)
-            yield place, target_key(encode.window_key(kpi, window)), body
+            partition = series_partition(kpi.name, window.dimensions, partitions)
+            yield partition, target_key(encode.window_key(kpi, window)), body
 
 
 def _corrections(
-    plan: Plan, made: Iterable[Correction], corrected_ms: int, places: _Places
-) -> Iterator[Placed]:
+    plan: Plan, corrections: Iterable[Correction], corrected_ms: int, partitions: Sequence[int]
+) -> Iterator[OutgoingRecord]:
     """The records of the values topic that correct others."""
-    for correction in made:
+    for correction in corrections:
         window, before, status = correction.window, correction.before, correction.status
         kpi = plan.kpis[window.kpi]
-        place, key = places.of(kpi.name, window.dimensions), encode.window_key(kpi, window)
+        partition = series_partition(kpi.name, window.dimensions, partitions)
+        key = encode.window_key(kpi, window)
         body = encode.correction_json(encode.window_json(kpi, window), before, corrected_ms)
-        yield place, key, encode.dumps(body)
+        yield partition, key, encode.dumps(body)
         if status is not None:
             body = encode.correction_json(encode.target_json(kpi, status), before, corrected_ms)
-            yield place, target_key(key), encode.dumps(body)
+            yield partition, target_key(key), encode.dumps(body)
 
 
-def _alerts(plan: Plan, emitted: Emitted, places: _Places) -> Iterator[Placed]:
-    """The records of the alerts topic: the steps of alerts."""
+def _transitions(
+    plan: Plan, emitted: Emitted, partitions: Sequence[int]
+) -> Iterator[OutgoingRecord]:
+    """The records of the alerts topic."""
     processed_ms = time.time_ns() // 1_000_000
-    for step in emitted.transitions:
-        rule = plan.rules.get(step.rule)
-        body = encode.dumps(encode.transition_json(plan, rule, step, processed_ms))
-        place = places.of(step.kpi, step.dimensions)
-        yield place, encode.transition_key(plan, step), body
+    for transition in emitted.transitions:
+        rule = plan.rules.get(transition.rule)
+        body = encode.dumps(encode.transition_json(plan, rule, transition, processed_ms))
+        partition = series_partition(transition.kpi, transition.dimensions, partitions)
+        yield partition, encode.transition_key(plan, transition), body
 
 
 def target_key(window_key: bytes) -> bytes:
@@ -186,8 +189,8 @@ def target_key(window_key: bytes) -> bytes:
 
 
 async def acknowledged(sends: Sequence[Send]) -> None:
-    """Wait until the broker has acknowledged all. Once all are settled, raises EnvironmentFault for
-    the first that it has not."""
+    """Wait until the broker has answered all sends. Raises EnvironmentFault for the first that it
+    did not acknowledge."""
     if not sends:
         return
     # Unlike gather, this leaves the sends alone when this task is cancelled.

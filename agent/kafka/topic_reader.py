@@ -1,14 +1,14 @@
-"""Reading a stretch of a topic that has an end, without a consumer group."""
+"""Reads topics up to given offsets, without a consumer group. `topic_tail` reads on for ever."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agent.kafka.client import connection
+from agent.kafka.client import new_reader
 from agent.settings import Settings
 
 POLL_MS = 1_000
@@ -19,14 +19,9 @@ Record: TypeAlias = "ConsumerRecord[Any, Any]"
 async def read_newest(
     settings: Settings, topic: str, partitions: Sequence[int], most: int
 ) -> list[Record]:
-    """The newest records of each partition, at most so many offsets of it, each partition in its
-    order. Raises KafkaError where no broker answers."""
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-    )
+    """The records at the last `most` offsets of each partition, partition by partition in the order
+    of their offsets. Raises KafkaError where no broker answers."""
+    consumer = new_reader(settings)
     await consumer.start()
     try:
         tps = [TopicPartition(topic, partition) for partition in partitions]
@@ -35,18 +30,25 @@ async def read_newest(
         starts = await consumer.beginning_offsets(tps)
         for tp in tps:
             consumer.seek(tp, max(starts[tp], ends[tp] - most))
-        return await read_to(consumer, {tp: ends[tp] for tp in tps if starts[tp] < ends[tp]})
+        ends = {tp: end for tp, end in ends.items() if starts[tp] < end}
+        by_partition: dict[TopicPartition, list[Record]] = {tp: [] for tp in ends}
+        async for fetched in fetch_to(consumer, ends):
+            for tp, records in fetched.items():
+                by_partition[tp] += [record for record in records if record.offset < ends[tp]]
+        return [record for records in by_partition.values() for record in records]
     finally:
         await consumer.stop()
 
 
-async def read_to(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> list[Record]:
-    """Everything from a consumer's positions up to these offsets."""
-    by_partition: dict[TopicPartition, list[Record]] = {tp: [] for tp in ends}
-    reading = set(ends)
-    while reading:
-        for tp, records in (await consumer.getmany(*reading, timeout_ms=POLL_MS)).items():
-            by_partition[tp] += [record for record in records if record.offset < ends[tp]]
+async def fetch_to(
+    consumer: AIOKafkaConsumer,
+    ends: Mapping[TopicPartition, int],
+    max_records: int | None = None,
+) -> AsyncIterator[Mapping[TopicPartition, Any]]:
+    """What a consumer fetches from its positions until it has reached these offsets; the last
+    fetches may hold records behind them."""
+    behind = set(ends)
+    while behind:
+        yield await consumer.getmany(*behind, timeout_ms=POLL_MS, max_records=max_records)
         # The position also passes what holds no record: markers of transactions, and gaps.
-        reading = {tp for tp in reading if await consumer.position(tp) < ends[tp]}
-    return [record for records in by_partition.values() for record in records]
+        behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}

@@ -1,6 +1,5 @@
-"""Reading a topic, and then what is added to it, without a consumer group.
-
-Every worker sees everything: each reads all partitions. What has an end is read by `topic_reader`.
+"""Reads a topic and then follows it, without a consumer group: every worker reads all partitions.
+`topic_reader` reads up to given offsets.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agent.kafka.client import connection
+from agent.kafka.client import new_reader
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
 WAIT_MS = 10_000
-"""How long a broker may hold back an answer, and we wait for one, while there is nothing new. A
-record that comes is answered at once."""
+"""How long a fetch waits while there is nothing new. A broker answers at once when a record
+comes."""
 RETRY_SECONDS = 2.0
 MAX_POLL_RECORDS = 5_000
 
@@ -55,10 +54,9 @@ async def _read(
     on_end: Callable[[], None],
     last: int | None,
 ) -> None:
-    # Without a group, a consumer reads all partitions.
-    consumer = AIOKafkaConsumer(
-        topic, **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest",
-        fetch_max_wait_ms=WAIT_MS, consumer_timeout_ms=WAIT_MS,
+    consumer = new_reader(
+        settings, topic, auto_offset_reset="earliest", fetch_max_wait_ms=WAIT_MS,
+        consumer_timeout_ms=WAIT_MS,
     )  # fmt: skip
     try:
         await consumer.start()

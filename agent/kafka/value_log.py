@@ -1,14 +1,13 @@
-"""The closed windows of one KPI's past, read from the values topic when somebody asks.
+"""Reads the closed windows of KPIs back from the values topic, on request.
 
-Nothing is kept in memory for it: the topic has what its retention leaves (30 days where the agent
-creates it). A reading takes the newest MOST_RECORDS records at most, so that a question costs a
-second or so however much the topic holds.
+Nothing is cached. The topic goes back as far as its retention (30 days where the agent creates it).
+A request reads the newest MOST_RECORDS records at most, so that it takes about a second however
+large the topic is.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
@@ -20,14 +19,14 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindow, PastWindows
 from agent.core.output.published import PublishedWindows
 from agent.core.output.value_messages import read_value
-from agent.core.state.rows import row_key
 from agent.errors import EnvironmentFault
-from agent.kafka.client import connection
-from agent.kafka.topic_reader import POLL_MS
+from agent.kafka.client import new_reader
+from agent.kafka.publish import series_partition
+from agent.kafka.topic_reader import fetch_to
 from agent.settings import Settings
 
 MOST_RECORDS = 200_000
-"""Records that one reading looks at, those of other KPIs among them."""
+"""Per request, those of other KPIs included."""
 MAX_POLL_RECORDS = 2_000
 
 
@@ -43,8 +42,9 @@ async def past_windows(
     try:
         async with _consuming(settings, topic) as consumer:
             tps: list[TopicPartition] = sorted(consumer.assignment())
-            if dimensions is not None and tps:  # as `publish` places it
-                tps = [tps[zlib.crc32(row_key(kpi.name, dimensions)) % len(tps)]]
+            if dimensions is not None and tps:
+                partition = series_partition(kpi.name, dimensions, [tp.partition for tp in tps])
+                tps = [TopicPartition(topic, partition)]
                 consumer.unsubscribe()
                 consumer.assign(tps)
             is_complete = await _read(consumer, tps, since_ms, reader, MOST_RECORDS)
@@ -69,11 +69,7 @@ async def published_windows(
 
 @asynccontextmanager
 async def _consuming(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    # Without a group, a consumer is assigned all partitions.
-    consumer = AIOKafkaConsumer(
-        topic, **connection(settings), group_id=None, enable_auto_commit=False,
-        isolation_level="read_committed",
-    )  # fmt: skip
+    consumer = new_reader(settings, topic)
     try:
         await consumer.start()
         yield consumer
@@ -88,7 +84,7 @@ async def _read(
     reader: _Reader,
     most: int | None,
 ) -> bool:
-    """Read what there is, at most so many records; whether that is all since the instant."""
+    """Read what was published since an instant, at most `most` records; whether that is all."""
     if not tps:
         return False
     ends = await consumer.end_offsets(tps)
@@ -97,25 +93,22 @@ async def _read(
     is_complete = True
     for tp in tps:
         at = since.get(tp)
-        # A partition with nothing as new as that, or a broker that can't search by time: the whole.
+        # Without a record as new as that, or a broker that can search by time: from the start.
         begin = max(firsts[tp], at.offset) if at is not None else firsts[tp]
         newest = 0 if most is None else ends[tp] - most // len(tps)
         is_complete &= newest <= begin and (firsts[tp] == 0 or begin > firsts[tp])
         consumer.seek(tp, max(begin, newest, firsts[tp]))
-    reading = {tp for tp in tps if firsts[tp] < ends[tp]}
-    while reading:
-        fetched = await consumer.getmany(*reading, timeout_ms=POLL_MS, max_records=MAX_POLL_RECORDS)
+    not_empty = {tp: ends[tp] for tp in tps if firsts[tp] < ends[tp]}
+    async for fetched in fetch_to(consumer, not_empty, MAX_POLL_RECORDS):
         for records in fetched.values():
             for record in records:
                 reader.add(record.key, record.value)
-        # The position also passes what holds no record: markers of transactions, and gaps.
-        reading = {tp for tp in reading if await consumer.position(tp) < ends[tp]}
     return is_complete
 
 
 class _Reader:
-    """Picks the windows of some KPIs out of the records, those that end after an instant (ms) and
-    have the dimensions that the KPI has now."""
+    """Keeps the windows of some KPIs that end after an instant (ms) and have the dimensions that
+    the KPI has now."""
 
     def __init__(self, kpis: Iterable[Kpi], after_ms: float = -math.inf) -> None:
         self.windows = PublishedWindows()
@@ -126,7 +119,7 @@ class _Reader:
         self._begins = tuple(kind + b'"kpi":' + name + b"," for kind in kinds for name in names)
 
     def add(self, key: bytes | None, value: bytes | None) -> None:
-        """Look at one record. Most are of other KPIs, which their keys say."""
+        """Add one record. Most are of other KPIs: their keys say so, and they are not decoded."""
         if key is None or value is None or not key.startswith(self._begins):
             return
         try:
@@ -142,16 +135,16 @@ def _past(
     kpi: Kpi, dimensions: Dimensions | None, published: PublishedWindows
 ) -> tuple[PastWindow, ...]:
     """The windows of a KPI, or of one of its series, by time."""
-    made = []
+    windows = []
     for key, window in published.windows(kpi.name).items():
         if dimensions not in (None, window.dimensions):
             continue
         status = published.status(key)
         target = None if status is None else status.target
-        made.append(
+        windows.append(
             PastWindow(
                 window.dimensions, window.end_ms, window.value, window.events, window.maintenance,
                 target, window.hidden, published.corrected(key),
             )
         )  # fmt: skip
-    return tuple(sorted(made, key=lambda window: window.end_ms))
+    return tuple(sorted(windows, key=lambda window: window.end_ms))

@@ -15,11 +15,11 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindows, SeriesView
 from agent.core.model.rules import is_whole
-from agent.core.output.messages import Json
+from agent.core.output.messages import Json, PublishedTransition
 from agent.core.placement import place_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
-from agent.export.agent_state import Alert, PublishedTransition, SeriesId
+from agent.export.agent_state import Alert, SeriesId
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage

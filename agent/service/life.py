@@ -18,7 +18,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -27,7 +26,7 @@ from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader, BoardWriter
-from agent.kafka.client import connection, new_producer
+from agent.kafka.client import new_producer, new_reader
 from agent.kafka.connecting import wait_for_broker
 from agent.kafka.ingest_stage import IngestStage
 from agent.kafka.merge_stage import MergeStage
@@ -101,7 +100,7 @@ class Life:
         admin = await self._reach_broker(over)
         if admin is None:
             return
-        consumer = AIOKafkaConsumer(**connection(self._settings))
+        consumer = new_reader(self._settings)
         try:
             await consumer.start()
             state_partitions = await self._topics.ensure(admin, consumer)

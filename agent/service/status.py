@@ -12,7 +12,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Transition
 from agent.core.output.privacy import Privacy
 from agent.export.metrics.agent_metrics import AgentMetrics
-from agent.kafka.board_topic import BoardWriter, alert_step
+from agent.kafka.board_topic import BoardWriter, alert_update
 from agent.service.fleet_view import FleetView
 
 log = logging.getLogger(__name__)
@@ -227,9 +227,9 @@ class MergeReporter:
         self._status.waiting(MERGE, reason)
 
     def restored(self, alerts: Sequence[Transition]) -> None:
-        """Pass on which alerts stand here, to those that are sent from here."""
-        steps = (alert_step(self._plan, step, self._privacy) for step in alerts)
-        self._fleet.restored(dict(steps))
+        """Pass the alerts of the restored state partitions on, for delivery to Alertmanager."""
+        updates = (alert_update(self._plan, alert, self._privacy) for alert in alerts)
+        self._fleet.restored(dict(updates))
 
     def frames_lag(self, partition: int, frames: int) -> None:
         """Note how many frames are not merged yet."""
@@ -268,10 +268,10 @@ class MergeReporter:
             metrics.dropped_series.labels(kpi).inc()
         if published:
             metrics.close_seconds.observe(seconds)
-            transitions = [step for emitted in published for step in emitted.transitions]
-            steps = dict(alert_step(self._plan, step, self._privacy) for step in transitions)
-            self._fleet.emitted(steps)
-            self._board.note_alerts({key: row for key, (_, row) in steps.items()})
+            transitions = [t for emitted in published for t in emitted.transitions]
+            updates = dict(alert_update(self._plan, t, self._privacy) for t in transitions)
+            self._fleet.emitted(updates)
+            self._board.note_alerts({key: row for key, (_, row) in updates.items()})
         if self._failed_at and time.monotonic() - self._failed_at > FAILURE_SHOWN_SECONDS:
             self._failed_at = None
             self._status.waiting(MERGE, None)

@@ -10,9 +10,10 @@ from agent.core.evaluate.objectives import Score
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
+from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
-from agent.export.agent_state import AgentState, Alert, PublishedTransition, RuleChange, SeriesId
+from agent.export.agent_state import AgentState, Alert, RuleChange, SeriesId
 from agent.export.metrics.agent_metrics import AgentMetrics
 
 

@@ -25,7 +25,7 @@ from agent.kafka.board_topic import (
     BoardReader,
     BoardWriter,
     SeriesId,
-    alert_step,
+    alert_update,
     series_key,
     to_row,
 )
@@ -93,7 +93,7 @@ def test_an_alert_has_its_texts_and_goes_when_its_rule_does(tmp_path: Path) -> N
         "low", "warning", "revenue", ("a",), 5_000, 5_000, AlertPhase.FIRING,
         AlertPhase.INACTIVE, 1.5, "value < 20", 0, 5_000, "when",
     )  # fmt: skip
-    key, (at_ms, row) = alert_step(plan, step, Privacy())
+    key, (at_ms, row) = alert_update(plan, step, Privacy())
     assert row is not None and at_ms == 5_000
     view.add(key, msgspec.json.encode(row))
     [alert] = view.alerts()

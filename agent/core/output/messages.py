@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,9 @@ from agent.core.output.reasons import because
 from agent.core.output.templates import render
 
 Json = dict[str, object]
+
+PublishedTransition = Mapping[str, Any]
+"""The value of a message of the alerts topic (docs/operations.md, kpi-alerts)."""
 
 NONE_LABEL = "__none__"
 EMPTY_LABEL = "__empty__"

@@ -15,8 +15,9 @@ from agent.core.model.rules import Rule
 from agent.core.model.text import value_text
 from agent.core.output.addresses import alert_path
 from agent.core.output.alert_labels import escalation_text
+from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import private_subjects, shared
-from agent.export.agent_state import Alert, PublishedTransition
+from agent.export.agent_state import Alert
 from agent.export.web.series_text import series_key, series_text
 
 Json = dict[str, Any]

@@ -33,8 +33,8 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.model.text import number_text, percent_text, value_text
 from agent.core.output.addresses import series_path
-from agent.core.output.messages import hidden_text
-from agent.export.agent_state import PublishedTransition, RuleChange
+from agent.core.output.messages import PublishedTransition, hidden_text
+from agent.export.agent_state import RuleChange
 from agent.export.metrics.closed_samples import bounds
 from agent.export.web.board_cards import badness, card
 from agent.export.web.board_objectives import objectives_of_kpi

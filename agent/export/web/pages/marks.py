@@ -14,8 +14,8 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import ThresholdRule, as_for
 from agent.core.model.text import value_text
-from agent.core.output.messages import dimensions_json
-from agent.export.agent_state import PublishedTransition, RuleChange
+from agent.core.output.messages import PublishedTransition, dimensions_json
+from agent.export.agent_state import RuleChange
 from agent.export.web.series_text import series_text
 
 Json = dict[str, Any]
