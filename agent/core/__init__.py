@@ -1,9 +1,9 @@
 """The pure core: values in, values out; no I/O, no clock, no logging, no Kafka.
 
-Batches of records come in, results go out. `pipeline` calls the steps in order. Then follow the
-path of an event:
+Batches of records come in, results go out. Read `pipeline` first: it calls the steps in order. Then
+follow the path of an event through the packages:
 
-| room | in | out |
+| package | in | out |
 |---|---|---|
 | `model` | | the domain model: contracts, KPIs, rules, the plan, windows, results |
 | `decode` | a batch of bytes | a table per contract, and rejected records |
@@ -16,5 +16,7 @@ path of an event:
 | `output` | results | messages, labels, sentences |
 | `changes` | two plans | the effects of a rule change |
 
-`backfill`, `explanation`, `fixed_windows` and `restatement` use the whole core beside the pipeline.
+Four modules use the whole core in other ways than the pipeline: `backfill` computes the past of a
+new KPI, `restatement` corrects published windows, `explanation` says why a rule is in its state,
+and `fixed_windows` evaluates rules on values without events (for rule tests).
 """

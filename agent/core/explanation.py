@@ -29,8 +29,8 @@ from agent.core.model.rules import (
     Severity,
     Term,
     ThresholdRule,
-    as_for,
     override_for,
+    variant_for,
 )
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
@@ -126,7 +126,7 @@ def _threshold(
     evaluator = state.evaluator
     rules = evaluator.closed_rules if rule.on == "closed" else evaluator.current_rules
     dimensions = series.dimensions or ()
-    own = next((r for r in rules.of(dimensions) if r.name == rule.name), None)
+    own = next((r for r in rules.rules_of(dimensions) if r.name == rule.name), None)
     if own is None:
         return None
     match = _match(rule, state.kpi.by, dimensions)
@@ -304,7 +304,7 @@ def _composite(
 ) -> Explained | None:
     """A rule over others: its clauses are the rules that it looks at."""
     dimensions = series.dimensions or ()
-    own = as_for(rule, rule.by, dimensions)
+    own = variant_for(rule, rule.by, dimensions)
     if own is None:
         return None
     firing = rule_graph.firing(rule, dimensions)
@@ -312,8 +312,8 @@ def _composite(
     def condition(term: Term, sql: str | None) -> ConditionFound:
         clauses = tuple(
             ClauseFound(name, "fires" if fires else "does not fire", fires)
-            for place, (name, fires) in enumerate(firing)
-            if place in term.places()
+            for index, (name, fires) in enumerate(firing)
+            if index in term.indices()
         )
         return ConditionFound(sql, term.holds([fires for _, fires in firing]), clauses)
 
@@ -332,7 +332,7 @@ def _composite(
 def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | None:
     dimensions = series.dimensions or ()
     whole = series.dimensions is None
-    own = rule if whole else as_for(rule, state.kpi.by, dimensions)
+    own = rule if whole else variant_for(rule, state.kpi.by, dimensions)
     if own is None:
         return None
     explained = []

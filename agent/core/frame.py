@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from agent.core.aggregate.columns import OBJECT, Column, of_objects
+from agent.core.aggregate.columns import OBJECT, Column, object_column
 from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions
 from agent.errors import UnknownVersionError
@@ -146,7 +146,7 @@ def written(column: Column) -> Written:
 
 def read(column: Written, dtype: np.dtype[Any]) -> Column:
     """A block's column, read-only."""
-    return np.frombuffer(column, dtype) if isinstance(column, bytes) else of_objects(column)
+    return np.frombuffer(column, dtype) if isinstance(column, bytes) else object_column(column)
 
 
 def joined(parts: Sequence[Written]) -> Written:

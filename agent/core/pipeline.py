@@ -29,10 +29,13 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 
 class Pipeline:
-    """The core over a fixed set of sources: `sources` is the number of partitions by topic; a
-    contract none of whose topics is among them has one source. No window that ends after `until_ms`
-    closes: the state is then that of this instant. `on_evaluation` is called with every evaluation
-    of a rule. `lookups`: what is read of the lookup topics; rows can be added to it."""
+    """The core over a fixed set of sources.
+
+    `sources`: the number of partitions of each topic; a contract with no topic in it gets one
+    source. `until_ms`: windows that end later stay open, so the state is that of this instant.
+    `on_evaluation` is called with every evaluation of a rule. `lookups`: the tables of the lookup
+    topics, to which rows can be added.
+    """
 
     def __init__(
         self,
@@ -96,17 +99,17 @@ class Pipeline:
         return watermark is not None and watermark >= at_ms + lateness
 
     def end(self, topic: str, partition: int = 0) -> None:
-        """Mark a source as ended."""
+        """Mark a source as ended: it no longer holds back the watermark."""
         for merger in self.mergers:
             merger.end(topic, partition)
 
     def finish(self, idle_ms: int = 0) -> Emitted:
-        """When all sources have ended: close every window whose end plus lateness is before the
-        latest event of all sources. Ended sources are idle, so a topic whose last event is older
-        holds nothing back.
+        """Close every window whose end plus lateness is before the latest event of all sources;
+        to be called when all sources have ended. Ended sources are idle, so a topic whose last
+        event is older does not hold back the others.
 
-        `idle_ms`: how long nothing has come. If that is at least every `idle_after`, all sources
-        are idle, and time advances by it.
+        `idle_ms`: the time since the last record. If it is at least the largest `idle_after`, all
+        sources are idle, and event time advances by it.
         """
         emitted = [self.flush()]
         newest_ms = self.newest_ms
@@ -121,16 +124,17 @@ class Pipeline:
         return joined(emitted)
 
     def advance_to(self, until_ms: int) -> Emitted:
-        """Advance time without events: close every window that ends by an instant, and evaluate
-        absence up to it. Results after it that a shorter lateness allows are published, too.
+        """Advance event time without events: close every window that ends by an instant, and
+        evaluate absence rules up to it. Contracts with a shorter lateness advance further, so later
+        results of theirs are emitted, too.
         """
         emitted = [self.flush()]
         for topic in self._folders:
             contracts = self.plan.contracts_of(topic)
-            # Absence is evaluated by whole slices, once an instant is past.
-            past = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
+            # Absence rules are evaluated by whole slices, once the watermark has passed them.
+            watermark_ms = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
             names = self._contracts_of(topic)
-            emitted += [merger.finish(names, past) for merger in self.mergers]
+            emitted += [merger.finish(names, watermark_ms) for merger in self.mergers]
         return joined(emitted)
 
     def _contracts_of(self, topic: str) -> list[str]:
@@ -143,9 +147,13 @@ class Pipeline:
         return max((at for at in times if at is not None), default=None)
 
     def open_windows(self) -> list[WindowValue]:
-        """The windows that are still open and hold rows, in the order of their ends."""
-        by_kpi = [merger.state.open_windows() for merger in self.mergers]
-        windows = [w for held in by_kpi for of_kpi in held.values() for w in of_kpi]
+        """The open windows that have events, in the order of their ends."""
+        windows = [
+            window
+            for merger in self.mergers
+            for of_kpi in merger.state.open_windows().values()
+            for window in of_kpi
+        ]
         return sorted(windows, key=lambda w: w.end_ms)
 
     def views(self) -> list[SeriesView]:
@@ -154,10 +162,10 @@ class Pipeline:
 
 
 def joined(emitted: Sequence[Emitted]) -> Emitted:
-    """Several emissions as one, in event-time order."""
+    """Several `Emitted` as one, in event-time order."""
     return Emitted(
-        tuple(sorted((w for c in emitted for w in c.windows), key=lambda w: w.end_ms)),
-        tuple(sorted((t for c in emitted for t in c.targets), key=lambda t: t.window.end_ms)),
-        tuple(sorted((t for c in emitted for t in c.transitions), key=lambda t: t.at_ms)),
-        sum(c.late for c in emitted),
+        tuple(sorted((w for e in emitted for w in e.windows), key=lambda w: w.end_ms)),
+        tuple(sorted((t for e in emitted for t in e.targets), key=lambda t: t.window.end_ms)),
+        tuple(sorted((t for e in emitted for t in e.transitions), key=lambda t: t.at_ms)),
+        sum(e.late for e in emitted),
     )

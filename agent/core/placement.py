@@ -28,7 +28,7 @@ def _partition(
     return zlib.crc32(_encoder.encode(named)) % partitions
 
 
-def place_of(
+def partition_of(
     plan: Plan, subject: str, dimensions: Dimensions | None, partitions: int
 ) -> int | None:
     """The state partition of a series of a KPI or a composite rule; None: it is not declared so.

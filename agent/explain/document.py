@@ -15,7 +15,7 @@ from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import RULE_STATE
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
-from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, as_for, is_whole
+from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, is_whole, variant_for
 from agent.core.model.text import bounds_text, window_text
 from agent.core.output.messages import Json, bounds_json, dimensions_json, iso, label
 from agent.core.output.privacy import private_subjects
@@ -67,7 +67,7 @@ def explanations(
     for merger in mergers:
         for series in merger.state.reported_series(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
-            if selects(asked, by, dimensions) and as_for(rule, by, dimensions) is not None:
+            if selects(asked, by, dimensions) and variant_for(rule, by, dimensions) is not None:
                 alerts.append((_urgency(rule, series), str(series.dimensions), merger, series))
     alerts.sort(key=lambda item: item[:2])
     document = []

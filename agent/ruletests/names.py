@@ -10,7 +10,7 @@ from agent.core.model.events import FieldType, Scalar
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
-from agent.core.model.rules import Rule, Severity, as_for, dependencies, is_whole
+from agent.core.model.rules import Rule, Severity, dependencies, is_whole, variant_for
 from agent.core.output.alert_labels import severities
 from agent.language.problems import suggest
 from agent.ruletests.cases import Alert
@@ -54,7 +54,7 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
             message = f"'{word.text}' is neither a severity nor a phase"
             raise NotationError(message, hint, word.chars)
     if severity is None:
-        here: Rule = as_for(rule, by, dimensions) or rule
+        here: Rule = variant_for(rule, by, dimensions) or rule
         own = tuple(level.severity for level in here.levels)
         if len(own) > 1:
             message = f"which severity of '{rule.name}'? It has {', '.join(own)}"

@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from agent.core.evaluate.maintenance import maintenance_calendar
-from agent.core.evaluate.objectives import Score, earlier_attainment, standing
+from agent.core.evaluate.objectives import Score, earlier_attainment, score_objectives
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindows, SeriesView
 from agent.core.model.rules import is_whole
 from agent.core.output.messages import Json, PublishedTransition
-from agent.core.placement import place_of
+from agent.core.placement import partition_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, explanations, refuse_private, wanted
 from agent.export.agent_state import Alert, SeriesId
@@ -119,7 +119,7 @@ class FleetView:
         """Whether the series' state partition is held here."""
         if self._merge is None or not self._merge.partitions:
             return False
-        place = place_of(self._plan, *series, self._state_partitions)
+        place = partition_of(self._plan, *series, self._state_partitions)
         if place is None:
             return 0 in self._merge.partitions  # nobody's: the leader clears it away
         return place in self._merge.partitions
@@ -134,7 +134,7 @@ class FleetView:
         if self._scores_of is not series or self._scores.keys() != plan.objectives.keys():
             if len(self._earlier) > 2 * len(series):
                 self._earlier.clear()  # of series that are gone
-            self._scores = standing(plan, series, self._before)
+            self._scores = score_objectives(plan, series, self._before)
             self._scores_of = series
         return self._scores
 

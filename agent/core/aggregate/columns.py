@@ -30,7 +30,7 @@ DTYPES: dict[type[pl.DataType], np.dtype[Any]] = {
 NOTHING: dict[np.dtype[Any], Any] = {INT: NO_INT, FLOAT: np.nan, OBJECT: None}
 
 
-def of_objects(values: Sequence[bytes | None]) -> Column:
+def object_column(values: Sequence[bytes | None]) -> Column:
     """A column of sketches."""
     made = np.empty(len(values), object)
     made[:] = values
@@ -40,7 +40,7 @@ def of_objects(values: Sequence[bytes | None]) -> Column:
 def of_polars(values: pl.Series) -> Column:
     """A column of Int64, Float64 or Binary."""
     if values.dtype == pl.Binary:
-        return of_objects(values.to_list())
+        return object_column(values.to_list())
     if values.null_count():
         values = values.fill_null(NOTHING[DTYPES[type(values.dtype)]])
     return values.to_numpy()

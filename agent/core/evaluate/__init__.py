@@ -1,14 +1,15 @@
-"""Values become target states and alert transitions.
+"""Turns closed windows into values, target states and alert transitions.
 
 In: closed windows and partial states of a KPI's series, in event-time order. Out: values, target
-statuses, transitions of alerts. Everything is a function of the plan, of event time and of the
-series' state; no clock is read.
+statuses and alert transitions; a pure function of the plan, event time and the state of the series.
 
-To read: `evaluator` (one KPI, from closed window to transition), then what it is made of: `values`,
-`targets`, `inputs`, `thresholds` with `transitions`, `current_values`, `absence`, `maintenance`.
-Rules over other rules come on top: `rule_graph` connects them (after a restart by `graph_restart`;
-`change_journal` knows which changes rows still hold),
-`subscription` delivers the alerts of others in event-time order, `composite` evaluates conditions
-over alerts, `inhibition` inhibits alerts by `depends_on`.
+Read `evaluator` first: one KPI, from closed window to transition. It is composed of `values`,
+`targets`, `inputs`, `thresholds` with `transitions`, `current_values`, `absence` and `maintenance`.
+
+Then the rules that depend on other rules: `rule_graph` connects them. `subscription` delivers the
+alerts of other rules in event-time order, `composite` evaluates conditions over alerts,
+`inhibition` implements `depends_on`. `change_journal` keeps the changes that a restart still needs,
+and `graph_restart` restores the graph from them.
+
 `objectives` scores sets of KPIs.
 """

@@ -1,7 +1,7 @@
-"""Absence rules: alerts on series, or whole KPIs, that had no event for too long.
+"""Absence rules: alerts on series, or on a KPI as a whole, without events for too long.
 
-How often a rule is evaluated changes nothing: the instants of its transitions come from the events
-and from the rule, never from the call. Time in maintenance is no silence.
+The instants of transitions follow from the events and the rule only, so it makes no difference how
+often a rule is evaluated. Time in maintenance does not count as silence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from agent.core.evaluate.targets import MAX_CACHED_SERIES
 from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import AlertPhase, Transition
-from agent.core.model.rules import AbsenceLevel, AbsenceRule, as_for
+from agent.core.model.rules import AbsenceLevel, AbsenceRule, variant_for
 from agent.core.model.text import when_text
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
@@ -40,13 +40,13 @@ class Absences:
         self._rules_of = lru_cache(MAX_CACHED_SERIES)(self._find)
 
     def rules_of(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
-        """The rules as they are for one series; None: for the KPI as a whole."""
+        """The rules of one series, with its overrides; None: of the KPI as a whole."""
         return self._rules_of(dimensions) if self.per_series or self.per_kpi else ()
 
     def _find(self, dimensions: Dimensions | None) -> tuple[AbsenceRule, ...]:
         if dimensions is None:
             return self.per_kpi
-        own = (as_for(rule, self._kpi.by, dimensions) for rule in self.per_series)
+        own = (variant_for(rule, self._kpi.by, dimensions) for rule in self.per_series)
         return tuple(rule for rule in own if rule is not None)
 
     def evaluate(
@@ -56,8 +56,8 @@ class Absences:
         frontier_ms: int,
         first_event_ms: int | None = None,
     ) -> list[Transition]:
-        """Evaluate the silence of a series, or of the KPI as a whole; the series is changed. See
-        `step_absence` for the instants."""
+        """Evaluate the rules over a series, or over the KPI as a whole, and change its alerts.
+        `step_absence` describes the arguments."""
         out: list[Transition] = []
         for rule in self.rules_of(series.dimensions):
             for level in rule.levels:
@@ -85,7 +85,7 @@ class Absences:
 
     def _clock(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> AbsenceClock:
         old_enough_ms = series.first_ms + rule.min_history_ms if rule.min_history_ms else 0
-        # Of a past that was read later, silence is counted from where the live flow took over.
+        # A backfill does not evaluate absence: silence counts from the handoff to the live flow.
         missed_ms = series.handoff_ms + level.no_data_for_ms if series.handoff_ms else 0
         not_before_ms = max(old_enough_ms, missed_ms) or None
         return AbsenceClock(
@@ -93,15 +93,15 @@ class Absences:
         )
 
     def fires_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int:
-        """When a level of an absence rule fires over a series, if nothing comes."""
+        """When a level of a rule fires over a series if no event arrives."""
         clock = self._clock(rule, level, series)
         last_ms = series.last_event_ms
         due_ms = clock.due_ms(last_ms, last_ms + level.no_data_for_ms)
         return max(due_ms, clock.not_before_ms or due_ms)
 
     def ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
-        """When a level of an absence rule ends over a series, if data goes on to come; None: it
-        is not ending."""
+        """When an alert over a series resolves if events continue to arrive; None: it is not
+        clearing."""
         alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
         if ends_ms is None:
@@ -111,9 +111,9 @@ class Absences:
 
 
 class AbsenceClock(NamedTuple):
-    """How time counts for one level of an absence rule: time in maintenance does not.
+    """Measures silence for one level of an absence rule, without time in maintenance.
 
-    `dimensions` None: for the KPI as a whole. `not_before_ms`: the level does not fire before.
+    `dimensions` None: for the KPI as a whole. `not_before_ms`: the level does not fire earlier.
     """
 
     maintenance: MaintenanceCalendar
@@ -122,11 +122,11 @@ class AbsenceClock(NamedTuple):
     not_before_ms: int | None = None
 
     def due_ms(self, last_event_ms: int, upto_ms: int) -> int:
-        """When silence since an event has lasted long enough; exact up to `upto_ms`."""
+        """When silence since an event reaches `no_data_for_ms`; exact up to `upto_ms`."""
         return self.maintenance.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
 
     def kept_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
-        """How long data must be back until an alert ends; exact up to `upto_ms`."""
+        """How long events must have returned before an alert resolves; exact up to `upto_ms`."""
         since_ms = alert.clearing_since_ms
         if since_ms is None:
             return rule.keep_firing_for_ms
@@ -134,7 +134,7 @@ class AbsenceClock(NamedTuple):
         return self.maintenance.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
 
     def began_ms(self, due_ms: int) -> int:
-        """When the silence began that has lasted long enough."""
+        """When the silence began that reaches `no_data_for_ms` at an instant."""
         return self.maintenance.before(self.dimensions, due_ms, self.no_data_for_ms)
 
 
@@ -143,25 +143,25 @@ def step_absence(
     level: AbsenceLevel,
     clock: AbsenceClock,
     alert: AlertState,
-    known_ms: int,
+    evaluated_event_ms: int,
     last_event_ms: int,
     frontier_ms: int,
     first_event_ms: int | None = None,
 ) -> tuple[AlertState, tuple[Transition, ...]]:
     """Evaluate one level of an absence rule for the series (or whole KPI) of `clock`.
 
-    `frontier_ms` is how far event time is settled: no event before it can still come. `known_ms` is
-    the last event that was evaluated, `last_event_ms` the latest settled one; the caller calls once
-    for every event that ends a silence, in order. None may go back. A caller that knows only the
-    slices that hold events gives the end of one as `last_event_ms` and its start as
-    `first_event_ms`: the slice counts as events all along, so that its own length is never taken
-    for silence.
+    - `frontier_ms`: event time is settled up to here, no earlier event can still arrive.
+    - `evaluated_event_ms`: the last event that an earlier call evaluated.
+    - `last_event_ms`: the latest settled event. There must be a call for every event that ends a
+      silence, in order.
+    - `first_event_ms`: for callers that know slices instead of events. `last_event_ms` is then the
+      end of a slice with events and `first_event_ms` its start, and the whole slice counts as
+      events, so that its own length is never silence.
 
-    Fires at exactly `last_event_ms + no_data_for_ms`, time in maintenance not counted, or at
-    `clock.not_before_ms` if that is later, once the frontier is past that instant, and resolves
-    at the event that ends the silence, or `keep_firing_for_ms` after it (`flapping`: later), time
-    in maintenance not counted, if no other silence came between. How often it is called changes
-    nothing: the instants come from the events, never from the call.
+    No argument may go back. The alert fires exactly at `last_event_ms + no_data_for_ms`, or at
+    `clock.not_before_ms` if that is later, once the frontier has passed that instant. It resolves
+    at the event that ends the silence, or `keep_firing_for_ms` after it (later if it flaps) if
+    there is no other silence in between. Time in maintenance does not count for any of these.
     """
     transitions: list[Transition] = []
     not_before_ms = clock.not_before_ms
@@ -170,7 +170,7 @@ def step_absence(
         kept_ms = clock.kept_ms(alert, rule, at_ms)
         alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, kept_ms, rule.flapping)
         for change in changes:
-            # Of several silences in a row, the first; one that was not missed at once began before.
+            # The first silence of the episode; with a later `not_before_ms`, it began earlier.
             fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
             began_ms = clock.began_ms(min(fired_ms, due_ms))
             transitions.append(
@@ -186,14 +186,14 @@ def step_absence(
             alert = step(alert, ends_ms, False, due_ms)
         return step(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert
 
-    if last_event_ms > known_ms:
+    if last_event_ms > evaluated_event_ms:
         back_ms = last_event_ms if first_event_ms is None else first_event_ms
-        alert = advance(alert, known_ms, back_ms)
+        alert = advance(alert, evaluated_event_ms, back_ms)
         if alert.phase is AlertPhase.FIRING and alert.episode_ms is not None:
-            # A silence shorter than a slice can be taken to begin inside the slice that ends it.
+            # With silences shorter than a slice, the episode may begin in the slice that ends it.
             back_ms = max(back_ms, alert.episode_ms)
-        alert = step(alert, back_ms, False, clock.due_ms(known_ms, back_ms))
-    return advance(alert, max(known_ms, last_event_ms), frontier_ms), tuple(transitions)
+        alert = step(alert, back_ms, False, clock.due_ms(evaluated_event_ms, back_ms))
+    return advance(alert, max(evaluated_event_ms, last_event_ms), frontier_ms), tuple(transitions)
 
 
 def _absence_transition(
@@ -207,7 +207,7 @@ def _absence_transition(
 ) -> Transition:
     previous, phase, reason = change
     episode_ms = at_ms if alert.episode_ms is None else alert.episode_ms
-    words: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
+    reasons: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
         "when": "no_data",
         "clear": "data",
         "keep_firing_for": "keep_firing_for",
@@ -225,6 +225,6 @@ def _absence_transition(
         bound=when_text(level),
         start_ms=began_ms,
         end_ms=at_ms,
-        reason=words[reason],
+        reason=reasons[reason],
         flaps=alert.flapping(phase, rule.flapping),
     )

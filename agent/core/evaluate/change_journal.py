@@ -1,12 +1,12 @@
-"""Which alert changes the rows of series still hold for rules that depend on them.
+"""The alert changes that rows keep for the rules that depend on them.
 
-A change is noted in the row of the series that it happened to (`Series.firing_changes`) until every
-rule that depends on it has consumed it, and the rows hold what came of that. So a crash loses none;
-one that is given again changes nothing.
+A change is kept in the row of its series (`Series.firing_changes`) until every rule that depends on
+it has consumed it and the results of that are in the rows. So no crash loses a change; consuming
+one again after a restart has no effect.
 
-A row that was not written since still has changes that were consumed. So a row from which changes
-were dropped says how far each rule had consumed them (`Series.used`, by the subscription's name);
-the farthest of all rows counts.
+When changes are dropped from a row, the row notes how far each subscription has consumed changes
+(`Series.consumed_ms`, by the subscription's name). Other rows, not written since, may still contain
+consumed changes: after a restart, the maximum over all rows counts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from agent.core.evaluate.subscription import Subscription
 from agent.core.state.series import FiringChange, Series
 
 Readers = Callable[[Series, FiringChange], Sequence[Subscription]]
-"""The subscriptions that a change of a series is for."""
+"""The subscriptions that a change of a series is delivered to."""
 
 
 class ChangeJournal:
-    """The changes that the rows of one state partition hold."""
+    """Drops alert changes from the rows of one state partition once they are consumed durably."""
 
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
         self._subscriptions = tuple(subscriptions)
-        # By subscription: changes up to here are consumed, and what came of them is in the rows.
+        # By subscription: changes up to here are consumed, and their results are in the rows.
         self._durable: dict[str, int | None] = {}
 
     def mark_durable(self) -> None:
-        """What came of all changes that are consumed by now is in the rows."""
+        """Note that the results of all changes consumed by now are in the rows."""
         self._durable = {s.name: s.consumed_ms for s in self._subscriptions}
 
     def prune(self, series: Series, readers: Readers) -> None:
@@ -51,7 +51,7 @@ class ChangeJournal:
 
 
 def consumed_by_rows(rows: Iterable[Series]) -> dict[str, int]:
-    """How far each subscription has consumed changes, by what rows say."""
+    """How far each subscription has consumed changes, according to the rows."""
     consumed: dict[str, int] = {}
     for series in rows:
         for name, at_ms in series.consumed_ms.items():
@@ -60,12 +60,12 @@ def consumed_by_rows(rows: Iterable[Series]) -> dict[str, int]:
 
 
 def pending(series: Series, rule: str, own: bool, after_ms: int | None) -> list[FiringChange]:
-    """The changes of a rule that a row holds, after an instant (ms); `own`: those for the rule's
-    own inhibitor."""
+    """The changes of a rule in a row after an instant (ms); `own`: those for the rule's own
+    inhibitor, otherwise those for other rules."""
     return [
         change
         for change in series.firing_changes
         if change.rule == rule
-        and (change.step is not None) is own
+        and (change.transition is not None) is own
         and (after_ms is None or change.at_ms > after_ms)
     ]

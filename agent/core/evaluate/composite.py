@@ -2,11 +2,13 @@
 
 Rules
 -----
-- A series of a composite rule has the dimensions that the rules it names share; one of these is
-  true for it while any of its series with those dimensions fires. Overrides apply per series.
-- It is evaluated at every instant at which one of them changes, and exactly when `for` or
-  `keep_firing_for` is over; never at others. So how often it is called makes no difference.
-- Instants come in order, up to where event time is settled for everything that it depends on.
+- The series of a composite rule have the dimensions that all rules it names share. For one of its
+  series, a named rule is true while any series of that rule with these dimensions fires. Overrides
+  apply per series.
+- A series is evaluated at every instant at which one of these alerts changes, and exactly when
+  `for` or `keep_firing_for` ends; at no other. So it makes no difference how often `advance` is
+  called.
+- Instants are evaluated in order, up to where event time is settled for all dependencies.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from functools import lru_cache
 from agent.core.evaluate.subscription import Subscription
 from agent.core.evaluate.targets import MAX_CACHED_SERIES
 from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
-from agent.core.evaluate.transitions import ended
+from agent.core.evaluate.transitions import end_alerts
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition
-from agent.core.model.rules import CompositeLevel, CompositeRule, as_for
+from agent.core.model.rules import CompositeLevel, CompositeRule, variant_for
 from agent.core.state import alert_state as alerts
 from agent.core.state.series import Series
 
@@ -31,53 +33,53 @@ class CompositeState:
         self.rule = rule
         self.subscription = Subscription(rule.kpi, rule.dependencies)
         self.series: dict[Dimensions, Series] = {}
-        self._changed: set[Dimensions] = set()  # series whose row is old
+        self._changed: set[Dimensions] = set()  # series whose rows have to be written
         self._on_evaluation = on_evaluation
         self._due: dict[Dimensions, int] = {}
         self._begun = False
-        self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._as_for)
+        self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._variant_for)
 
-    def _as_for(self, dimensions: Dimensions) -> CompositeRule | None:
-        """The rule as it is for one series; None: it is not evaluated there."""
-        return as_for(self.rule, self.rule.by, dimensions)
+    def _variant_for(self, dimensions: Dimensions) -> CompositeRule | None:
+        """The rule for one series, with its overrides; None: it is not evaluated."""
+        return variant_for(self.rule, self.rule.by, dimensions)
 
     def restore(self, series: Series) -> None:
-        """Take on a series from its row."""
+        """Restore a series from its row."""
         self.series[series.dimensions or ()] = series
 
     def drop_undeclared(self, series: Series) -> list[Transition]:
-        """End the alerts of severities that are no longer declared."""
+        """Resolve the alerts of severities that are no longer declared."""
         rule = self._rule_of(series.dimensions or ())
         declared = {level.severity for level in rule.levels} if rule else set()
         states = series.alerts.get(self.rule.name, {})
         gone = [(self.rule.name, s, states.pop(s)) for s in list(states) if s not in declared]
-        return ended(self.rule.kpi, series.dimensions, series.evaluated_ms, gone)
+        return end_alerts(self.rule.kpi, series.dimensions, series.evaluated_ms, gone)
 
-    def advance(self, known_ms: int) -> list[Transition]:
+    def advance(self, settled_ms: int) -> list[Transition]:
         """Evaluate up to an instant (ms), inclusive; the transitions in order of time."""
         out: list[Transition] = []
         if not self._begun:
-            # A rule that is new, or has changed, begins with what fires already.
+            # A new or changed rule must react to alerts that fire already.
             self._begun = True
             for dimensions in {*self.series, *self.subscription.firing()}:
                 self._schedule(dimensions)
-                self._due.setdefault(dimensions, known_ms)
+                self._due.setdefault(dimensions, settled_ms)
         while True:
             instants = [
                 i for i in (self.subscription.next_ms(), *self._due.values()) if i is not None
             ]
-            at_ms = min(instants, default=known_ms + 1)
-            if at_ms > known_ms:
+            at_ms = min(instants, default=settled_ms + 1)
+            if at_ms > settled_ms:
                 break
-            touched = {d for d, due_ms in self._due.items() if due_ms <= at_ms}
-            touched.update(changed.shared for changed in self.subscription.pop_until(at_ms))
-            for dimensions in sorted(touched, key=repr):
+            due = {d for d, due_ms in self._due.items() if due_ms <= at_ms}
+            due.update(change.shared for change in self.subscription.pop_until(at_ms))
+            for dimensions in sorted(due, key=repr):
                 out += self._evaluate(dimensions, at_ms)
-        self.subscription.settle(known_ms)
+        self.subscription.settle(settled_ms)
         return out
 
     def _evaluate(self, dimensions: Dimensions, at_ms: int) -> list[Transition]:
-        """Evaluate one series at an instant, and note when it is due next."""
+        """Evaluate one series at an instant, and schedule its next evaluation."""
         self._due.pop(dimensions, None)
         rule = self._rule_of(dimensions)
         if rule is None:
@@ -91,7 +93,7 @@ class CompositeState:
             series.evaluated(at_ms - 1)
             self.series[dimensions] = series
         out: list[Transition] = []
-        if at_ms > series.evaluated_ms:  # else it was, before a restart
+        if at_ms > series.evaluated_ms:  # otherwise it was evaluated before a restart
             states, changed_ms = series.alerts.get(rule.name, {}), series.evaluated_ms
             for level in rule.levels:
                 holds = level.when.holds(firing)
@@ -125,7 +127,7 @@ class CompositeState:
         return out
 
     def _schedule(self, dimensions: Dimensions) -> None:
-        """Note when `for` or `keep_firing_for` of one of the series' alerts is over."""
+        """Schedule the evaluation at the end of `for` or `keep_firing_for` of a series' alert."""
         series = self.series.get(dimensions)
         rule = self._rule_of(dimensions)
         if series is None or rule is None:
@@ -147,9 +149,9 @@ class CompositeState:
         changed, self._changed = self._changed, set()
         return changed
 
-    def expire(self, known_ms: int) -> list[Dimensions]:
-        """Drop the series for which nothing has fired for `expire_after_ms`; which."""
-        oldest = known_ms - self.rule.expire_after_ms
+    def expire(self, settled_ms: int) -> list[Dimensions]:
+        """Drop the series for which nothing has fired for `expire_after_ms`, and return them."""
+        oldest = settled_ms - self.rule.expire_after_ms
         firing = self.subscription.firing()
         old = [
             dimensions
@@ -163,7 +165,7 @@ class CompositeState:
         return old
 
     def view(self, series: Series) -> SeriesView:
-        """What a board sees of a series: its phases."""
+        """A series as the board shows it: its phases."""
         states = series.alerts.get(self.rule.name, {})
         shown = series.reported.get(self.rule.name, {})
         phases = {}

@@ -1,9 +1,9 @@
-"""Rules on current values over spans of time in which nothing comes.
+"""Evaluates rules on current values (`on: current`), efficiently over slices without events.
 
-Such rules are evaluated at the ends of slices (docs/decisions/0008). Between two of them that have
-no events, the window stays as it is, and so do the conditions: an alert changes at most once, when
-`for` or `keep_firing_for` has gone by. So of a span, only its first instant, those at which an
-alert changes, and its last one are evaluated. The outcome is that of evaluating each slice.
+Such rules are evaluated at the end of every slice (docs/decisions/0008). While slices have no
+events, the window and the conditions stay the same, and an alert changes only when `for` or
+`keep_firing_for` ends. So in a span of such slices, only the first end, the ends at which an alert
+changes, and the last end are evaluated. The result is the same as evaluating every slice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.core.model.results import Transition, WindowValue
 from agent.core.state.series import Series
 
 NO_PEERS = Peers(())
-"""Rules on current values compare no groups: `agent.language.checks` refuses them."""
+"""Rules on current values do not compare peers: `agent.language.checks` rejects that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class CurrentSpan:
     last_ms: int
 
     def is_in(self, maintenance: MaintenanceCalendar, at_ms: int) -> bool:
-        """Whether the window had maintenance by an instant."""
+        """Whether the window up to an instant overlaps maintenance."""
         window = self.window
         return maintenance.covering(window.dimensions, window.start_ms, at_ms) is not None
 
@@ -52,8 +52,9 @@ class CurrentValues:
     def evaluate(
         self, spans: Iterable[CurrentSpan]
     ) -> Iterator[tuple[WindowValue, list[Transition]]]:
-        """Evaluate spans, in the order of their ends: each window with its transitions, in the
-        order of their instants. Instants in maintenance are left out. The series are changed."""
+        """Evaluate spans in the order of their ends, and change the alerts of their series. Yields
+        a window and its transitions for each evaluation, in the order of instants; instants in
+        maintenance are not evaluated."""
         for _, group in groupby(spans, lambda span: span.last_ms):
             yield from self._evaluate(list(group))
 
@@ -82,7 +83,8 @@ class CurrentValues:
                     due[i] = (next_ms, next_ms - at_ms)
 
     def _next_instant(self, span: CurrentSpan, at_ms: int) -> int | None:
-        """When the window of a span is to be evaluated again; None: not in this span."""
+        """The next instant at which the window of a span must be evaluated; None: the span is
+        done."""
         if at_ms >= span.last_ms:
             return None
         if span.is_in(self._maintenance, span.last_ms):

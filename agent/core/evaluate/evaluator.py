@@ -17,7 +17,7 @@ from agent.core.evaluate.inputs import Inputs
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.targets import Benchmark, Targets, assess, benchmarks_of, unknown_benchmark
 from agent.core.evaluate.thresholds import OnEvaluation, Thresholds
-from agent.core.evaluate.transitions import ended
+from agent.core.evaluate.transitions import end_alerts
 from agent.core.evaluate.values import ValueExpression
 from agent.core.model.kpis import Dimensions, Kpi, Target
 from agent.core.model.plan import Plan
@@ -47,9 +47,9 @@ class Evaluator:
         on_evaluation: OnEvaluation | None = None,
         history_only: bool = False,
     ) -> None:
-        """`on_evaluation` is called with every evaluation of a threshold rule, and with those of
-        absence rules that change an alert. `history_only`, for a backfill: evaluate only the
-        history that later windows need, without alerts and without benchmarks."""
+        """`on_evaluation` is called for every evaluation of a threshold rule, and for evaluations
+        of absence rules that change an alert. `history_only`, for a backfill: only build the
+        history that later windows need, without alerts and benchmarks."""
         self.kpi = kpi
         self.maintenance = maintenance_calendar(plan, kpi)
         self.benchmarks = () if history_only else benchmarks_of(kpi)
@@ -76,8 +76,8 @@ class Evaluator:
     def close_windows(
         self, closed: Sequence[tuple[Series, WindowValue]], among: Iterable[Series] = ()
     ) -> list[Evaluated]:
-        """Evaluate closed windows (`evaluate_closed`), or keep them in their series until the
-        benchmarks of the KPI have closed the same windows
+        """Evaluate closed windows (`evaluate_closed`). If the KPI has benchmarks, keep the windows
+        in their series instead, until the benchmarks have closed the same windows
         (`agent.core.merge.benchmark_targets`)."""
         if not self.benchmarks:
             return self.evaluate_closed(closed, among)
@@ -91,15 +91,16 @@ class Evaluator:
         among: Iterable[Series] = (),
         benchmark: Benchmark = unknown_benchmark,
     ) -> list[Evaluated]:
-        """Evaluate closed windows, per series in the order of their ends; the series are changed.
+        """Evaluate closed windows, per series in the order of their ends, and change the series.
 
-        A window in maintenance changes no alert. `among`: all series of the KPI; some may have
-        closed these windows before a restart. `benchmark`: the values of the benchmarks.
+        A window in maintenance changes no alert. `among`: all series of the KPI, for comparisons
+        with peers; some of them may have closed these windows before a restart. `benchmark`: looks
+        up the values of benchmarks.
         """
         out: list[Evaluated] = []
         if not self.closed_rules and self.archive is None:  # most KPIs have no rule
             for series, window in closed:
-                target = self.targets.of_window(window, benchmark)
+                target = self.targets.for_window(window, benchmark)
                 out.append((window, _assess(series, window, target), []))
                 self._remember(series, window)
             return out
@@ -107,7 +108,7 @@ class Evaluator:
             peers = self.inputs.peers(group, among)
             statuses, inputs = [], []
             for series, window in group:
-                target = self.targets.of_window(window, benchmark)
+                target = self.targets.for_window(window, benchmark)
                 statuses.append(_assess(series, window, target))
                 closed_input = self.inputs.closed(series, window, target)
                 if window.maintenance is None:
@@ -148,8 +149,8 @@ class Evaluator:
         if dimensions is None:
             return absences
         return (
-            *self.closed_rules.of(dimensions),
-            *self.current_rules.of(dimensions),
+            *self.closed_rules.rules_of(dimensions),
+            *self.current_rules.rules_of(dimensions),
             *absences,
         )
 
@@ -165,13 +166,13 @@ class Evaluator:
         ]
         for name, severity, _ in gone:
             series.drop_alert(name, severity)
-        return ended(self.kpi.name, series.dimensions, series.closed_ms, gone)
+        return end_alerts(self.kpi.name, series.dimensions, series.closed_ms, gone)
 
     def close_alerts(self, series: Series) -> list[Transition]:
         """Resolve every alert of a series that has expired."""
         if self.archive is not None:
             self.archive.forget(series)
-        return ended(
+        return end_alerts(
             self.kpi.name,
             series.dimensions,
             series.closed_ms,
@@ -179,7 +180,7 @@ class Evaluator:
         )
 
     def phases(self, series: Series) -> dict[tuple[str, str], AlertPhase]:
-        """The phase of every alert of a series, also of those never evaluated."""
+        """The phase of every alert of a series, including alerts that were never evaluated."""
         phases: dict[tuple[str, str], AlertPhase] = {}
         if not self._rules:
             return phases
@@ -190,8 +191,8 @@ class Evaluator:
                 phases[rule.name, level.severity] = state.phase if state else AlertPhase.INACTIVE
         for name, severity in phases:
             if self._rules[name].depends_on:
-                shown = series.reported.get(name, {}).get(severity)
-                phases[name, severity] = shown.state if shown else AlertPhase.INACTIVE
+                reported = series.reported.get(name, {}).get(severity)
+                phases[name, severity] = reported.state if reported else AlertPhase.INACTIVE
         return phases
 
 
@@ -199,7 +200,7 @@ def _fires(series: Series, rules: Thresholds) -> bool:
     """Whether an alert of these rules fires over a series."""
     return any(
         state.phase is AlertPhase.FIRING
-        for rule in rules.of(series.dimensions or ())
+        for rule in rules.rules_of(series.dimensions or ())
         for state in series.alerts.get(rule.name, {}).values()
     )
 

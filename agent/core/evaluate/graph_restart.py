@@ -1,10 +1,12 @@
-"""How a rule graph begins again from the rows of a state partition.
+"""Restores a rule graph from the rows of a state partition.
 
-1. Rows hold the alerts that fire, and the changes that were not consumed (`change_journal`).
-2. Every subscription begins with what fired before the changes that it has yet to consume; then
-   these are added.
-3. Changes that were consumed, but are still in a row, are delivered again and change nothing.
-4. A rule that begins to depend on others, or no longer does, begins or ends its alerts as they are.
+1. Rows contain the alerts that fire, and the changes that some rule has not consumed yet
+   (`change_journal`).
+2. Every subscription starts with the alerts that fired before its pending changes; then the
+   pending changes are added.
+3. A change that was consumed but is still in a row may be delivered again, which has no effect.
+4. If a rule did not depend on others before the rules were changed, its alerts continue as they
+   are. If it no longer does, `no_longer_inhibited` gives the transitions to their own phases.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ from agent.core.model.rules import Rule, Severity, is_whole
 from agent.core.state.series import Series
 
 SeriesOf = Callable[[str, bool], Sequence[Series]]
-"""The series of an owner in this state partition; or what is watched of it as a whole."""
+"""The series of an owner (a KPI or composite rule) in this state partition; True: the KPI as a
+whole."""
 
 Subscribers = Mapping[tuple[str, str], Sequence[tuple[Subscription, int]]]
-"""By owner and rule ("": its target): who subscribes to it, and the index of the source there."""
+"""The subscriptions by owner and rule ("": its target), each with the index of the source in it."""
 
 
 class GraphRestart:
-    """Begins the subscriptions and inhibitors of one rule graph by the rows."""
+    """Restores the subscriptions and inhibitors of one rule graph from the rows."""
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class GraphRestart:
         self._inhibitors = inhibitors
 
     def begin(self) -> None:
-        """Begin with what fires, and with the changes to consume, by the rows."""
+        """Restore the firing alerts and the pending changes from the rows."""
         consumed = consumed_by_rows(self._all_rows())
         for (owner, rule), subscribers in self._subscribers.items():
             for series, dimensions in self._rows(owner, rule):
@@ -90,22 +93,23 @@ class GraphRestart:
         self, inhibitor: Inhibitor, series: Series, dimensions: Dimensions, after_ms: int | None
     ) -> None:
         name = inhibitor.rule.name
-        coming = pending(series, name, True, after_ms)
+        changes = pending(series, name, True, after_ms)
         reported = series.reported.get(name, {})
         for severity, phase in phases_of(series, inhibitor.rule).items():
-            first = next((c.step for c in coming if c.severity == severity), None)
+            first = next((c.transition for c in changes if c.severity == severity), None)
             own = first.previous if first is not None else phase
             if severity not in reported and own is not AlertPhase.INACTIVE:
-                # The rule did not depend on anything before: its alerts were reported as they are.
+                # The rule did not depend on others before: its alerts were reported as they were.
                 series.report(name, severity, last_step(inhibitor.rule, severity, series, own))
             last = series.reported.get(name, {}).get(severity)
             if last is not None:
                 inhibitor.restore((dimensions, severity), own is AlertPhase.FIRING, last)
-        for change in coming:
+        for change in changes:
             inhibitor.subscription.add(OWN, dimensions, change)
 
     def no_longer_inhibited(self, series: Series) -> list[Transition]:
-        """Transitions of alerts whose rule depended on others before the rules were changed."""
+        """The transitions of alerts whose rule no longer depends on others, from the phase that was
+        reported to their own."""
         out = []
         for name in [name for name in series.reported if name not in self._inhibitors]:
             reported = series.pop_reported(name)
@@ -118,12 +122,12 @@ class GraphRestart:
 
 
 def phases_of(series: Series, rule: Rule) -> Mapping[str, AlertPhase]:
-    """The phases of a rule's own alerts on a series, by severity, whatever is reported of them."""
+    """The phases of a rule's alerts on a series by severity, before inhibition."""
     return {severity: state.phase for severity, state in series.alerts.get(rule.name, {}).items()}
 
 
 def last_step(rule: Rule, severity: str, series: Series, phase: AlertPhase) -> Transition:
-    """A transition into the phase that an alert is in, as far as its row remembers it."""
+    """A transition into the current phase of an alert, reconstructed from its row."""
     state = series.alerts.get(rule.name, {}).get(severity)
     at_ms = state.episode_ms if state and state.episode_ms is not None else series.closed_ms
     return Transition(

@@ -1,4 +1,4 @@
-"""What the rules of one KPI read of its windows: target, history, and the groups of peers."""
+"""The inputs of threshold rules: a window with its target, its history and its peers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.core.state.series import Series
 
 
 class Inputs:
-    """Makes the inputs of one KPI's threshold rules. `archive`: None where no rule looks back."""
+    """Makes the inputs of one KPI's threshold rules. `archive` None: no rule reads the history."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Inputs:
         self._archive = archive
 
     def closed(self, series: Series, window: WindowValue, target: Target | None) -> EvaluationInput:
-        """A window that closes now, with its target; it becomes part of the history."""
+        """The input for a window that closes now, which is appended to the history."""
         past = None
         if self._archive is not None:
             past = self._archive.past(series)
@@ -40,7 +40,7 @@ class Inputs:
         return EvaluationInput(series, window, window.end_ms, target, past, series.memory)
 
     def last(self, series: Series) -> EvaluationInput | None:
-        """The last window of a series that closed, as the rules saw it; nothing is changed."""
+        """The input of the last closed window of a series, as it was evaluated; changes nothing."""
         window = series.closed
         if window is None:
             return None
@@ -51,21 +51,22 @@ class Inputs:
     def current(
         self, series: Series, window: WindowValue, at_ms: int, step_ms: int | None = None
     ) -> EvaluationInput:
-        """A window as it stands at an instant (ms), as the rules on current values see it; the
-        evaluation is for the time `step_ms`, by default a slice."""
+        """The input for an open window at an instant (ms), for rules on current values. `step_ms`:
+        the time that the evaluation covers, by default a slice."""
         past = None
         if self._current_rules.needs_ms and self._archive is not None:
-            # Without the window itself, which may have closed meanwhile.
+            # Without the window itself, which may be closed by now.
             past = self._archive.past(series).upto(at_ms - 1)
             past.append((window.end_ms, window.value, window.events, 0))
-        target = self._targets.of(window.dimensions, window.start_ms)
+        target = self._targets.for_series(window.dimensions, window.start_ms)
         memory = deepcopy(series.memory) if self._current_rules.has_features else {}
         return EvaluationInput(
             series, window, at_ms, target, past, memory, step_ms or self._kpi.slice_ms
         )
 
     def peers(self, group: Sequence[tuple[Series, WindowValue]], among: Iterable[Series]) -> Peers:
-        """The windows of one end, or of several, of all series."""
+        """The windows of all series with the ends of those in `group`, outside maintenance.
+        `among`: all series of the KPI."""
         outside = [window for _, window in group if window.maintenance is None]
         if not self._closed_rules.compares_peers:
             return Peers(())

@@ -1,4 +1,4 @@
-"""Objectives: one score for a weighted tree of KPIs and objectives, and where it is heading."""
+"""Objectives: the score of a weighted tree of KPIs and objectives, and its trend."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from agent.core.model.plan import Objective, Plan
 from agent.core.model.results import SeriesView, TargetState
 
 MET_FROM = 0.999
-"""A score from here on is met: a tenth of a percent short is a rounding away from all targets."""
+"""From this score on, an objective is met: it is all targets met, apart from rounding."""
 AT_RISK_FROM = 0.9
-"""A score from here on, though not met, is at risk: a tenth short in all, or more in one part."""
+"""From this score on, an objective is at risk; below, it is missed."""
 TREND_FROM = 0.01
-"""A change of the score by less, one point of a hundred, is no trend: nobody acts on it."""
+"""A smaller change of the score (one percentage point) counts as flat: nobody acts on it."""
 LOOK_BACK_MS = 7 * 86_400_000
-"""How far a trend looks back, where the series remember as much."""
+"""How far a trend looks back, if the series' history is long enough."""
 LOOK_BACK_WINDOWS = 4
-"""Of windows so long that a week holds few of them, a trend looks back over so many."""
+"""The minimum number of windows that a trend looks back, for windows of days or weeks."""
 
 Attainments = Mapping[str, Sequence[float]]
-"""By KPI, the attainment of each of its series that has one."""
+"""The attainments of each KPI's series, without those that have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Where an objective stands. `value` is in [0, 1], None without data; `change` is how much
-    higher it is than it was, None where the past is not known."""
+    """The score of an objective. `value` is in [0, 1], None without data; `change` is its change
+    over the look-back, None if the past is unknown."""
 
     value: float | None = None
     change: float | None = None
 
     @property
     def state(self) -> TargetState:
-        """Met from 0.999, at risk from 0.9, else missed; None is no data.
+        """Met from 0.999, at risk from 0.9, otherwise missed; no data without a value.
 
-        By score and not by the worst of its parts: the weights say what matters, and a KPI in
-        trouble has a state of its own.
+        It follows the score, not the worst part: the weights define what matters, and each KPI has
+        a target state of its own.
         """
         if self.value is None:
             return TargetState.NO_DATA
@@ -50,7 +50,7 @@ class Score:
 
     @property
     def trend(self) -> Literal["up", "down", "flat"] | None:
-        """Where it is heading; a change of less than a point is flat."""
+        """The direction of the change; less than a percentage point is flat."""
         if self.change is None:
             return None
         if abs(self.change) < TREND_FROM:
@@ -61,12 +61,11 @@ class Score:
 def scores(
     objectives: Mapping[str, Objective], attainments: Attainments
 ) -> dict[str, float | None]:
-    """Weighted attainment of each objective, in [0, 1]; None when no part of it has any.
+    """The weighted attainment of each objective, in [0, 1]; None if no part of it has data.
 
-    A series counts for at most 1, so that doing better than the target in one place cannot hide a
-    target that is missed in another. A KPI counts for the mean of its series, an objective for its
-    score. A part without data is left out, and the weights of the others are scaled up to 1: no
-    data is neither good nor bad. The objectives form no circle.
+    A series counts at most 1, so that exceeding one target cannot hide that another is missed. A
+    KPI counts as the mean of its series, an objective as its score. Parts without data are left
+    out, and the weights of the others scaled up to 1. Objectives must not form a cycle.
     """
     values: dict[str, float | None] = {}
 
@@ -92,11 +91,12 @@ def _mean(series: Sequence[float]) -> float | None:
 Earlier = Callable[[SeriesView], float | None]
 
 
-def standing(plan: Plan, views: Iterable[SeriesView], earlier: Earlier) -> dict[str, Score]:
-    """Score and change of every objective, from all series of the company.
+def score_objectives(plan: Plan, views: Iterable[SeriesView], earlier: Earlier) -> dict[str, Score]:
+    """The score and its change of every objective, from all series of all workers.
 
-    The change compares like with like: the score over the series whose past is known (`earlier`
-    gives their attainment then), now and then. A series that is new is no progress.
+    `earlier` gives the attainment of a series at the start of the look-back (None: unknown). The
+    change is between the scores over the series that have one, then and now, so that a new series
+    does not look like progress.
     """
     counted = {kpi for objective in plan.objectives.values() for kpi in objective.kpis}
     now: dict[str, list[float]] = defaultdict(list)
@@ -122,12 +122,12 @@ def _change(before: float | None, after: float | None) -> float | None:
 def earlier_attainment(
     view: SeriesView, span_ms: int, left_out: Callable[[int], bool] = lambda _: False
 ) -> float | None:
-    """A series' attainment a week before its last closed window, of windows longer than a day and
-    three quarters four windows before; of what it remembers, the oldest that is not older.
+    """The attainment of a series at the start of the look-back before its last closed window: a
+    week, or four windows if that is longer. If the history is shorter, its oldest value is used.
 
-    The value then is compared with the target that holds now: a target that was moved is no trend.
-    None where nothing older than the last window is remembered. `span_ms`: the window's length;
-    `left_out`: whether the window with an end (ms) says nothing, because it was in maintenance.
+    The earlier value is compared with the current target, because a moved target is not a trend.
+    None without a value before the last window. `span_ms`: the window's length; `left_out`: whether
+    the window with an end (ms) does not count, because it was in maintenance.
     """
     if view.closed is None or view.target is None:
         return None
@@ -142,12 +142,12 @@ def earlier_attainment(
 
 
 def in_tree_order(objectives: Mapping[str, Objective]) -> list[Objective]:
-    """Every objective once, each before its parts: from the roots down, as they are declared."""
+    """Every objective once, each before its parts, from the roots down in declaration order."""
     inner = {part for objective in objectives.values() for part in objective.objectives}
     order: dict[str, None] = {}
 
     def visit(name: str) -> None:
-        # One that two others share comes with the later of them.
+        # A part that two objectives share comes after both.
         order.pop(name, None)
         order[name] = None
         for part in objectives[name].objectives:

@@ -1,29 +1,29 @@
-"""The rules of one state partition that depend on other rules, as a graph.
+"""The graph of the rules in one state partition that depend on other rules.
 
 Nodes are rules; an edge is a `Subscription` of a rule to the alerts (or missed targets) of others.
-Composite rules (`when: a and b`) subscribe to what they name, and rules with `depends_on` have an
-`Inhibitor` that subscribes to the rule's own alerts and to its dependencies.
+Composite rules (`when: a and b`) subscribe to the rules that they name. Rules with `depends_on`
+have an `Inhibitor` that subscribes to the rule's own alerts and to its dependencies.
 
 Events
 ------
-- `route`: transitions of a KPI's alerts. Those of a rule with `depends_on` go to its inhibitor, all
-  others are reported as they are and passed to the subscriptions of rules that depend on them.
-- `evaluated`: a target is missed, or no longer.
-- `advance`: watermarks have moved.
+- `route`: transitions of a KPI's alerts. Transitions of a rule with `depends_on` go to its
+  inhibitor; all others are reported as they are, and delivered to the rules that depend on them.
+- `note_status`: a target is missed, or no longer missed.
+- `advance`: watermarks have advanced.
 
 Rules
 -----
-1. `advance` goes through the rules in the order of the plan, in which each rule comes after those
+1. `advance` evaluates the rules in the order of the plan, in which each rule comes after those
    that it depends on. So one pass is enough.
-2. A rule is evaluated up to the instant that is settled for all its sources: the frontier of a
-   KPI; for absence rules the last whole slice before it; of a composite rule or an inhibitor how
-   far it has been evaluated itself.
-3. What a composite rule or an inhibitor reports is passed on like any other transition.
+2. A rule is evaluated up to the instant that is settled for all its sources. For a KPI this is its
+   frontier (for an absence rule the last whole slice before it), for a composite rule or an
+   inhibitor the instant up to which it has been evaluated itself.
+3. Transitions that a composite rule or an inhibitor reports are delivered like all others.
 
 Exceptions
 ----------
-- What has no dimensions lives in one state partition only (`gathers`).
-- After a restart the first `advance` begins with what the rows say (`graph_restart`).
+- Composite rules without dimensions are evaluated in one state partition only (`gathers`).
+- After a restart, the first `advance` restores the graph from the rows (`graph_restart`).
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from agent.core.model.rules import (
 )
 from agent.core.state.series import FiringChange, Series
 
-Place = tuple[str, Dimensions | None]
-"""A series: its KPI, or the owner of its composite rule, and its dimensions; None: the KPI as a
-whole."""
+SeriesRef = tuple[str, Dimensions | None]
+"""A series: its owner (a KPI, or the subject of a composite rule) and its dimensions; None: the KPI
+as a whole."""
 
 Find = Callable[[str, Dimensions | None], Series | None]
 Frontier = Callable[[str], int | None]
@@ -61,11 +61,12 @@ Frontier = Callable[[str], int | None]
 
 @dataclass(slots=True)
 class Advanced:
-    """What one advance brought: transitions to report, and the series whose rows changed."""
+    """The results of one `advance`: transitions to report, series whose rows changed, and series
+    that expired."""
 
-    published: list[tuple[Place, Transition]] = field(default_factory=list)
-    changed: list[Place] = field(default_factory=list)
-    expired: list[Place] = field(default_factory=list)
+    published: list[tuple[SeriesRef, Transition]] = field(default_factory=list)
+    changed: list[SeriesRef] = field(default_factory=list)
+    expired: list[SeriesRef] = field(default_factory=list)
 
 
 class RuleGraph:
@@ -93,7 +94,7 @@ class RuleGraph:
         self._inhibitors = {
             rule.name: self._inhibitor(rule) for rule in plan.rules.values() if rule.depends_on
         }
-        # By owner and rule ("": its target): the subscriptions, and the index of the source there.
+        # Subscriptions by owner and rule ("": its target), with the index of the source in each.
         self._subscribers: dict[tuple[str, str], list[tuple[Subscription, int]]] = {}
         for subscription in self._subscriptions():
             for index, source in enumerate(subscription.sources):
@@ -122,12 +123,12 @@ class RuleGraph:
         ]
 
     def _inhibited_by(self, subscription: Subscription) -> str | None:
-        """The rule whose inhibitor has a subscription; None: it is a composite rule's."""
+        """The rule whose inhibitor owns a subscription; None: a composite rule owns it."""
         is_inhibitor = subscription.name.startswith(INHIBITOR)
         return subscription.name.removeprefix(INHIBITOR) if is_inhibitor else None
 
     def firing(self, rule: Rule, dimensions: Dimensions) -> tuple[tuple[str, bool], ...]:
-        """What a composite rule depends on, for a series: each name, and whether it fires."""
+        """The dependencies of a composite rule by name, and whether each fires for a series."""
         subscription = self.composites[rule.kpi].subscription
         return tuple(
             (source.name, subscription.fires(index, dimensions))
@@ -141,45 +142,48 @@ class RuleGraph:
 
     # --- events ----------------------------------------------------------------------------
 
-    def route(self, place: Place, steps: Sequence[Transition]) -> list[Transition]:
-        """Pass transitions of a KPI's alerts on; those that are reported as they are."""
+    def route(self, ref: SeriesRef, transitions: Sequence[Transition]) -> list[Transition]:
+        """Deliver transitions of a KPI's alerts to the rules that depend on them. Returns those to
+        report: an inhibitor reports the others, in `advance`."""
         reported = []
-        for step in steps:
-            inhibitor = self._inhibitors.get(step.rule)
+        for transition in transitions:
+            inhibitor = self._inhibitors.get(transition.rule)
             if inhibitor is not None:
                 own = [(inhibitor.subscription, OWN)]
-                self._publish(place, firing_change(step, own=True), own)
+                self._deliver(ref, firing_change(transition, own=True), own)
             else:
-                self._pass_on(place, step)
-                reported.append(step)
+                self._notify_dependents(ref, transition)
+                reported.append(transition)
         return reported
 
-    def note_status(self, place: Place, status: TargetStatus) -> None:
-        """Pass on that a target is missed, or no longer."""
+    def note_status(self, ref: SeriesRef, status: TargetStatus) -> None:
+        """Deliver that a target is missed, or no longer missed."""
         missed, before = (s is TargetState.MISSED for s in (status.state, status.previous))
-        subscribers = self._subscribers.get((place[0], ""))
+        subscribers = self._subscribers.get((ref[0], ""))
         if missed is not before and subscribers:
-            self._publish(place, FiringChange("", "", status.window.end_ms, missed), subscribers)
+            self._deliver(ref, FiringChange("", "", status.window.end_ms, missed), subscribers)
 
-    def _pass_on(self, place: Place, step: Transition) -> None:
-        subscribers = self._subscribers.get((place[0], step.rule))
+    def _notify_dependents(self, ref: SeriesRef, transition: Transition) -> None:
+        """Deliver a reported transition, if the alert starts or stops firing with it."""
+        subscribers = self._subscribers.get((ref[0], transition.rule))
         firing = AlertPhase.FIRING
-        if subscribers and (step.state is firing) is not (step.previous is firing):
-            self._publish(place, firing_change(step), subscribers)
+        if subscribers and (transition.state is firing) is not (transition.previous is firing):
+            self._deliver(ref, firing_change(transition), subscribers)
 
-    def _publish(
-        self, place: Place, change: FiringChange, to: Sequence[tuple[Subscription, int]]
+    def _deliver(
+        self, ref: SeriesRef, change: FiringChange, to: Sequence[tuple[Subscription, int]]
     ) -> None:
-        series = self._find(*place)
+        """Add a change to subscriptions, and to the row of its series for a restart."""
+        series = self._find(*ref)
         if series is not None:
             series.add_change(change)
         for subscription, index in to:
-            subscription.add(index, place[1] or (), change)
+            subscription.add(index, ref[1] or (), change)
 
     # --- time ------------------------------------------------------------------------------
 
     def advance(self) -> Advanced:
-        """Evaluate what is settled by now, each rule after those that it depends on."""
+        """Evaluate all rules up to where event time is settled, each after its dependencies."""
         out = Advanced()
         if not (self.composites or self._inhibitors):
             return out
@@ -194,28 +198,29 @@ class RuleGraph:
         return out
 
     def _advance_composite(self, composite: CompositeState, out: Advanced) -> None:
-        known_ms = self._settled_for(composite.subscription)
-        if known_ms is None:
+        settled_ms = self._settled_for(composite.subscription)
+        if settled_ms is None:
             return
         owner = composite.rule.kpi
-        for step in composite.advance(known_ms):
-            place: Place = (owner, step.dimensions)
-            out.published += [(place, reported) for reported in self.route(place, [step])]
+        for transition in composite.advance(settled_ms):
+            ref: SeriesRef = (owner, transition.dimensions)
+            out.published += [(ref, reported) for reported in self.route(ref, [transition])]
         out.changed += [(owner, dimensions) for dimensions in composite.drain_changed()]
-        out.expired += [(owner, dimensions) for dimensions in composite.expire(known_ms)]
+        out.expired += [(owner, dimensions) for dimensions in composite.expire(settled_ms)]
 
     def _advance_inhibitor(self, inhibitor: Inhibitor, out: Advanced) -> None:
-        known_ms = self._settled_for(inhibitor.subscription)
-        if known_ms is None:
+        settled_ms = self._settled_for(inhibitor.subscription)
+        if settled_ms is None:
             return
         rule = inhibitor.rule
-        for step in inhibitor.advance(known_ms):
-            place: Place = (rule.kpi, None if is_whole(rule) else step.dimensions)
-            self._pass_on(place, step)
-            out.published.append((place, step))
+        for transition in inhibitor.advance(settled_ms):
+            ref: SeriesRef = (rule.kpi, None if is_whole(rule) else transition.dimensions)
+            self._notify_dependents(ref, transition)
+            out.published.append((ref, transition))
 
     def _settled_for(self, subscription: Subscription) -> int | None:
-        """Up to which instant (ms), inclusive, everything that a rule depends on is settled."""
+        """The instant (ms), inclusive, up to which all sources are settled; None: one is not yet
+        settled at all."""
         inhibited = self._inhibited_by(subscription)
         settled = [
             self._settled_ms(source, is_own=inhibited is not None and index == OWN)
@@ -225,23 +230,25 @@ class RuleGraph:
         return min(known) if len(known) == len(settled) else None
 
     def _settled_ms(self, source: RuleRef, is_own: bool) -> int | None:
+        """The instant up to which a source is settled. `is_own`: the source is the rule's own
+        alerts before inhibition."""
         inhibitor = self._inhibitors.get(source.rule)
         if inhibitor is not None and not is_own:
-            return inhibitor.subscription.known_ms
+            return inhibitor.subscription.settled_ms
         composite = self.composites.get(source.subject)
         if composite is not None:
-            return composite.subscription.known_ms
+            return composite.subscription.settled_ms
         frontier_ms = self._frontier(source.subject)
         rule = self._plan.rules.get(source.rule)
         if frontier_ms is not None and isinstance(rule, AbsenceRule):
-            # The slice that the frontier is in may hold events that end a silence at its start.
+            # Events in the slice that contains the frontier may end a silence at its start.
             return frontier_ms - frontier_ms % self._plan.kpis[source.subject].slice_ms - 1
         return frontier_ms
 
     # --- rows ------------------------------------------------------------------------------
 
     def views(self) -> list[SeriesView]:
-        """The series of the composite rules, as a board sees them."""
+        """The series of the composite rules, as the board shows them."""
         return [
             composite.view(series)
             for composite in self.composites.values()
@@ -249,20 +256,20 @@ class RuleGraph:
         ]
 
     def prune(self, series: Series) -> None:
-        """Drop the changes of a series that are consumed durably, before its row is written."""
+        """Drop the changes of a series that are durably consumed; before its row is written."""
         self._journal.prune(series, self._readers)
 
-    def written(self) -> None:
-        """What was evaluated up to now is in the rows of this round."""
+    def mark_durable(self) -> None:
+        """Note that the rows of this round contain everything evaluated up to now."""
         self._journal.mark_durable()
 
     def _readers(self, series: Series, change: FiringChange) -> Sequence[Subscription]:
-        if change.step is not None:
+        if change.transition is not None:
             inhibitor = self._inhibitors.get(change.rule)
             return [inhibitor.subscription] if inhibitor else []
         return [reader for reader, _ in self._subscribers.get((series.kpi, change.rule), [])]
 
 
 INHIBITOR = "gate/"
-"""What the name of an inhibitor's subscription begins with in rows, before the rule's name; a
-composite rule's is its owner."""
+"""The prefix of the names of inhibitors' subscriptions in rows, before the rule's name. A composite
+rule's subscription has its subject as its name."""

@@ -1,16 +1,16 @@
-"""State changes of the alerts that a rule depends on, in event-time order.
+"""Delivers the state changes of the alerts that a rule depends on, in event-time order.
 
-A change is held until the watermarks of everything that the rule depends on have passed its
-instant. So the order in which topics are read makes no difference.
+A change is buffered until the watermarks of all dependencies have passed its instant, so the order
+in which topics are read makes no difference.
 
 Rules
 -----
-- `add` takes changes in any order; `pop_until` gives them by instant, those of one instant as they
-  came, and updates which alerts fire.
-- A change that comes after event time was settled beyond its instant (the end of a series that
-  expired) counts at the next instant.
-- Changes up to `consumed_ms` are no longer needed once what came of them is in the rows; those
-  that are needed (`settle`) must be added again after a restart.
+- `add` accepts changes in any order. `pop_until` returns them by instant, those of one instant in
+  the order in which they were added, and updates which alerts fire.
+- A change that is added after event time was settled beyond its instant (as when a series expires)
+  counts at the next instant.
+- Changes up to `consumed_ms` are no longer needed once their results are in the rows; all later
+  ones must be added again after a restart.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from agent.core.state.series import FiringChange
 class AlertChange(NamedTuple):
     """A change of one alert that a rule depends on.
 
-    `source` is its index in `Subscription.sources`, `dimensions` are those of its series, and
-    `shared` what these have in common with the series of the rule.
+    `source` is the index of its rule in `Subscription.sources`, `dimensions` are those of its
+    series, and `shared` those that they have in common with the series of the depending rule.
     """
 
     source: int
@@ -39,44 +39,46 @@ class AlertChange(NamedTuple):
 
 
 class Subscription:
-    """The pending changes of one rule's sources, and which alerts fire as of the last one given.
+    """The pending changes of one rule's sources, and the alerts that fire after the last change
+    that was popped.
 
-    `name` identifies the subscription in rows (`Series.consumed_ms`).
+    `name` identifies the subscription in rows (`Series.consumed_ms`). `settled_ms`: all changes up
+    to this instant were popped.
     """
 
     def __init__(self, name: str, sources: Sequence[RuleRef]) -> None:
         self.name = name
         self.sources = tuple(sources)
-        self.known_ms: int | None = None
+        self.settled_ms: int | None = None
         self._needed_from_ms: int | None = None
-        # A heap; changes of one instant in the order in which they came.
+        # A heap by instant, then in the order of `add`.
         self._pending: list[tuple[int, int, AlertChange]] = []
         self._numbers = count()
-        # By index of the source: by the shared dimensions, the alerts that fire.
+        # For each source, the alerts that fire by shared dimensions.
         self._firing: list[dict[Dimensions, set[tuple[Dimensions, str]]]] = [{} for _ in sources]
 
     @property
     def consumed_ms(self) -> int | None:
-        """Changes up to here (ms) are no longer needed, once what came of them is in the rows."""
-        if self.known_ms is None or self._needed_from_ms is None:
-            return self.known_ms
-        return min(self.known_ms, self._needed_from_ms - 1)
+        """Changes up to here (ms) are no longer needed once their results are in the rows."""
+        if self.settled_ms is None or self._needed_from_ms is None:
+            return self.settled_ms
+        return min(self.settled_ms, self._needed_from_ms - 1)
 
-    def settle(self, known_ms: int, needed_from_ms: int | None = None) -> None:
-        """Note that all changes up to `known_ms` were given. Those from `needed_from_ms` on must be
-        added again after a restart: what came of them is not in the rows yet."""
-        self.known_ms, self._needed_from_ms = known_ms, needed_from_ms
+    def settle(self, settled_ms: int, needed_from_ms: int | None = None) -> None:
+        """Note that all changes up to `settled_ms` were popped. Those from `needed_from_ms` on must
+        be added again after a restart: the rows do not contain their results yet."""
+        self.settled_ms, self._needed_from_ms = settled_ms, needed_from_ms
 
     def add(self, index: int, dimensions: Dimensions, change: FiringChange) -> None:
-        """A change on a series of a source, to be given once its instant is settled."""
-        late = self.known_ms is not None and change.at_ms <= self.known_ms
-        at_ms = (self.known_ms or 0) + 1 if late else change.at_ms
+        """Add a change of a source's series, to be delivered once its instant is settled."""
+        late = self.settled_ms is not None and change.at_ms <= self.settled_ms
+        at_ms = (self.settled_ms or 0) + 1 if late else change.at_ms
         shared = self._shared(index, dimensions)
         added = AlertChange(index, dimensions, shared, change)
         heappush(self._pending, (at_ms, next(self._numbers), added))
 
     def set_firing(self, index: int, dimensions: Dimensions, severity: str) -> None:
-        """Begin with an alert that fires."""
+        """Restore an alert that fires."""
         if self.sources[index].severity in (None, severity):
             shared = self._shared(index, dimensions)
             self._firing[index].setdefault(shared, set()).add((dimensions, severity))
@@ -86,14 +88,14 @@ class Subscription:
         return self._pending[0][0] if self._pending else None
 
     def pop_until(self, at_ms: int) -> Iterator[AlertChange]:
-        """The pending changes up to an instant, in order."""
+        """Remove and yield the pending changes up to an instant, in order."""
         while self._pending and self._pending[0][0] <= at_ms:
-            popped = heappop(self._pending)[2]
-            self._apply(popped)
-            yield popped
+            change = heappop(self._pending)[2]
+            self._apply(change)
+            yield change
 
-    def _apply(self, popped: AlertChange) -> None:
-        index, dimensions, shared, change = popped
+    def _apply(self, alert_change: AlertChange) -> None:
+        index, dimensions, shared, change = alert_change
         if self.sources[index].severity not in (None, change.severity):
             return
         alerts = self._firing[index].setdefault(shared, set())
@@ -105,7 +107,7 @@ class Subscription:
             del self._firing[index][shared]
 
     def fires(self, index: int, shared: Dimensions) -> bool:
-        """Whether any alert of a source fires that has these shared dimensions."""
+        """Whether any alert of a source with these shared dimensions fires."""
         return shared in self._firing[index]
 
     def firing(self) -> Iterable[Dimensions]:

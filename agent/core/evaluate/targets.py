@@ -1,4 +1,4 @@
-"""Targets: which one applies to a series, and where a value stands against it."""
+"""Targets: which target applies to a window, and the state and attainment of a value."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from agent.core.model.kpis import Dimensions, Kpi, Target, TargetOverride, match
 from agent.core.model.results import TargetState, WindowValue
 
 MAX_ATTAINMENT = 10.0
-"""Attainment is clipped to [0, 10]: beyond ten times the target the figure says nothing more, and
-one series near zero would swamp every mean and every axis it is drawn on."""
+"""Attainment is clipped to [0, 10]: without it, one at_most series with a value near zero would
+dominate every mean and every chart axis."""
 
 
 MAX_CACHED_SERIES = 100_000
-"""Series whose overrides are cached, the least recently used dropped first: series come and go."""
+"""The size of LRU caches by series: overrides are matched once per series, not once per window."""
 
 Benchmark = Callable[[str, WindowValue], float | None]
-"""The value that a KPI has in the same window as another's; None: it has none."""
+"""Looks up the value of a KPI, by name, in the same window as another KPI's; None: no value."""
 
 
 def unknown_benchmark(name: str, window: WindowValue) -> float | None:
-    """Of a KPI that is evaluated without its benchmarks."""
+    """The `Benchmark` of KPIs that are evaluated without benchmarks."""
     return None
 
 
@@ -34,38 +34,39 @@ class Targets:
         self._kpi = kpi
         self._overrides = lru_cache(MAX_CACHED_SERIES)(partial(overrides_of, kpi))
 
-    def of(self, dimensions: Dimensions, start_ms: int) -> Target | None:
+    def for_series(self, dimensions: Dimensions, start_ms: int) -> Target | None:
         """The target that applies to the window of a series that starts at an instant (ms)."""
         if not self._kpi.overrides:
             return self._kpi.target
         return in_force(self._kpi, self._overrides(dimensions), start_ms)
 
-    def of_window(self, window: WindowValue, benchmark: Benchmark) -> Target | None:
-        """The target of a closed window, with the values of its benchmarks for bounds."""
-        target = self.of(window.dimensions, window.start_ms)
+    def for_window(self, window: WindowValue, benchmark: Benchmark) -> Target | None:
+        """The target of a closed window, with the values of its benchmarks as bounds."""
+        target = self.for_series(window.dimensions, window.start_ms)
         if target is None or not target.kpis:
             return target
         return resolved(target, {name: benchmark(name, window) for _, name in target.kpis})
 
 
 def overrides_of(kpi: Kpi, dimensions: Dimensions) -> tuple[TargetOverride, ...]:
-    """The overrides that match a series, whenever they hold: the last that has begun is the one."""
+    """The overrides that match a series, regardless of when they start."""
     return tuple(o for o in kpi.overrides if matches(kpi.by, dimensions, o.match))
 
 
 def target_of(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> Target | None:
     """The target of the window of a series that starts at an instant (ms): that of the last
-    override that matches the series and has begun, else the KPI's own. None: there is none."""
+    matching override that has started by then, otherwise the KPI's own. None: there is none."""
     return in_force(kpi, overrides_of(kpi, dimensions), start_ms)
 
 
 def common_target(kpi: Kpi, start_ms: int) -> Target | None:
-    """The target, at an instant (ms), of the series that no override matches."""
+    """The target, at an instant (ms), of the series that no override with a `match` applies to."""
     return in_force(kpi, [o for o in kpi.overrides if not o.match], start_ms)
 
 
 def in_force(kpi: Kpi, overrides: Sequence[TargetOverride], start_ms: int) -> Target | None:
-    """The target at an instant among overrides that match."""
+    """The target at an instant, given the overrides that match: that of the last one that has
+    started, otherwise the KPI's own."""
     for override in reversed(overrides):
         if override.from_ms is None or override.from_ms <= start_ms:
             return override.target
@@ -73,13 +74,14 @@ def in_force(kpi: Kpi, overrides: Sequence[TargetOverride], start_ms: int) -> Ta
 
 
 def benchmarks_of(kpi: Kpi) -> tuple[str, ...]:
-    """The KPIs that any of a KPI's targets names, sorted."""
+    """The KPIs that a KPI's targets name as benchmarks, sorted."""
     targets = [kpi.target, *(override.target for override in kpi.overrides)]
     return tuple(sorted({name for t in targets if t is not None for _, name in t.kpis}))
 
 
 def resolved(target: Target, values: Mapping[str, float | None]) -> Target:
-    """A target with the values of its benchmarks for bounds; one without a value stays open."""
+    """A target with the values of its benchmarks as bounds; benchmarks without a value remain in
+    `kpis`."""
     known: dict[str, Any] = {
         band: values[name] for band, name in target.kpis if values.get(name) is not None
     }
@@ -88,22 +90,23 @@ def resolved(target: Target, values: Mapping[str, float | None]) -> Target:
 
 
 def assess(target: Target, value: float | None) -> tuple[TargetState, float | None]:
-    """State and attainment of a value.
+    """The target state and the attainment of a value.
 
-    State: no value, or a bound whose benchmark has none, is no data. A value outside the bounds has
-    missed the target; inside them, but outside the warn bounds, it is at risk; else the target is
-    met. A bound itself counts as inside.
+    The state is no data without a value, or if a benchmark has no value; missed if the value is
+    outside the bounds; at risk if it is inside them but outside the warn bounds; otherwise met. A
+    value equal to a bound is inside.
 
-    Attainment is 1 at the target and more when better, so that KPIs of either direction compare:
+    Attainment is 1 at the target and larger if the value is better, for both directions:
 
-    - at_least T: `value / T`; at_most T: `T / value`, when both are positive; of a value that is
-      not, where T is: nothing better than `at_most` could ask for, nothing of `at_least`;
-    - of a negative T the relative distance `1 ± (value - T) / |T|`, plus for at_least, minus for
-      at_most; with T = 0 there is no scale: 1 when met, else 0;
-    - between: 1 inside, else by the formula of the bound that is missed.
+    - T > 0: `value / T` for at_least, `T / value` for at_most. If the value is not positive, it is
+      0 for at_least and the maximum for at_most.
+    - T < 0: the relative distance, `1 + (value - T) / |T|` for at_least, `1 - (value - T) / |T|`
+      for at_most.
+    - T = 0: 1 if met, otherwise 0.
+    - between: 1 inside, otherwise by the formula of the missed bound.
 
-    The result is clipped to [0, `MAX_ATTAINMENT`], and never falls while the value gets better;
-    None without a value.
+    It is clipped to [0, `MAX_ATTAINMENT`] and never decreases while the value gets better; None
+    without a value.
     """
     if value is None or target.kpis:
         return TargetState.NO_DATA, None
@@ -122,7 +125,7 @@ def _inside(value: float, least: float | None, most: float | None) -> bool:
 
 def _attainment(target: Target, value: float) -> float:
     least, most = target.at_least, target.at_most
-    # A denormal divisor overflows to infinity, which the clip then takes back to the maximum.
+    # Division by a denormal number gives infinity, which is then clipped to the maximum.
     if least is not None and (most is None or value < least):
         return value / least if least > 0 else _distance(value, least, +1)
     if most is not None and (least is None or value > most):

@@ -16,7 +16,14 @@ from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.kpis import Dimensions, Kpi, Target
 from agent.core.model.results import Fact, Transition, WindowValue
-from agent.core.model.rules import Rule, Severity, ThresholdRule, as_for, override_for, variants
+from agent.core.model.rules import (
+    Rule,
+    Severity,
+    ThresholdRule,
+    override_for,
+    variant_for,
+    variants,
+)
 from agent.core.model.window_history import WindowHistory
 from agent.core.model.windows import previous_end
 from agent.core.state import alert_state as alerts
@@ -26,9 +33,12 @@ from agent.core.state.series import Series
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """A window of a series as rules see it: at an instant (ms), with its target and its history.
-    `past` ends with the window; None where no rule looks back. `step_ms`: the time that the
-    evaluation is for; None: since the window before."""
+    """A window of a series to evaluate at an instant (ms), with its target and its history.
+
+    `past` ends with the window itself; None: no rule reads the history. `memory` is what history
+    functions keep from window to window. `step_ms`: the time that the evaluation covers; None: the
+    time since the window before.
+    """
 
     series: Series
     window: WindowValue
@@ -40,7 +50,7 @@ class EvaluationInput:
 
     @property
     def bound(self) -> float | None:
-        """What conditions call `target`."""
+        """The value of `target` in conditions: `at_least` if the target has it, else `at_most`."""
         if self.target is None:
             return None
         least = self.target.at_least
@@ -49,8 +59,8 @@ class EvaluationInput:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The evaluation of one level of a rule, as it is for the series, at an instant (ms). `window`
-    None: the rule is not about windows."""
+    """The evaluation of one level of a rule at an instant (ms). `rule` is the variant that applies
+    to the series; `window` None: the rule does not evaluate windows."""
 
     rule: Rule
     severity: Severity
@@ -63,12 +73,13 @@ class Evaluation:
 
 
 OnEvaluation = Callable[[Evaluation], None]
-"""Called for evaluations, also those that change nothing: for the coverage of rule tests."""
+"""Called for evaluations, including those that change nothing: rule tests measure coverage."""
 
-Answers = dict[Feature, Fact]
+FeatureFacts = dict[Feature, Fact]
+"""The results of history functions for one window."""
 
 Variant = tuple[str, int | None]
-"""A rule's name, and the number of the override that holds; None: the rule as declared."""
+"""A rule's name, and the index of the override that applies; None: the rule as declared."""
 
 
 class Thresholds:
@@ -102,11 +113,11 @@ class Thresholds:
         return bool(self.rules)
 
     def variants(self) -> list[ThresholdRule]:
-        """Every rule, and what overrides make of it."""
+        """Every rule, and the variants that its overrides define."""
         return [variant for rule in self.rules for variant in variants(rule)]
 
-    def of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
-        """The rules as they are for one series."""
+    def rules_of(self, dimensions: Dimensions) -> tuple[ThresholdRule, ...]:
+        """The rules of one series, with its overrides."""
         return tuple(rule for _, rule in self._variants_of(dimensions))
 
     def _variants_of(self, dimensions: Dimensions) -> tuple[tuple[Variant, ThresholdRule], ...]:
@@ -115,30 +126,30 @@ class Thresholds:
     def _find(self, dimensions: Dimensions) -> tuple[tuple[Variant, ThresholdRule], ...]:
         variants_of_series = []
         for rule in self.rules:
-            own = as_for(rule, self._kpi.by, dimensions)
+            own = variant_for(rule, self._kpi.by, dimensions)
             if own is not None:
                 number = override_for(rule, self._kpi.by, dimensions)
                 variants_of_series.append(((rule.name, number), own))
         return tuple(variants_of_series)
 
-    def compute_features(self, input_: EvaluationInput, peers: Peers) -> Answers:
-        """The features of a window that the rules name. To be computed before a later window of the
-        series is added to its history."""
-        answers: Answers = {}
+    def compute_features(self, input_: EvaluationInput, peers: Peers) -> FeatureFacts:
+        """Compute the history functions that the rules of a window's series call. Must be called
+        before a later window of the series is added to its history."""
+        facts: FeatureFacts = {}
         context = self._context(input_, peers)
-        for rule in self.of(input_.series.dimensions or ()):
+        for rule in self.rules_of(input_.series.dimensions or ()):
             for feature in rule.features:
-                if feature not in answers:
-                    answer = feature.compute(context)
-                    words = feature.describe(answer, input_.memory)
-                    answers[feature] = Fact(feature.text, answer, words)
-        return answers
+                if feature not in facts:
+                    result = feature.compute(context)
+                    words = feature.describe(result, input_.memory)
+                    facts[feature] = Fact(feature.text, result, words)
+        return facts
 
     def preview(
         self, rule: ThresholdRule, input_: EvaluationInput, peers: Peers
     ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
-        """The table that a rule's conditions read for a window, their results, and the features.
-        Nothing changes."""
+        """The table that a rule's conditions read for a window, their results, and the results of
+        history functions. Changes nothing."""
         inputs = [(input_, self.compute_features(input_, peers))]
         table = _table(rule, inputs)
         [row] = _conditions(rule, inputs, table, condition_columns(rule))
@@ -151,11 +162,14 @@ class Thresholds:
             self._kpi.window, past, window.start_ms, window.end_ms, window.value,
             input_.series.first_ms, target.at_least if target else None,
             target.at_most if target else None, input_.memory,
-            lambda by: peers.of(window, by),
+            lambda by: peers.group_of(window, by),
         )  # fmt: skip
 
-    def evaluate(self, inputs: Sequence[tuple[EvaluationInput, Answers]]) -> list[list[Transition]]:
-        """Evaluate windows, per series in the order of their instants; the transitions of each."""
+    def evaluate(
+        self, inputs: Sequence[tuple[EvaluationInput, FeatureFacts]]
+    ) -> list[list[Transition]]:
+        """Evaluate windows, per series in the order of their instants. Returns the transitions of
+        each window."""
         out: list[list[Transition]] = [[] for _ in inputs]
         windows_of: dict[Variant, list[int]] = {}
         rules: dict[Variant, ThresholdRule] = {}
@@ -173,11 +187,11 @@ class Thresholds:
         return out
 
     def next_change_ms(self, series: Series, at_ms: int) -> int | None:
-        """When an alert of a series, evaluated at an instant, changes next if its conditions stay
-        what they are; None: it does not."""
+        """When an alert of a series that was evaluated at an instant changes next if the results of
+        its conditions stay the same; None: it does not."""
         changes = (
             change_ms
-            for rule in self.of(series.dimensions or ())
+            for rule in self.rules_of(series.dimensions or ())
             for state in series.alerts.get(rule.name, {}).values()
             for change_ms in (
                 state.fires_ms(rule.for_ms),
@@ -188,16 +202,16 @@ class Thresholds:
         return min(changes, default=None)
 
     def _step(
-        self, rule: ThresholdRule, input_: EvaluationInput, answers: Answers, row: Row
+        self, rule: ThresholdRule, input_: EvaluationInput, facts: FeatureFacts, row: Row
     ) -> tuple[Transition, ...]:
         known = input_.series.alerts.get(rule.name, {})
         states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
-        facts = _facts(rule, answers)
+        rule_facts = _facts(rule, facts)
         step_ms = input_.step_ms
         if step_ms is None:
             step_ms = input_.window.end_ms - previous_end(self._kpi.window, input_.window.end_ms)
         after, transitions = step_threshold(
-            rule, states, input_.window, row, input_.at_ms, facts, step_ms
+            rule, states, input_.window, row, input_.at_ms, rule_facts, step_ms
         )
         if after != states:
             severities = (level.severity for level in rule.levels)
@@ -213,14 +227,16 @@ class Thresholds:
 
 
 class Peers:
-    """The values of the series of one KPI, by instant and shared dimensions."""
+    """The values of all series of one KPI in the same windows, grouped on demand by window end and
+    shared dimensions."""
 
     def __init__(self, windows: Iterable[WindowValue]) -> None:
         self._windows = [window for window in windows if window.value is not None]
         self._groups: dict[tuple[int, ...], dict[tuple[object, ...], Floats]] = {}
 
-    def of(self, window: WindowValue, by: tuple[int, ...]) -> Floats:
-        """The group of a window, itself included."""
+    def group_of(self, window: WindowValue, by: tuple[int, ...]) -> Floats:
+        """The values of all windows with the same end and the same dimensions at the indices `by`,
+        including the window itself."""
         groups = self._groups.get(by)
         if groups is None:
             lists: dict[tuple[object, ...], list[float]] = {}
@@ -239,7 +255,7 @@ def _group(window: WindowValue, by: tuple[int, ...]) -> tuple[object, ...]:
 
 def _conditions(
     rule: ThresholdRule,
-    inputs: Sequence[tuple[EvaluationInput, Answers]],
+    inputs: Sequence[tuple[EvaluationInput, FeatureFacts]],
     table: pl.DataFrame,
     columns: Sequence[pl.Expr],
 ) -> list[Row]:
@@ -253,7 +269,9 @@ def _conditions(
     return rows
 
 
-def _table(rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]]) -> pl.DataFrame:
+def _table(
+    rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, FeatureFacts]]
+) -> pl.DataFrame:
     """The columns that a rule's conditions read, a row per window."""
     return pl.DataFrame(
         [
@@ -261,12 +279,12 @@ def _table(rule: ThresholdRule, inputs: Sequence[tuple[EvaluationInput, Answers]
             pl.Series("events", [input_.window.events for input_, _ in inputs], pl.Int64),
             pl.Series("target", [input_.bound for input_, _ in inputs], pl.Float64),
             *(
-                pl.Series(f"f{i}", [answers[feature].value for _, answers in inputs], pl.Float64)
+                pl.Series(f"f{i}", [facts[feature].value for _, facts in inputs], pl.Float64)
                 for i, feature in enumerate(rule.features)
             ),
         ]
     )
 
 
-def _facts(rule: ThresholdRule, answers: Answers) -> tuple[Fact, ...]:
-    return tuple(answers[feature] for feature in rule.features)
+def _facts(rule: ThresholdRule, facts: FeatureFacts) -> tuple[Fact, ...]:
+    return tuple(facts[feature] for feature in rule.features)

@@ -1,4 +1,4 @@
-"""Steps the alerts of a threshold rule by a window, and resolves alerts of removed rules."""
+"""Steps the alerts of a threshold rule, and ends the alerts of removed rules and series."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def conditions(
     rule: ThresholdRule, table: pl.DataFrame, columns: Sequence[pl.Expr] | None = None
 ) -> list[tuple[list[Condition], list[Condition]]]:
     """`when` and `clear` of every row, a pair of lists for each level of the rule. `columns`: the
-    rule's `condition_columns`, made here if they are not given.
+    rule's `condition_columns`, to reuse them.
 
-    `table` has the columns `value` (Float64), `events` (Int64) and `target` (Float64: the bound
-    that applies to the series, null where there is none) and `f0…fn` (Float64: the answers of the
-    rule's features), one row per window. Without a `clear`, it is "not `when`". A row with fewer
-    events than `min_events` gives null for both; where `on_no_data` says otherwise, one of them is
-    true for it, and for a row without a value.
+    `table` has one row per window, with the columns `value` (Float64), `events` (Int64), `target`
+    (Float64: the bound that applies to the series, null if there is none) and `f0…fn` (Float64: the
+    results of the rule's features). Without a `clear`, it is "not `when`". For a row with fewer
+    events than `min_events`, both are null; with `on_no_data: alert`, `when` is true for it and for
+    a row without a value, with `on_no_data: resolve` `clear` is.
     """
-    # In turn: there are few rows, and threads would cost more than they save.
+    # Sequentially: for few rows, threads cost more than they save.
     results = table.select_seq(condition_columns(rule) if columns is None else columns)
     return [
         (results[f"when{i}"].to_list(), results[f"clear{i}"].to_list())
@@ -63,12 +63,13 @@ def step_threshold(
     facts: tuple[Fact, ...] = (),
     step_ms: int | None = None,
 ) -> tuple[tuple[AlertState, ...], tuple[Transition, ...]]:
-    """Evaluate one window of a series: its alerts' new states, one per level, and the transitions.
+    """Evaluate one window of a series. Returns the new states of the alerts, one per level, and the
+    transitions.
 
     `states` is in the order of the rule's levels; empty: never evaluated. Windows of a series must
     come in the order of their ends. `at_ms` is the instant of the evaluation, by default the
-    window's end; for a window still open (`on: current`) the caller says how far event time has
-    got. `step_ms` is the time that one evaluation is for: from the one before to this one.
+    window's end; for an open window (`on: current`) it is how far event time has advanced.
+    `step_ms` is the time that the evaluation covers, up to `at_ms`.
     """
     at_ms = window.end_ms if at_ms is None else at_ms
     before = states or (alerts.INACTIVE,) * len(rule.levels)
@@ -103,7 +104,7 @@ def step_threshold(
     return tuple(after), tuple(transitions)
 
 
-def removed(
+def end_alert(
     rule: str,
     severity: Severity,
     kpi: str,
@@ -111,10 +112,8 @@ def removed(
     state: AlertState,
     at_ms: int,
 ) -> Transition | None:
-    """The last transition of an alert whose rule (or level) is no longer declared.
-
-    Firing resolves, pending becomes inactive; None when there is nothing to end.
-    """
+    """The transition that ends an alert whose rule, level or series no longer exists: firing
+    resolves, pending becomes inactive. None: the alert is neither."""
     ends = {
         AlertPhase.FIRING: AlertPhase.RESOLVED,
         AlertPhase.PENDING: AlertPhase.INACTIVE,
@@ -139,15 +138,15 @@ def removed(
     )
 
 
-def ended(
+def end_alerts(
     kpi: str,
     dimensions: Dimensions | None,
     at_ms: int,
     known: Iterable[tuple[str, str, AlertState]],
 ) -> list[Transition]:
-    """The transitions that end alerts (rule, severity, state) whose rule or series is gone."""
+    """The transitions that end alerts (rule, severity, state) of one series (see `end_alert`)."""
     transitions = [
-        removed(rule, cast(Severity, severity), kpi, dimensions or (), state, at_ms)
+        end_alert(rule, cast(Severity, severity), kpi, dimensions or (), state, at_ms)
         for rule, severity, state in known
     ]
     return [transition for transition in transitions if transition is not None]

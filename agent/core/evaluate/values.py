@@ -1,7 +1,7 @@
-"""The value of a KPI: its expression over partial states, or over the values of other KPIs.
+"""Computes the value of a KPI from partial states, or from the values of other KPIs.
 
-Expressions run over all windows of a step at once (polars). What leaves is finite or None: an empty
-window, a division by zero, or a number that no float holds has no value.
+Expressions are evaluated over all windows of a step at once (polars). Values are finite or None: an
+empty window, a division by zero, and a number too large for a float have no value.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from agent.core.model.results import Number, number
 from agent.core.state.series import State
 
 Pair = tuple[State, State | None]
-"""A window's state and, where retention needs it, that of the window before."""
+"""A window's state and, for retention, that of the window before."""
 
-_GROUP = "_group"  # no KPI's name begins so
+_GROUP = "_group"  # no KPI's name begins with an underscore
 
 
 class ValueExpression:
@@ -29,15 +29,16 @@ class ValueExpression:
         self._kpi = kpi
         self._whole_inputs = {name for name in kpi.inputs if plan.kpis[name].whole}
         self._aggregator = Aggregator(kpi)
+        # The partial whose final value is the KPI's value, if the expression is just that.
         plain = (i for i in range(len(kpi.partials)) if kpi.value.meta.eq(pl.col(f"a{i}")))
-        self._plain = next(plain, None)  # the aggregate that the value is, if it is one as it is
+        self._plain = next(plain, None)
 
-    def of_states(self, states: Sequence[Pair]) -> list[Number]:
+    def evaluate_states(self, states: Sequence[Pair]) -> list[Number]:
         """The value of each state of a KPI over events."""
         if not states:
             return []
         finals = [self._aggregator.finals(state, previous) for state, previous in states]
-        if self._plain is not None:  # most are; calling polars takes as long as closing 15 windows
+        if self._plain is not None:  # most KPIs; a call of polars costs as much as 15 windows
             return [number(row[self._plain]) for row in finals]
         columns = [
             pl.Series(f"a{i}", column, dtype, strict=False)
@@ -48,20 +49,20 @@ class ValueExpression:
         return self._evaluate(pl.DataFrame(columns))
 
     def hides(self, state: State) -> bool:
-        """Whether a window has events, but of fewer people than may be shown together. A FILTER
-        that nobody passes shows nobody."""
+        """Whether a window has events, but of fewer people than `Kpi.minimum_people`. An aggregate
+        whose FILTER no row passes reveals nobody."""
         counted, minimum = self._kpi.people_partials, self._kpi.minimum_people
         if minimum is None or not counted or not state[0]:
             return False
         people, *filtered = (n or 0 for n in self._aggregator.last_finals(state, counted))
         return people < minimum or any(0 < n < minimum for n in filtered)
 
-    def of_inputs(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
+    def evaluate_inputs(self, rows: Sequence[Sequence[Number]]) -> list[Number]:
         """The value of each row of input values, in the order of `Kpi.inputs`."""
         return self._evaluate(pl.DataFrame(self._columns(rows))) if rows else []
 
-    def of_groups(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
-        """The value of each group of rows of input values, of a KPI that rolls series up."""
+    def evaluate_groups(self, groups: Sequence[Sequence[Sequence[Number]]]) -> list[Number]:
+        """The value of each group of rows of input values, for a roll-up."""
         numbers = [i for i, group in enumerate(groups) for _ in group]
         columns = self._columns([row for group in groups for row in group])
         table = pl.DataFrame([*columns, pl.Series(_GROUP, numbers, pl.Int64)])
@@ -70,8 +71,8 @@ class ValueExpression:
         values = dict(zip(rolled[_GROUP].to_list(), _numbers(rolled["value"]), strict=True))
         if len(values) == len(groups):
             return [values[i] for i in range(len(groups))]
-        of_nothing = _numbers(table.clear().select(value)["value"])[0]
-        return [values.get(i, of_nothing) for i in range(len(groups))]
+        empty_value = _numbers(table.clear().select(value)["value"])[0]
+        return [values.get(i, empty_value) for i in range(len(groups))]
 
     def _columns(self, rows: Sequence[Sequence[Number]]) -> list[pl.Series]:
         """The inputs' values as columns."""
@@ -83,19 +84,19 @@ class ValueExpression:
 
     def _evaluate(self, table: pl.DataFrame) -> list[Number]:
         values = _numbers(table.select(value=self._kpi.value)["value"])
-        # An expression without columns (a constant) gives one row.
+        # An expression without columns (a constant) results in one row.
         return values if len(values) == table.height else values * table.height
 
 
 def _numbers(values: pl.Series) -> list[Number]:
-    """Finite numbers or None; whole numbers keep their digits."""
+    """Finite numbers or None; integers stay exact."""
     if values.dtype.is_float():
         return values.set(~values.is_finite(), None).to_list()
     return [number(value) for value in values.to_list()]
 
 
 def _typed(values: Sequence[Number], whole: bool) -> tuple[Sequence[Number], type[pl.DataType]]:
-    """Values of an input and the dtype of their column: Int128 where all are whole numbers."""
+    """Values of an input, and the dtype of their column: Int128 if all are whole numbers."""
     if whole and all(value is None or value == int(value) for value in values):
         return [None if value is None else int(value) for value in values], pl.Int128
     return [None if value is None else float(value) for value in values], pl.Float64

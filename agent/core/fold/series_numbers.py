@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from agent.core.aggregate.columns import Ints, of_objects
+from agent.core.aggregate.columns import Ints, object_column
 from agent.core.fold.dimensions import shortened
 from agent.core.frame import series_key
 from agent.core.model.kpis import Dimensions, Kpi, dimension_of
@@ -70,5 +70,7 @@ class SeriesNumbers:
         dimensions = [shortened(key) for key in named]
         self.shortened += sum(a is not b for a, b in zip(named, dimensions, strict=True))
         places = [state_partition(self._kpi, key, self._state_partitions) for key in dimensions]
-        self.keys = np.concatenate([self.keys, of_objects([series_key(key) for key in dimensions])])
+        self.keys = np.concatenate(
+            [self.keys, object_column([series_key(key) for key in dimensions])]
+        )
         self.places = np.concatenate([self.places, np.array(places, np.int64)])

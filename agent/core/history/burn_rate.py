@@ -54,9 +54,9 @@ class BurnRate:
     better: Better
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return plain_number(answer)
+        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The span, at least a window."""
@@ -78,9 +78,9 @@ class BudgetLeft:
     better: Better
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return plain_number(answer)
+        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The period."""
@@ -93,7 +93,7 @@ class BudgetLeft:
 
 
 def _bad_share(context: FeatureContext, span_ms: int, better: Better) -> float | None:
-    places = context.apart(span_ms)
+    places = context.disjoint_windows(span_ms)
     values, events = context.past.values[places], context.past.events[places]
     counted = ~np.isnan(values) & (events > 0)
     total = float(events[counted].sum())

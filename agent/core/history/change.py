@@ -26,11 +26,11 @@ class Change:
     zone: str
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number."""
-        if answer is None:
+        if result is None:
             return UNKNOWN
-        return f"{answer * 100:+.4g} %" if self.relative else f"{answer:+.4g}"
+        return f"{result * 100:+.4g} %" if self.relative else f"{result:+.4g}"
 
     def needs_ms(self, window: Window) -> int:
         """The span and a window more."""

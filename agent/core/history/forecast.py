@@ -37,9 +37,9 @@ class Breach:
     zone: str
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """Yes or no."""
-        return UNKNOWN if answer is None else "yes" if answer else "no"
+        return UNKNOWN if result is None else "yes" if result else "no"
 
     def needs_ms(self, window: Window) -> int:
         """The span of the history."""
@@ -52,7 +52,7 @@ class Breach:
             return None
         if _beyond(np.array([context.value]), least, most):
             return 1.0
-        days, values = context.valued(self.span_ms)
+        days, values = context.disjoint_values(self.span_ms)
         if len(values) < LEAST_POINTS:
             return None
         if -float(days[0]) * DAY_MS < self.span_ms / 2 - context.window.span_ms:

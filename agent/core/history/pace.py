@@ -36,9 +36,9 @@ class Pace:
     shape: int
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return plain_number(answer)
+        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The period and those whose shape is followed."""
@@ -65,7 +65,7 @@ class Pace:
     def _total(self, context: FeatureContext, start_ms: int, end_ms: int) -> float | None:
         """The sum of the windows within `[start, end)`; None if the series is younger."""
         past = context.past
-        places = context.apart(context.end_ms - start_ms)
+        places = context.disjoint_windows(context.end_ms - start_ms)
         places = places[past.ends[places] <= end_ms]
         known = context.first_ms <= start_ms or (
             len(places) > 0 and context.window.start_of(int(past.ends[places[0]])) <= start_ms

@@ -26,9 +26,9 @@ class Deviation:
     by: tuple[int, ...]
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return plain_number(answer)
+        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """Nothing: it looks aside, not back."""

@@ -109,9 +109,9 @@ class SeasonalAnomaly:
     zone: str
     depends_on_alerts: ClassVar[bool] = True
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A plain number."""
-        return plain_number(answer)
+        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The span of the baseline, as it was when the local day began."""

@@ -33,12 +33,12 @@ class Trend:
     relative: bool
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number; by the day, or by less where the span is short."""
-        if answer is None:
+        if result is None:
             return UNKNOWN
         _, unit, in_a_day = next(row for row in _UNITS if self.span_ms >= row[0])
-        speed = answer / in_a_day
+        speed = result / in_a_day
         return f"{speed * 100:+.4g} % {unit}" if self.relative else f"{speed:+.4g} {unit}"
 
     def needs_ms(self, window: Window) -> int:
@@ -47,7 +47,7 @@ class Trend:
 
     def compute(self, context: FeatureContext) -> float | None:
         """None without a value, with less than half of the span known, or as a share of 0."""
-        days, values = context.valued(self.span_ms)
+        days, values = context.disjoint_values(self.span_ms)
         if context.value is None or len(values) < LEAST_POINTS:
             return None
         if -float(days[0]) * 86_400_000 < self.span_ms / 2 - context.window.span_ms:
@@ -69,9 +69,9 @@ class Run:
     windows: int
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """Yes or no."""
-        return UNKNOWN if answer is None else "yes" if answer else "no"
+        return UNKNOWN if result is None else "yes" if result else "no"
 
     def needs_ms(self, window: Window) -> int:
         """All windows, and the one before them."""
@@ -79,7 +79,7 @@ class Run:
 
     def compute(self, context: FeatureContext) -> float | None:
         """1 or 0; None while a value of them is missing."""
-        places = context.apart(self.needs_ms(context.window))[-self.windows - 1 :]
+        places = context.disjoint_windows(self.needs_ms(context.window))[-self.windows - 1 :]
         values = context.past.values[places]
         if len(values) <= self.windows or np.isnan(values).any():
             return None

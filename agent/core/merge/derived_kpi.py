@@ -136,10 +136,10 @@ class DerivedKpi:
         """The value of each window: of the inputs' values, or rolled up over those of all series
         that have events. None where it is not known, or hidden."""
         if not self._rolls_up:
-            return self.evaluator.values.of_inputs(
+            return self.evaluator.values.evaluate_inputs(
                 [[value for value, _ in window.rows[0]] for window in windows]
             )
-        rolled = self.evaluator.values.of_groups(
+        rolled = self.evaluator.values.evaluate_groups(
             [
                 [[value for value, _ in row] for row in window.rows if events_of([row])]
                 for window in windows

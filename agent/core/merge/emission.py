@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agent.core.evaluate.rule_graph import Place
+from agent.core.evaluate.rule_graph import SeriesRef
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.row_store import RowStore
 from agent.core.merge.step import Step
@@ -12,7 +12,7 @@ from agent.core.model.results import Emitted, TargetStatus, Transition, WindowVa
 
 
 class Emission:
-    """Emits for one state partition. `order` has the place of each KPI among all."""
+    """Emits for one state partition. `order` has the position of each KPI among all."""
 
     def __init__(self, state: PartitionState, rows: RowStore, order: Mapping[str, int]) -> None:
         self._state = state
@@ -32,10 +32,10 @@ class Emission:
         ordered = tuple(sorted(transitions, key=lambda t: t.at_ms))
         return Emitted(tuple(window for window, _ in closed), targets, ordered)
 
-    def changed(self, place: Place) -> None:
+    def changed(self, ref: SeriesRef) -> None:
         """Note that the row of a series must be written, and its view renewed."""
-        self._rows.changed(place)
-        kpi, dimensions = place
+        self._rows.changed(ref)
+        kpi, dimensions = ref
         if dimensions is not None and kpi in self._state.kpis:
             self._state.kpis[kpi].touched.add(dimensions)
 
@@ -46,19 +46,19 @@ class Emission:
         for dimensions in step.changed:
             self.changed((kpi, dimensions))
         for window, status, transitions in step.closed:
-            place = kpi, window.dimensions
+            ref = kpi, window.dimensions
             if status is not None:
-                graph.note_status(place, status)
-            routed = graph.route(place, transitions)
+                graph.note_status(ref, status)
+            routed = graph.route(ref, transitions)
             if window.dimensions not in step.changed:
-                self.changed(place)
-            self._rows.emitted(place, [window], [status] if status else [], routed)
+                self.changed(ref)
+            self._rows.emitted(ref, [window], [status] if status else [], routed)
             closed.append((window, status))
             emitted += routed
         for transition in step.transitions:
-            place = kpi, transition.dimensions
-            routed = graph.route(place, [transition])
-            self._note(place, routed)
+            ref = kpi, transition.dimensions
+            routed = graph.route(ref, [transition])
+            self._note(ref, routed)
             emitted += routed
         for dimensions in step.expired:
             self._rows.expired((kpi, dimensions))
@@ -76,23 +76,23 @@ class Emission:
 
     def _rules_over_rules(self) -> list[Transition]:
         moved = self._state.rule_graph.advance()
-        for place in moved.changed:
-            self.changed(place)
+        for ref in moved.changed:
+            self.changed(ref)
         emitted = []
-        for place, transition in moved.published:
-            absence = self._state.absences.get(place[0]) if place[1] is None else None
+        for ref, transition in moved.published:
+            absence = self._state.absences.get(ref[0]) if ref[1] is None else None
             reported = [transition] if absence is None or absence.is_reporter else []
-            self._note(place, reported)
+            self._note(ref, reported)
             emitted += reported
-        for place in moved.expired:
-            self._rows.expired(place)
+        for ref in moved.expired:
+            self._rows.expired(ref)
         return emitted
 
-    def _note(self, place: Place, transitions: list[Transition]) -> None:
+    def _note(self, ref: SeriesRef, transitions: list[Transition]) -> None:
         """Note transitions in the row of their series, if it is not gone already."""
-        if self._state.series(place) is not None:
-            self.changed(place)
-            self._rows.emitted(place, transitions=transitions)
+        if self._state.series(ref) is not None:
+            self.changed(ref)
+            self._rows.emitted(ref, transitions=transitions)
 
 
 def joined(parts: Sequence[Emitted]) -> Emitted:

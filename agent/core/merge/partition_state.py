@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.core.evaluate.composite import CompositeState
-from agent.core.evaluate.rule_graph import Place, RuleGraph
+from agent.core.evaluate.rule_graph import RuleGraph, SeriesRef
 from agent.core.evaluate.targets import benchmarks_of
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi
@@ -100,9 +100,9 @@ class PartitionState:
         known = composite is not None and len(series.dimensions or ()) == len(composite.rule.by)
         return composite if known else None
 
-    def series(self, place: Place) -> Series | None:
+    def series(self, ref: SeriesRef) -> Series | None:
         """A series that is held here, one that is about to be forgotten included."""
-        kpi, dimensions = place
+        kpi, dimensions = ref
         if dimensions is None:
             absence = self.absences.get(kpi)
             return absence.series if absence else None
@@ -151,7 +151,7 @@ class PartitionState:
     def mark_durable(self) -> None:
         """Note that what was applied is in rows, or that no crash can undo it: what only a repeat
         would need again may be forgotten."""
-        self.rule_graph.written()
+        self.rule_graph.mark_durable()
         for benchmarked in self.benchmarked.values():
             benchmarked.mark_durable()
 

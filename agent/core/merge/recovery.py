@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from agent.core.evaluate.composite import CompositeState
-from agent.core.evaluate.transitions import ended
+from agent.core.evaluate.transitions import end_alerts
 from agent.core.merge.backfill_buffer import BackfillBuffer, BackfillBuffers, marker_key
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import KpiState
@@ -173,4 +173,4 @@ def _last_transitions(series: Series) -> list[Transition]:
     if not series.kpi.startswith(RULE_SUBJECT):
         return []
     alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]
-    return ended(series.kpi, series.dimensions, series.evaluated_ms, alerts)
+    return end_alerts(series.kpi, series.dimensions, series.evaluated_ms, alerts)

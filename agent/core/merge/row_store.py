@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent.core.evaluate.rule_graph import Place
+from agent.core.evaluate.rule_graph import SeriesRef
 from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
 from agent.core.state.rows import Row, SeriesRows, Write, row_key
 from agent.core.state.series import Series
@@ -31,7 +31,7 @@ UNKNOWN_KEPT_MS = 3_600_000
 ROUND_WINDOWS = 8_000
 """So many windows that no row has yet make a round due: a row must not grow with them."""
 
-Find = Callable[[Place], Series | None]
+Find = Callable[[SeriesRef], Series | None]
 
 
 @dataclass(slots=True)
@@ -55,17 +55,17 @@ class RowStore:
     """What one state partition owes to its table, and what is to be emitted again."""
 
     def __init__(self, order: Mapping[str, int]) -> None:
-        """`order` has the place of each KPI among all: inputs before what is derived from them."""
+        """`order`: the position of each KPI among all, inputs before KPIs derived from them."""
         self._order = order
         self._rows = SeriesRows()
-        self._changed: dict[Place, _Output] = {}
+        self._changed: dict[SeriesRef, _Output] = {}
         self._windows = 0  # among what was emitted
-        self._expired: set[Place] = set()  # in this round
-        self._expired_before: set[Place] = set()  # in the round before: to delete
+        self._expired: set[SeriesRef] = set()  # in this round
+        self._expired_before: set[SeriesRef] = set()  # in the round before: to delete
         self._unknown: set[bytes] = set()
         self._deletions: dict[bytes, None] = {}  # other rows to delete, in order
         self._replay = _Output()  # to be emitted again
-        self._replayed: dict[Place, Emitted] = {}  # what of that each row holds
+        self._replayed: dict[SeriesRef, Emitted] = {}  # what of that each row holds
         self._is_replayed = False
         self._began_ms: int | None = None
 
@@ -121,38 +121,38 @@ class RowStore:
 
     # --- as it happens ---------------------------------------------------------------------
 
-    def changed(self, place: Place) -> None:
+    def changed(self, ref: SeriesRef) -> None:
         """Note that the row of a series must be written."""
-        self._output(place)
+        self._output(ref)
 
     def emitted(
         self,
-        place: Place,
+        ref: SeriesRef,
         windows: Iterable[WindowValue] = (),
         targets: Iterable[TargetStatus] = (),
         transitions: Iterable[Transition] = (),
     ) -> None:
         """Note what a series emits."""
-        output = self._output(place)
+        output = self._output(ref)
         before = len(output.windows)
         output.windows += windows
         output.targets += targets
         output.transitions += transitions
         self._windows += len(output.windows) - before
 
-    def expired(self, place: Place) -> None:
+    def expired(self, ref: SeriesRef) -> None:
         """Note that a series is gone."""
-        self._changed.pop(place, None)
-        self._expired.add(place)
+        self._changed.pop(ref, None)
+        self._expired.add(ref)
 
-    def _output(self, place: Place) -> _Output:
-        known = self._changed.get(place)
+    def _output(self, ref: SeriesRef) -> _Output:
+        known = self._changed.get(ref)
         if known is None:
-            known = self._changed[place] = _Output()
-            self._expired.discard(place)
-            self._expired_before.discard(place)
+            known = self._changed[ref] = _Output()
+            self._expired.discard(ref)
+            self._expired_before.discard(ref)
             if self._unknown:
-                self._unknown.discard(row_key(*place))
+                self._unknown.discard(row_key(*ref))
         return known
 
     # --- a round ---------------------------------------------------------------------------
@@ -179,14 +179,14 @@ class RowStore:
             out += self._rows.delete(key)
         out += before
         ordered = sorted(self._changed.items(), key=lambda item: -self._order.get(item[0][0], 0))
-        for place, output in ordered:
-            series = find(place)
+        for ref, output in ordered:
+            series = find(ref)
             if series is not None:
                 prune(series)
-                series.note_emitted(output.after(self._replayed.get(place, Emitted())))
+                series.note_emitted(output.after(self._replayed.get(ref, Emitted())))
                 out += self._rows.write(series)
-        for place in self._expired_before:
-            out += self._rows.delete(row_key(*place))
+        for ref in self._expired_before:
+            out += self._rows.delete(row_key(*ref))
         self._deletions, self._changed, self._windows = {}, {}, 0
         self._expired_before, self._expired = self._expired, set()
         if self._is_replayed:

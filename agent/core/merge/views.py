@@ -137,7 +137,7 @@ def _target(state: KpiState, series: Series, current: WindowValue | None) -> Tar
     window = series.closed or current
     if series.dimensions is None or window is None:
         return None
-    target = state.evaluator.targets.of(series.dimensions, window.start_ms)
+    target = state.evaluator.targets.for_series(series.dimensions, window.start_ms)
     if target is not None and target.kpis and series.status is not None:
         return series.status.target  # as the benchmarks were
     return target

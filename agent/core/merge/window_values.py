@@ -31,7 +31,7 @@ class WindowValues:
     ) -> list[WindowValue]:
         """The windows of series with these ends, from their states (`pair`)."""
         name, maintenance_of = self._kpi.name, self._evaluator.maintenance.covering
-        values = self._evaluator.values.of_states(pairs)
+        values = self._evaluator.values.evaluate_states(pairs)
         spans: dict[int, tuple[int, bool]] = {}  # many series, few ends
         hides = self._evaluator.values.hides
         made = []
@@ -77,7 +77,7 @@ class WindowValues:
 
     def empty(self) -> Number:
         """The value of a window without events."""
-        return self._evaluator.values.of_states([(self._aggregator.empty(), None)])[0]
+        return self._evaluator.values.evaluate_states([(self._aggregator.empty(), None)])[0]
 
     def _over(
         self, series: Series, start_ms: int, end_ms: int, without: Collection[PartialId]

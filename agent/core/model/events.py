@@ -1,4 +1,4 @@
-"""Event contracts: what is promised of an event type on its topic."""
+"""Event contracts: the topic, time, identity and fields of an event type."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ Coding = Literal["base64", "gzip", "json", "decimal"]
 
 
 Scalar = str | int | bool | None
-"""A dimension's value. Floats are refused as dimensions at `check`."""
+"""A dimension's value. `check` rejects dimensions of type float."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a contract. `minimum` and `maximum` are inclusive; numbers only.
+    """One field of a contract.
 
-    `scale`: the decimals of a decimal. `format` says how the value is written, where it is not as
-    JSON has it; `text` what a string has to be (`agent.core.model.field_types`). `as_sql` is what
-    is made of the value, as written, and `computed` the same over a column `value`.
+    `minimum` and `maximum` are inclusive, and for numbers only. `scale` is the number of decimals
+    of a decimal. `format`: how the value is written if not as JSON; `text`: what a string must
+    satisfy (both in `agent.core.model.field_types`). `as_sql` is the SQL that computes the field
+    from the value at `path`, as declared, and `computed` the same as an expression over a column
+    `value`.
     """
 
     name: str
@@ -62,8 +64,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class LookupField:
-    """A field that the event lacks: `column` of the row of a lookup whose key equals the event's
-    fields `keys`; null where there is none. `digest` stands for all that the column holds."""
+    """A field joined from a lookup: `column` of the row whose key equals the event's fields `keys`;
+    null without such a row. `digest` is a digest of the column's content."""
 
     name: str
     lookup: str
@@ -76,7 +78,7 @@ class LookupField:
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """Where an event's time stands, and how it is written, if it is not to be recognised."""
+    """The path of an event's time, and its format; None: the format is recognised."""
 
     path: Path
     format: TimeFormat | None = None
@@ -86,8 +88,8 @@ class TimeSource:
 class Envelope:
     """Where in a record its events are: one of `agent.core.decode.envelopes`.
 
-    `path`: of `list`, where the array stands. `ops`: of `debezium`, the operations that count:
-    create, update, delete, and read, by a snapshot.
+    `path`: for `list`, the path of the array. `ops`: for `debezium`, the operations that count:
+    create (c), update (u), delete (d) and snapshot read (r).
     """
 
     name: EnvelopeName
@@ -97,8 +99,8 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class InnerText:
-    """A string in an event that holds something else. `codings`: what was done to it, from the
-    outside in. `scale`: of a decimal, which is the unscaled number in two's complement."""
+    """An encoded string in an event. `codings`: its encodings, the outermost first. `scale`: for
+    the coding `decimal` (an unscaled integer in two's complement), its number of decimals."""
 
     path: Path
     codings: tuple[Coding, ...]
@@ -107,8 +109,8 @@ class InnerText:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics that events come from: those with these names, or all whose whole names match
-    `pattern`, also those that appear later."""
+    """The source topics of a contract: by name, or all topics whose full names match `pattern`,
+    including topics that are created later."""
 
     names: tuple[str, ...] = ()
     pattern: str | None = None
@@ -116,7 +118,7 @@ class Topics:
     def __contains__(self, topic: object) -> bool:
         if self.pattern is None:
             return topic in self.names
-        # What comes of no topic, such as an event of a test, stands under the pattern itself.
+        # An event without a topic, as in a rule test, has the pattern itself as its topic.
         return isinstance(topic, str) and (topic == self.pattern or _matches(self.pattern, topic))
 
     def __str__(self) -> str:
@@ -124,11 +126,12 @@ class Topics:
 
     @property
     def default(self) -> str:
-        """The one topic for events that don't say theirs."""
+        """The topic of events that name none."""
         return self.names[0] if self.pattern is None else self.pattern
 
     def shared_with(self, other: Topics) -> str | None:
-        """A topic that both have, or their pattern; None: they have none, as far as names tell."""
+        """A topic that both contain, or the pattern that both have. None: there is none, as far as
+        can be known without the broker: two different patterns may match the same topic."""
         if self.pattern is not None and self.pattern == other.pattern:
             return self.pattern
         both = [name for name in (*self.names, *other.names) if name in self and name in other]
@@ -136,21 +139,21 @@ class Topics:
 
     @property
     def is_one(self) -> bool:
-        """Whether there is only one, whatever appears."""
+        """Whether this is exactly one topic, also if others are created."""
         return len(self.names) == 1
 
 
 @lru_cache(maxsize=10_000)
 def _matches(pattern: str, topic: str) -> bool:
-    """Whether a whole name matches, by the one syntax that patterns have in rules: Rust's."""
+    """Whether a full name matches, in the syntax of all patterns in rules (Rust's regex crate)."""
     return bool(pl.Series([topic]).str.contains(f"^(?:{pattern})$").item())
 
 
 @dataclass(frozen=True, slots=True)
 class Restated:
-    """How a log is read to compute windows again: no event is late, and only those from `from_ms`
-    up to `until_ms` count. `lateness_ms` is the contract's own: an id repeats an event as if all
-    had come in the order of their times."""
+    """How a log is read to compute windows again: no event is late, and only events with a time in
+    `[from_ms, until_ms)` count. `lateness_ms` is the lateness that the contract declares; it bounds
+    how long an id is remembered, as if all events had arrived in the order of their times."""
 
     from_ms: int
     until_ms: int
@@ -159,18 +162,22 @@ class Restated:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What a product team promises of one event type.
+    """The contract of one event type between the team that produces it and the agent.
 
-    `type_path` None: every event of the topics is of this type; else the event whose value there
-    equals `type_value`. The event's time is the first of `times` that is not null. Its identity are
-    the values at `ids`, all of them; an event that lacks one of them has none. An event further
-    back than `max_past_ms` before its record's timestamp is rejected (None: none is). `owner` and
-    `team` answer for the events. `duplicate_window_ms`: how long an id is remembered at most.
-    `format` is the name of one of `agent.core.decode.formats`, `schema` that of all records,
-    `"registry"` where each names its own, None where there is none. `subject` and `key_subject` are
-    those of the schemas in the registry (None: by the topic's name). With `each`, the contract is
-    of the elements of that array in the event: each is a row, and all have the event's verdict.
-    `restated`: None but in a plan that computes windows again (`agent.core.restatement`).
+    - `type_path`: where an event states its type, which must equal `type_value`. None: every event
+      of the topics has this type.
+    - `times`: the event's time is the first of these that is not null.
+    - `ids`: the event's identity is all values at these paths; an event that lacks one has none.
+      `duplicate_window_ms`: how long an id is remembered at most.
+    - `max_past_ms`: an event this much older than its record's timestamp is rejected (None: never).
+    - `format`: a name in `agent.core.decode.formats`. `schema`: the schema of all records,
+      `"registry"` if each record names its own, None if the format has none.
+    - `subject`, `key_subject`: the subjects of the schemas of records and of their keys in the
+      registry (None: named after the topic).
+    - `each`: an array in the event; each of its elements is a row, and all share the event's
+      verdict.
+    - `owner`, `team`: who is responsible for the events.
+    - `restated`: set only in plans that compute windows again (`agent.core.restatement`).
     """
 
     name: str
@@ -202,13 +209,13 @@ class Contract:
 
     @property
     def types(self) -> dict[str, FieldType]:
-        """The types of an event's columns: of its fields, and of those from lookups."""
+        """The types of the contract's columns: its fields, and those joined from lookups."""
         own = {field.name: field.type for field in self.fields}
         return own | {field.name: field.type for field in self.lookups}
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All that is read of an event."""
+        """All paths that are read from an event."""
         of_type = () if self.type_path is None else (self.type_path,)
         times = tuple(source.path for source in self.times)
         return (*of_type, *times, *self.ids, *(field.path for field in self.fields))

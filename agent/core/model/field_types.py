@@ -1,4 +1,4 @@
-"""The types of an event's fields: what a contract's table holds, and how a value may be written."""
+"""The types of an event's fields: dtypes in a contract's table, and formats of values."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ FIELD_DTYPES: Mapping[FieldType, FieldDType] = {
 sums are exact (docs/decisions/0032-decimals-as-whole-numbers.md)."""
 
 DECIMAL_DIGITS = 18
-"""Of a decimal field, before and behind the point together: what 64 bits hold, and DuckDB's
-DECIMAL(18, scale)."""
+"""The digits of a decimal field, before and after the point together: what 64 bits hold, as in
+DuckDB's DECIMAL(18, scale)."""
 DEFAULT_SCALE = 4
 """The most decimals that a currency has as minor units (ISO 4217: CLF, UYW)."""
 
@@ -50,8 +50,8 @@ EpochUnit = Literal["s", "ms", "us", "ns", "day"]
 
 @dataclass(frozen=True, slots=True)
 class TimeFormat:
-    """How a time is written, where it is not to be recognised: a format of strftime's directives,
-    or the unit of a number since the epoch. One of them is given."""
+    """How a time is written: strftime directives, or the unit of a number since the epoch. Exactly
+    one of them is set."""
 
     format: str | None = None
     unit: EpochUnit | None = None
@@ -59,8 +59,8 @@ class TimeFormat:
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How numbers are written as text: the sign between groups of three digits ("": none), the
-    decimal sign ("": whole numbers only), and what may stand before and after the digits."""
+    """How numbers are written as text: the thousands separator ("": none), the decimal separator
+    ("": whole numbers only), and optional text before and after the digits."""
 
     group: str = ""
     decimal: str = "."
@@ -78,9 +78,9 @@ class BooleanFormat:
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """What a text has to be. `values`: one of these, in any case if `ignore_case`. `pattern`: a
-    regular expression of the Rust regex crate, which matches anywhere in it. Lengths in characters.
-    """
+    """What a string must satisfy. `values`: the allowed strings, in any case if `ignore_case`.
+    `pattern`: a regular expression of the Rust regex crate, which may match anywhere. Lengths are
+    in characters."""
 
     values: tuple[str, ...] = ()
     ignore_case: bool = False

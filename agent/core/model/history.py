@@ -1,4 +1,4 @@
-"""What a feature sees of a series when a window is evaluated, and what it declares about itself."""
+"""The interface of history functions: what they read (`FeatureContext`), and `Feature` itself."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FeatureContext:
-    """A window of a series with what was before it.
+    """A window that is evaluated, and the windows of its series before it.
 
-    `past` ends with the window itself. `least` and `most` are the bounds of its target, None where
-    it has none. `memory` holds what the series' features keep from window to window, by their text;
-    it may be replaced, never changed in place. `peers` gives the values of the same window of all
-    series that are equal in some dimensions (by their places in the KPI's `by`), the series' own
-    among them; series without a value are left out.
+    `past` ends with the window itself. `first_ms` is when the series began. `least` and `most` are
+    the bounds of its target, None if it has none. `memory`: what the series' features keep from
+    window to window, by name; entries are replaced, never changed in place. `peers(indices)`: the
+    values of the same window of all series that have the same dimensions at these indices of the
+    KPI's `by`, including this series; series without a value are left out.
     """
 
     window: Window
@@ -37,24 +37,25 @@ class FeatureContext:
     memory: dict[str, Any]
     peers: Callable[[tuple[int, ...]], Floats]
 
-    def apart(self, span_ms: int) -> NDArray[np.intp]:
-        """The places in `past` of the windows that end within `(end - span, end]` and do not
+    def disjoint_windows(self, span_ms: int) -> NDArray[np.intp]:
+        """The indices in `past` of the windows that end within `(end - span, end]` and do not
         overlap, oldest first, the window itself last."""
         window, past = self.window, self.past
         since = past.since(self.end_ms - span_ms)
-        places: NDArray[np.intp] = np.arange(since.start, since.stop, dtype=np.intp)
+        indices: NDArray[np.intp] = np.arange(since.start, since.stop, dtype=np.intp)
         if isinstance(window, CalendarWindow) or window.hop_ms == window.size_ms:
-            return places
+            return indices
         whole = (self.end_ms - past.ends[since]) % window.size_ms == 0
-        others: NDArray[np.intp] = places[whole]
-        return others
+        disjoint: NDArray[np.intp] = indices[whole]
+        return disjoint
 
-    def valued(self, span_ms: int) -> tuple[Floats, Floats]:
-        """The windows of `apart` that have a value: ends in days before now (≤ 0), and values."""
-        places = self.apart(span_ms)
-        values = self.past.values[places]
+    def disjoint_values(self, span_ms: int) -> tuple[Floats, Floats]:
+        """The `disjoint_windows` that have a value: ends in days relative to this window's end
+        (≤ 0), and values."""
+        indices = self.disjoint_windows(span_ms)
+        values = self.past.values[indices]
         known = ~np.isnan(values)
-        days = (self.past.ends[places][known] - self.end_ms) / DAY_MS
+        days = (self.past.ends[indices][known] - self.end_ms) / DAY_MS
         return days.astype(np.float64), values[known]
 
 
@@ -62,15 +63,15 @@ DAY_MS = 86_400_000
 UNKNOWN = "not known"
 
 
-def plain_number(answer: float | None) -> str:
-    """An answer that is a number without a unit, for people."""
-    return UNKNOWN if answer is None else f"{answer:.4g}"
+def plain_number(result: float | None) -> str:
+    """A result that is a number without a unit, for people."""
+    return UNKNOWN if result is None else f"{result:.4g}"
 
 
 class Feature(Protocol):
-    """One question to a series' history, as a rule's condition asks it.
+    """One call of a history function in a rule's condition, for example `trend('8 weeks')`.
 
-    Features are frozen and compare by value. `text` is how the rule writes it.
+    Features are frozen and compare by value.
     """
 
     @property
@@ -80,18 +81,17 @@ class Feature(Protocol):
 
     @property
     def depends_on_alerts(self) -> bool:
-        """Whether its answer depends on what alerts did before."""
+        """Whether the result depends on earlier alerts over the series."""
         ...
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
-        """An answer for people, right after it was given."""
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
+        """A result for people; to be called right after `compute`, with the memory it has left."""
         ...
 
     def needs_ms(self, window: Window) -> int:
-        """How far back it looks, from the end of the window that is evaluated; 0: not at all."""
+        """How far back it reads, from the end of the window that is evaluated; 0: not at all."""
         ...
 
     def compute(self, context: FeatureContext) -> float | None:
-        """The answer; 1 or 0 for yes or no. None: there is too little history to say, or no
-        value."""
+        """The result; 1 or 0 for yes or no. None: there is too little history, or no value."""
         ...

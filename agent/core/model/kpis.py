@@ -17,17 +17,17 @@ Dimensions = tuple[Scalar, ...]
 Better = Literal["higher", "lower"]
 
 OTHER = "__other__"
-"""Every dimension of the series that takes in what exceeds a KPI's `max_series`."""
+"""The value of every dimension of the series that collects what exceeds a KPI's `max_series`."""
 
 
 def dimension_of(value: Scalar) -> Scalar:
-    """An event's value as a dimension: a text that reads `__other__` gets a backslash before it,
-    and one that has backslashes before that one more, so that none is taken for `OTHER`."""
+    """An event's value as a dimension. A backslash before the text `__other__` (and one more before
+    a text that is already escaped) distinguishes it from `OTHER`."""
     return "\\" + value if isinstance(value, str) and _is_reserved(value) else value
 
 
 def event_value_of(dimension: Scalar) -> Scalar:
-    """What events have where a series has this dimension: the reverse of `dimension_of`."""
+    """The event value of a dimension: the reverse of `dimension_of`."""
     if isinstance(dimension, str) and dimension[:1] == "\\" and _is_reserved(dimension):
         return dimension[1:]
     return dimension
@@ -66,11 +66,11 @@ class PartialKind(StrEnum):
 class Partial:
     """One partial aggregate of a KPI.
 
-    `argument` is an expression over the contract's columns (None: count(*)); `filter` the boolean
-    expression of its FILTER clause. `q` is the quantile asked of a QUANTILE. `order` is what
-    ARG_MIN and ARG_MAX rank rows by. `whole`: the argument is an integer, which sums and extremes
-    keep exactly; `whole_order`: `order` is one. The final value of partial number i is
-    column `a{i}` for `Kpi.value`.
+    `argument` is an expression over the contract's columns (None: count(*)), `filter` the boolean
+    expression of its FILTER clause, `q` the quantile of a QUANTILE, `order` the expression that
+    ARG_MIN and ARG_MAX rank rows by. `whole`: the argument is an integer, and sums and extremes
+    stay exact integers; `whole_order`: `order` is an integer. The final value of partial i is the
+    column `a{i}` of `Kpi.value`.
     """
 
     kind: PartialKind
@@ -84,8 +84,8 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A cast of text in a KPI's SQL that may fail. `fields`: those that it reads; `failed`: whether
-    a row has a text that is none of its type, in a row that the KPI is about."""
+    """A cast of text in a KPI's SQL that may fail. `fields`: the fields that it reads; `failed`:
+    whether it fails in a row for which the KPI's `where` is true."""
 
     fields: tuple[str, ...]
     failed: pl.Expr
@@ -93,10 +93,10 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Bounds of a KPI's value; None where not given.
+    """Bounds of a KPI's value; None: not set.
 
-    `at_least` and `at_most` both given: between. The warn bounds lie inside them. `kpis` are the
-    bounds that are another KPI's value of the same window, as (name of the bound, KPI).
+    `at_least` and `at_most` together mean between. The warn bounds lie inside them. `kpis`: bounds
+    that are another KPI's value in the same window, as (name of the bound, KPI).
     """
 
     at_least: float | None = None
@@ -108,9 +108,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetOverride:
-    """The target of the series whose dimensions equal `match` (empty: of all), in the windows that
-    start at `from_ms` or later (None: in all); the last matching one holds. `since` is that date as
-    it is written, for people."""
+    """The target of the series whose dimensions equal `match` (empty: all series), for windows that
+    start at `from_ms` or later (None: all windows). The last matching override applies. `since` is
+    `from_ms` as declared, for people."""
 
     match: Mapping[str, Scalar]
     target: Target
@@ -120,28 +120,29 @@ class TargetOverride:
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
-    """A KPI: a base one over a contract's rows, or a derived one over other KPIs.
+    """A base KPI over the rows of a contract, or a derived KPI over other KPIs.
 
-    Base: `contract` is set, `partials` are folded from the rows for which `where` is true, and
-    `value` is an expression over `a0…an`, the partials' finals. `partials[0]` is always count(*)
-    without filter: the window's number of events.
-    Derived: `contract` is None, `value` is an expression over columns named after `inputs`, all of
-    which share this KPI's `by` and `window`; if they have more in `by`, `value` aggregates over
-    their series.
-    `max_series` and `max_state_bytes` bound the series and the size of their rows: beyond either,
-    new series are folded into `__other__`.
-    `placement` names the dimensions whose values say where a series lives; None: all of `by`. KPIs
-    that must see each other share it (`agent.language.compile.coupling`).
-    `slice_ms` is the window's slice, or a finer one where a rule evaluates current values.
-    `fingerprint` changes exactly when state of this KPI cannot be carried on (value, where, by,
-    window, slice, or the contract's reading of its fields). `objective` is the one that the KPI
-    itself says it serves. `person` is the dimension that names a person, which makes the KPI
-    private; `named`: people appear by name all the same. `backfill_ms` is how much of its past a
-    base KPI without state is given from the source topic. `whole`: its values are whole numbers.
-    `casts`: those of its SQL that may fail.
-    `minimum_people`: a window of fewer people is hidden (None: none is). `people` is what names
-    them: of a base KPI a field, which its last `people_partials` partials count; of a roll-up of a
-    private KPI a dimension of its inputs.
+    - Base: `contract` is set, `partials` are folded from the rows for which `where` is true, and
+      `value` is an expression over `a0…an`, the final values of the partials. `partials[0]` is
+      always count(*) without filter: the window's number of events.
+    - Derived: `contract` is None, and `value` is an expression over columns named after `inputs`,
+      which have the same `by` and `window`. A roll-up's inputs have more dimensions in `by`, and
+      its `value` aggregates over their series.
+    - `max_series`, `max_state_bytes`: bounds of the number of series and of the size of their rows.
+      Beyond either, new series are folded into `__other__`.
+    - `placement`: the dimensions whose values determine the state partition of a series (None: all
+      of `by`). KPIs that depend on each other share it (`agent.language.compile.coupling`).
+    - `slice_ms`: the window's slice, or a finer one if a rule evaluates current values.
+    - `fingerprint` changes if and only if the KPI's state becomes unusable: with value, where, by,
+      window, slice, or how the contract reads its fields.
+    - `objective`: the objective that the KPI states.
+    - `person`: the dimension that identifies a person, which makes the KPI private. `named`: people
+      appear by name anyway.
+    - `backfill_ms`: how much of its past a base KPI without state computes from the source topic.
+    - `whole`: its values are whole numbers. `casts`: the casts in its SQL that may fail.
+    - `minimum_people`: a window of fewer people is hidden (None: no window is). `people` identifies
+      them: for a base KPI a field, which its last `people_partials` partials count; for a roll-up
+      of a private KPI a dimension of its inputs.
     """
 
     name: str
@@ -186,7 +187,7 @@ class Kpi:
 
     @property
     def has_retention(self) -> bool:
-        """Whether a window needs the window before it."""
+        """Whether the value of a window needs the state of the window before it."""
         return any(p.kind is PartialKind.RETENTION for p in self.partials)
 
 
@@ -203,7 +204,8 @@ def matches(by: Sequence[str], dimensions: Dimensions, match: Mapping[str, Scala
 
 
 def metric_name(kpi: str, unit: str | None, middle: str = "") -> str:
-    """`kpi_<name>[_<middle>][_<unit>]`, the unit said once: Prometheus naming conventions."""
+    """`kpi_<name>[_<middle>][_<unit>]`, without repeating a unit that ends the name, by the naming
+    conventions of Prometheus."""
     parts = ["kpi", kpi]
     if unit and kpi.endswith(f"_{unit}"):
         parts[1] = kpi[: -len(unit) - 1]

@@ -1,4 +1,4 @@
-"""Lookups: tables, in files beside the rules or in topics, that give events what they lack."""
+"""Lookups: tables, from files beside the rules or from topics, that events are joined with."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FROM, UNTIL = "_from", "_until"
 """The columns of a lookup's validity."""
 
 ALWAYS_MS = -(2**62)
-"""The beginning of a row whose `from` is empty."""
+"""The start of validity of a row whose `from` is empty."""
 
 Join = tuple[str, tuple[str, ...]]
-"""A lookup, and the event's fields that are its key."""
+"""The name of a lookup, and the event's fields that form its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookupTopic:
     """The topic that a lookup is read from. `begins` and `ends` are the members of a row's value
-    that say its validity; without `begins` a row is valid from its record's timestamp on. Times
-    without an offset are of `timezone`."""
+    that bound its validity; without `begins` a row is valid from its record's timestamp on. Times
+    without an offset are in `timezone`."""
 
     name: str
     begins: str | None = None
@@ -35,13 +35,13 @@ class LookupTopic:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One table, of which at most one row holds for a key at any time.
+    """One table, with at most one valid row for a key at any time.
 
-    `table` has the columns of `keys` and those that events may have, sorted by key and validity;
-    with a validity (`is_timed`) also `_from` (Int64, ms, inclusive) and `_until` (Int64, ms,
-    exclusive; null: until the next row of the key). `digests`: of each column, a digest of its
-    values with their keys and validity; what reads a column depends on it. Of a lookup with a
-    `topic` the table is empty, the digests are of what is declared, and `file` is "".
+    `table` has the key columns `keys` and the columns to join, sorted by key and validity; with a
+    validity (`is_timed`) also `_from` (Int64, ms, inclusive) and `_until` (Int64, ms, exclusive;
+    null: until the next row of the key). `digests`: for each column a digest of its values, keys
+    and validity; the fingerprints of KPIs that read the column include it. With a `topic`, the
+    table is empty, the digests are of the declaration, and `file` is "".
     """
 
     name: str
@@ -54,7 +54,7 @@ class Lookup:
 
 
 def cell_of_json(cell: Any, dtype: FieldDType) -> Any:
-    """A JSON value as one of a column's type (String, Int64, Float64, Boolean), None if it is of
+    """A JSON value as a value of a column's dtype (String, Int64, Float64, Boolean); None if it has
     another type."""
     if isinstance(cell, bool):
         return cell if dtype == pl.Boolean else None
@@ -66,7 +66,7 @@ def cell_of_json(cell: Any, dtype: FieldDType) -> Any:
 
 
 def joins_of(contract: Contract) -> dict[Join, tuple[LookupField, ...]]:
-    """The joins that a contract's events need, with the fields that each gives."""
+    """The joins of a contract's events, with the fields that each adds."""
     joins: dict[Join, tuple[LookupField, ...]] = {}
     for field in contract.lookups:
         join = (field.lookup, field.keys)
@@ -75,6 +75,6 @@ def joins_of(contract: Contract) -> dict[Join, tuple[LookupField, ...]]:
 
 
 def missed_column(join: Join) -> str:
-    """The Boolean column that says whether an event has a key for which no row holds."""
+    """The name of the Boolean column that says whether an event has a key without a valid row."""
     lookup, keys = join
     return f"_missed {lookup} by {' '.join(keys)}"

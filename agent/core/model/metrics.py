@@ -1,7 +1,7 @@
-"""The names of the exported metrics, for what writes them and what queries them.
+"""The names of the exported metrics, for the exporter and for generated rules and dashboards.
 
-A KPI has metrics of its own (`kpis.metric_name`); these are the ones that all KPIs share, and the
-agent's own.
+These are the metrics that all KPIs share, and the agent's own. `kpis.metric_name` gives the names
+of the metrics that each KPI has for itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WINDOW_END = "kpi_window_end_timestamp_seconds"
 WINDOW_EVENTS = "kpi_window_events"
 INFO = "kpi_info"
 
-OF_ALL_KPIS = frozenset(
+SHARED_METRICS = frozenset(
     {
         TARGET_STATE,
         ATTAINMENT,
@@ -33,7 +33,8 @@ OF_ALL_KPIS = frozenset(
         INFO,
     }
 )
-"""No KPI can have a metric of such a name, nor of one that begins with `AGENT_PREFIX`."""
+"""The metrics that all KPIs share. No KPI's own metric may have one of these names, or a name that
+begins with `AGENT_PREFIX`."""
 
 AGENT_PREFIX = "kpi_agent_"
 BUILD_INFO = "kpi_agent_build_info"

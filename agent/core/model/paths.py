@@ -1,9 +1,9 @@
-"""Where something stands in a record: the root that a path begins at, and the steps from there.
+"""Paths: where a value is in a record.
 
-A path is a tuple. It begins in the event (the record's value, or what its envelope holds), unless
-its first item is a `Root`. Its steps are keys of objects, indices of arrays, selectors (the first
-object of an array whose member has a value), and `[]`, each element of an array. As written in
-rules, and as it is here:
+A path is a tuple of steps. It starts in the event (the record's value, or what its envelope
+contains), unless its first item is a `Root`. Steps are keys of objects, indices of arrays,
+selectors (the first object of an array whose member has a value), and `[]`, each element of an
+array. In YAML, and here:
 
     user.id                   ("user", "id")
     coordinates[2]            ("coordinates", 2)
@@ -24,15 +24,15 @@ RootName = Literal[
     "key", "key_text", "header", "envelope", "index", "timestamp", "topic", "partition", "offset"
 ]
 TEXT_ROOTS = frozenset({"header", "key_text"})
-"""What is text whatever it means: numbers and booleans are read from it."""
+"""Roots whose values are always text, from which numbers and booleans are parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Where a path begins that doesn't begin in the event.
+    """The start of a path outside the event.
 
-    `key` is the record's key read as values are, `key_text` the same as text; `header` is the last
-    header called `name`. `envelope` is what stands around the event, `index` the position of an
+    `key` is the record's key, parsed as values are; `key_text` the same as text. `header` is the
+    last header called `name`. `envelope` is the object around the event, `index` the index of an
     element in its array. `timestamp` is the record's, ms since the epoch.
     """
 
@@ -41,7 +41,7 @@ class Root:
 
 
 class PathText(str):
-    """A key that is itself the text of a path, as the members of documents are called."""
+    """A key that is itself the text of a path: it is written without quotes."""
 
     __slots__ = ()
 
@@ -62,19 +62,19 @@ class Elements:
 Step: TypeAlias = str | int | Selector | Elements
 Path: TypeAlias = tuple[Root | Step, ...]
 Keys: TypeAlias = tuple[str, ...]
-"""A path of keys alone: what a format reads as columns."""
+"""A path of keys only, which a format can read as a column."""
 
 _BARE = re.compile(r'[^.\[\]"]+')
 
 
 def keys_of(path: Path) -> Keys | None:
-    """A path that has nothing but keys; None where it has anything else."""
+    """The path if it has keys only; otherwise None."""
     keys = tuple(step for step in path if isinstance(step, str))
     return keys if len(keys) == len(path) else None
 
 
 def path_text(path: Path) -> str:
-    """A path as it is written in rules; different paths have different texts."""
+    """A path as written in rules; different paths have different texts."""
     if path and isinstance(root := path[0], Root):
         steps = _steps_text(path[1:])
         if root.part == "header":

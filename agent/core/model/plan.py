@@ -1,7 +1,4 @@
-"""The compiled plan: everything declared, as it runs. `agent.language` makes it from YAML.
-
-Its parts have modules of their own: `events`, `kpis`, `rules`.
-"""
+"""The plan: everything declared, compiled by `agent.language` from YAML."""
 
 from __future__ import annotations
 
@@ -10,26 +7,17 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from agent.core.model.events import (
-    Contract,
-    Scalar,
-)
-from agent.core.model.kpis import (
-    Kpi,
-)
+from agent.core.model.events import Contract, Scalar
+from agent.core.model.kpis import Kpi
 from agent.core.model.lookups import Lookup
-from agent.core.model.rules import (
-    RULE_SUBJECT,
-    CompositeRule,
-    Rule,
-)
+from agent.core.model.rules import RULE_SUBJECT, CompositeRule, Rule
 from agent.core.model.schedules import Schedule
 from agent.core.model.windows import FixedWindow
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A weighted set of KPIs and objectives. All weights are positive and together add up to 1."""
+    """A weighted set of KPIs and objectives. All weights are positive and add up to 1."""
 
     name: str
     title: str
@@ -42,9 +30,9 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """Time that is taken out of alerts, targets and baselines.
+    """Periods that are excluded from alerts, targets and baselines.
 
-    `kpis` are all it is of, those computed from others among them; `match` leaves of these the
+    `kpis`: the KPIs it applies to, including those derived from them. `match` restricts it to the
     series whose dimensions equal it.
     """
 
@@ -58,10 +46,10 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything declared, compiled. `kpis` is in dependency order (inputs before derived).
+    """Everything declared, compiled.
 
-    A rule comes after those that it looks at. `config_hash` identifies the rule set: the same YAML
-    content gives the same hash.
+    `kpis` are in dependency order: inputs before derived KPIs. A rule comes after the rules that it
+    depends on. `config_hash` identifies the rule set: the same YAML content gives the same hash.
     """
 
     contracts: Mapping[str, Contract]
@@ -74,7 +62,7 @@ class Plan:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The source topics that are named, sorted."""
+        """The source topics that contracts name (not those that match patterns), sorted."""
         return tuple(sorted({name for c in self.contracts.values() for name in c.topics.names}))
 
     @property
@@ -85,19 +73,19 @@ class Plan:
 
     @property
     def default_topics(self) -> tuple[str, ...]:
-        """One topic for each contract, sorted: for events that don't say theirs."""
+        """One topic for each contract, sorted, for events that name none."""
         return self.topics_with(())
 
     def topics_with(self, topics: Collection[str]) -> tuple[str, ...]:
-        """Those of some topics that contracts read, and one for each contract that reads none of
-        them, sorted."""
+        """The topics among `topics` that contracts read, and one topic for each contract that reads
+        none of them; sorted."""
         read = {topic for topic in topics if self.contracts_of(topic)}
         others = (c for c in self.contracts.values() if not any(t in c.topics for t in read))
         return tuple(sorted(read.union(contract.topics.default for contract in others)))
 
     @property
     def has_patterns(self) -> bool:
-        """Whether topics that are not named may be source topics."""
+        """Whether a contract reads topics by pattern."""
         return any(c.topics.pattern is not None for c in self.contracts.values())
 
     def contracts_of(self, topic: str) -> tuple[Contract, ...]:
@@ -117,9 +105,9 @@ class Plan:
         return [self.objectives[name].title for name in self.objectives_of(kpi)]
 
     def objectives_of(self, kpi: str) -> tuple[str, ...]:
-        """The objectives that a KPI serves: those that weigh it, and the one it states; by name."""
+        """The objectives that a KPI serves, sorted: those that weigh it, and the one it states."""
         if kpi not in self.kpis:
-            return ()  # a composite rule's alerts are no KPI's
+            return ()  # the subject of a composite rule
         stated = self.kpis[kpi].objective
         return tuple(
             sorted(
@@ -138,27 +126,28 @@ class Plan:
         """The dimensions of a KPI's series, or of a composite rule's; None: not declared."""
         if subject in self.kpis:
             return self.kpis[subject].by
-        rule = (
-            self.rules.get(subject.removeprefix(RULE_SUBJECT))
-            if subject.startswith(RULE_SUBJECT)
-            else None
-        )
-        return rule.by if isinstance(rule, CompositeRule) else None
+        composite = self._composite(subject)
+        return None if composite is None else composite.by
 
     def subject(self, subject: str) -> Kpi | None:
-        """What alerts with this subject are about; None: it is not declared."""
-        if subject in self.kpis or not subject.startswith(RULE_SUBJECT):
-            return self.kpis.get(subject)
-        rule = self.rules.get(subject.removeprefix(RULE_SUBJECT))
-        return self.subject_of(rule) if isinstance(rule, CompositeRule) else None
+        """The KPI with this name, or the placeholder of a composite rule with this subject
+        (`subject_of`); None: not declared."""
+        composite = self._composite(subject)
+        return self.kpis.get(subject) if composite is None else self.subject_of(composite)
 
     def subject_of(self, rule: Rule) -> Kpi:
-        """What a rule is about: its KPI; of a composite rule, which is about no single one, what
-        stands for one, without a name and a value."""
-        return _stand_in(rule) if isinstance(rule, CompositeRule) else self.kpis[rule.kpi]
+        """The KPI that a rule is about. For a composite rule, which is about several, a placeholder
+        that has the rule's title, owner and dimensions, but no name and no value."""
+        return _placeholder_kpi(rule) if isinstance(rule, CompositeRule) else self.kpis[rule.kpi]
+
+    def _composite(self, subject: str) -> CompositeRule | None:
+        if not subject.startswith(RULE_SUBJECT):
+            return None
+        rule = self.rules.get(subject.removeprefix(RULE_SUBJECT))
+        return rule if isinstance(rule, CompositeRule) else None
 
     def bases_under(self, kpi: str) -> tuple[Kpi, ...]:
-        """The base KPIs that a KPI's value comes from, each once: itself, or through its inputs."""
+        """The base KPIs that a KPI is computed from, each once: itself, or through its inputs."""
         declared = self.kpis[kpi]
         if declared.contract is not None:
             return (declared,)
@@ -166,11 +155,11 @@ class Plan:
         return tuple({base.name: base for base in bases}.values())
 
     def contracts_under(self, kpi: str) -> frozenset[str]:
-        """The contracts that a KPI's value comes from, through its inputs."""
+        """The contracts that a KPI is computed from, directly or through its inputs."""
         return frozenset(base.contract for base in self.bases_under(kpi) if base.contract)
 
 
-def _stand_in(rule: CompositeRule) -> Kpi:
+def _placeholder_kpi(rule: CompositeRule) -> Kpi:
     words = rule.name.replace("_", " ")
     return Kpi(
         name="", title=words[:1].upper() + words[1:], description=rule.description, unit=None,

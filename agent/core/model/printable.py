@@ -1,8 +1,8 @@
-"""Text from events, rules and files, made safe for a terminal.
+"""Makes text from events, rules and files safe for a terminal.
 
-A value may hold anything: escape sequences that recolour or rewrite the screen, characters that
-reverse the direction of what follows, half of a surrogate pair that can't be encoded. Such
-characters are written as escapes (`\\x1b`, `\\u202e`), as in Python and JSON; all others stay.
+Such text may contain escape sequences that recolour or rewrite the screen, characters that reverse
+the direction of what follows, or half of a surrogate pair, which cannot be encoded. These are
+written as escapes (`\\x1b`, `\\u202e`), as in Python and JSON; all other characters stay.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the core returns: closed and open windows, target states, rule transitions, outcomes.
+"""The results of the core: closed and open windows, target states, alert transitions, outcomes.
 
-All frozen values; those of which there are many are quick to make (msgspec). Times are integer
-milliseconds since the epoch, `value` is a finite number or None (no value: an empty window, a
+All are frozen; those that are created in large numbers are msgspec structs. Times are integer
+milliseconds since the epoch, `value` is a finite number, or None for no value (an empty window, a
 division by zero).
 """
 
@@ -18,18 +18,18 @@ from agent.core.model.kpis import Dimensions, Target
 from agent.core.model.rules import Flapping, Severity
 
 Number = float | int | None
-"""A value: a float, or an int where a whole number has too many digits for one."""
+"""A value: a float, or an int if it is a whole number that no float represents exactly."""
 
 _EXACT = 2**53
-"""Every whole number up to here is a float."""
+"""All whole numbers up to here are exact as floats."""
 
 
 def number(value: float | int | None) -> Number:
-    """The value as it leaves; None where there is none, or where it is NaN or infinite."""
+    """A computed value as it is published: None if it is None, NaN or infinite."""
     if type(value) is not int:
         return finite(value)
     near = float(value)
-    # Beyond 64 bits no format on the way holds an integer.
+    # Integers of more than 64 bits fit no format that values are published in.
     return near if -_EXACT <= value <= _EXACT or near == value or not _fits(value) else value
 
 
@@ -38,19 +38,19 @@ def _fits(value: int) -> bool:
 
 
 def finite(value: float | None) -> float | None:
-    """The number; None where there is none, or where it is NaN or infinite."""
+    """The number, or None if it is None, NaN or infinite."""
     return value if value is not None and isfinite(value) else None
 
 
 class Outcome(StrEnum):
-    """What became of a consumed record; every record has exactly one."""
+    """The outcome of a consumed record; every record has exactly one."""
 
     FOLDED = "folded"
     REJECTED = "rejected"  # to the dead-letter topic
     LATE = "late"  # to the late topic
     DUPLICATE = "duplicate"
     EMPTY = "empty"  # tombstones and empty values
-    IGNORED = "ignored"  # no contract is interested in it
+    IGNORED = "ignored"  # no contract matches it
 
 
 class Reason(StrEnum):
@@ -74,7 +74,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One rejected record. `detail` says in words what was found and what would be right."""
+    """One rejected record. `detail` says what was expected and what the record has instead."""
 
     partition: int
     offset: int
@@ -84,10 +84,13 @@ class Reject:
 
 
 class WindowValue(msgspec.Struct, frozen=True, gc=False):
-    """One window of one series. `events` is the number of rows it holds (after `where`),
-    `maintenance` the name of the maintenance that it is in. `incomplete`: it may lack records that
-    were gone from their topic before they were read. `hidden`: it is of fewer people than may be
-    shown together (`Kpi.minimum_people`), so it has neither value nor events."""
+    """One window of one series.
+
+    `events` is the number of rows for which the KPI's `where` is true. `maintenance` names the
+    maintenance that the window overlaps. `incomplete`: records of it may have been deleted from
+    their topic before the agent read them. `hidden`: it has fewer people than `Kpi.minimum_people`,
+    so value and events are not shown.
+    """
 
     kpi: str
     dimensions: Dimensions
@@ -102,7 +105,7 @@ class WindowValue(msgspec.Struct, frozen=True, gc=False):
 
 
 class TargetState(StrEnum):
-    """Where a value stands against its target."""
+    """The state of a value compared with its target."""
 
     NO_DATA = "no_data"
     MET = "met"
@@ -119,8 +122,8 @@ TARGET_STATE_NUMBER = {
 
 
 class TargetStatus(msgspec.Struct, frozen=True):
-    """A window's value compared with its target. `attainment` is None without a value, and in
-    maintenance, where the state is no data."""
+    """A window's value compared with its target. Without a value, and in maintenance, the state is
+    no data and `attainment` is None."""
 
     window: WindowValue
     state: TargetState
@@ -130,8 +133,8 @@ class TargetStatus(msgspec.Struct, frozen=True):
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """A closed window computed again, with its target state if it has a target. `before`: as it was
-    published; None: it was not."""
+    """A closed window that was computed again, with its target state if it has a target. `before`:
+    the window as published; None: it was not published."""
 
     window: WindowValue
     before: WindowValue | None
@@ -139,12 +142,12 @@ class Correction(msgspec.Struct, frozen=True):
 
 
 class AlertPhase(StrEnum):
-    """The life of an alert."""
+    """The phase of an alert in its lifecycle (`agent.core.state.alert_state`)."""
 
     INACTIVE = "inactive"
     PENDING = "pending"
     FIRING = "firing"
-    INHIBITED = "inhibited"  # it would fire, but what the rule depends on does: nobody is called
+    INHIBITED = "inhibited"  # would be firing, but an alert that the rule depends on is firing
     RESOLVED = "resolved"
 
 
@@ -159,7 +162,8 @@ ALERT_PHASE_NUMBER = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What a condition asked of a series' history, as it is written, the answer, and in words."""
+    """The result of one history function in a condition: the call as written in the rule, its value
+    and the value in words."""
 
     asked: str
     value: Number
@@ -168,15 +172,15 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One step of an alert's life.
+    """One transition of an alert from one phase to another, at the event time `at_ms`.
 
-    `at_ms` is event time. `episode_ms` is when its pending began: rule, severity, series, episode
-    and state together name a transition for good, so that a repeat can be published; of steps into
-    and out of inhibition, which an episode may take several times, together with `at_ms`. `kpi` is
-    the subject of a composite rule's alerts, which are no KPI's. `bound` is the condition in words
-    (the rule's SQL, or how long no event came). `facts` are what the condition asked of the series'
-    history. `flaps`: of a step into firing, how often it has fired within which time, where that
-    makes it flap.
+    `episode_ms` is when the episode began. Rule, severity, series, episode and state identify a
+    transition, so consumers can recognise one that is published again; transitions into and out of
+    inhibition can occur several times in an episode, and need `at_ms` in addition. `kpi` is the
+    rule's KPI, or the subject of a composite rule. `bound` is the condition in words: the rule's
+    SQL, or how long there was no event. `facts` are the results of the history functions in the
+    condition. `flaps`: for a transition into firing that flaps, how often the alert has fired
+    within which time.
     """
 
     rule: str
@@ -200,10 +204,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """What one step of the watermark brought, in event-time order.
+    """The results of one advance of the watermark, in event-time order.
 
-    `late`: partials that came too late; `stale`: frames that covered less than one before; `full`:
-    a KPI's name for each new series that it had no room for.
+    `late`: the number of partials that arrived too late; `stale`: of frames that covered less than
+    an earlier one; `full`: the name of the KPI, once for each new series beyond its limits.
     """
 
     windows: tuple[WindowValue, ...] = ()
@@ -219,9 +223,9 @@ class Emitted:
 
 
 class PastWindow(msgspec.Struct, frozen=True, gc=False):
-    """A closed window of the past, of one KPI that is known where it stands. `target` None: it had
-    none, or it is not known which. `corrected`: the value and the number of events that it had
-    before its last correction."""
+    """A closed window in the history of a KPI that the context names. `target` None: it had none,
+    or the target is unknown. `corrected`: its value and number of events before its last
+    correction."""
 
     dimensions: Dimensions
     end_ms: int
@@ -235,16 +239,16 @@ class PastWindow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class PastWindows:
-    """Closed windows of a KPI, by their ends. `is_complete`: all that was asked for are there."""
+    """Closed windows of a KPI, by their ends. `is_complete`: all requested windows are there."""
 
     windows: tuple[PastWindow, ...] = ()
     is_complete: bool = False
 
 
 class SeriesView(msgspec.Struct, frozen=True):
-    """One series as a board or a scrape sees it; `dimensions` None: what is watched of the KPI as
-    a whole, which has phases only. `history` is (end_ms, value) of the last closed
-    windows, oldest first; `phases` is (rule, severity) to phase."""
+    """One series as the board and `/metrics` show it. `dimensions` None: the KPI as a whole, which
+    has phases only. `history` is (end_ms, value) of the last closed windows, oldest first;
+    `phases` is the phase of each alert by (rule, severity)."""
 
     kpi: str
     dimensions: Dimensions | None
@@ -257,5 +261,5 @@ class SeriesView(msgspec.Struct, frozen=True):
 
     @property
     def series(self) -> Dimensions:
-        """The dimension values, none for what is watched of the KPI as a whole."""
+        """The dimension values; empty for the KPI as a whole."""
         return self.dimensions or ()

@@ -1,4 +1,4 @@
-"""Rules: when they fire, by severity, and what other rules' alerts they look at."""
+"""Rules: their conditions by severity, and the alerts of other rules that they depend on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from agent.core.model.kpis import Dimensions, matches
 
 Severity = Literal["critical", "warning", "info", "page"]
 SEVERITIES: tuple[Severity, ...] = ("page", "critical", "warning", "info")
-"""The most urgent first: the order of a rule's levels, whatever is written."""
+"""The most urgent first: the order of a rule's levels, in whatever order they are declared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A part of a condition between its `and`s and `or`s, for people who ask which one decided."""
+    """A part of a condition between its `and`s and `or`s, to explain which part decided it."""
 
     sql: str
     holds: pl.Expr
@@ -52,7 +52,7 @@ class Flapping:
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """Who is called as well, once an alert has been firing for so long: one step of a rule's."""
+    """One step of an escalation: after `after_ms` of firing, `to` is notified as well."""
 
     after_ms: int
     to: str
@@ -60,12 +60,12 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class RuleRef:
-    """What a rule looks at beside its own KPI: the alerts of another rule, or with `rule` "" a KPI
-    whose target is missed.
+    """A dependency of a rule: the alerts of another rule, or with `rule` "" the missed target of a
+    KPI.
 
-    `subject`: the KPI that the alerts belong to, or a composite rule's own. `severity` None:
-    any. `whole`: a rule that watches a KPI as a whole. A series there and one of the rule that
-    looks belong together where the dimensions at `theirs` equal those at `ours`.
+    `subject`: the KPI of these alerts, or the subject of a composite rule. `severity` None: any.
+    `whole`: the other rule watches a KPI as a whole. A series of the other rule and one of this
+    rule match if the dimensions at the indices `theirs` and `ours` are equal.
     """
 
     name: str
@@ -79,26 +79,26 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A condition over alerts: `is` names a place in `CompositeRule.dependencies`."""
+    """A condition over alerts. An `is` is true while `CompositeRule.dependencies[index]` fires."""
 
     op: Literal["is", "not", "and", "or"]
     parts: tuple[Term, ...] = ()
-    place: int = 0
+    index: int = 0
 
     def holds(self, firing: Sequence[bool]) -> bool:
-        """Whether it is true while these fire."""
+        """Whether it is true; `firing`: whether each dependency fires."""
         if self.op == "is":
-            return firing[self.place]
+            return firing[self.index]
         if self.op == "not":
             return not self.parts[0].holds(firing)
         whole = all if self.op == "and" else any
         return whole(part.holds(firing) for part in self.parts)
 
-    def places(self) -> frozenset[int]:
-        """What it looks at."""
+    def indices(self) -> frozenset[int]:
+        """The indices of the dependencies that it reads."""
         if self.op == "is":
-            return frozenset({self.place})
-        return frozenset().union(*(part.places() for part in self.parts))
+            return frozenset({self.index})
+        return frozenset().union(*(part.indices() for part in self.parts))
 
 
 _R = TypeVar("_R")
@@ -106,7 +106,7 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class RuleOverride(Generic[_R]):
-    """A rule as it is for the series whose dimensions equal `match`; `rule` None: not at all."""
+    """The rule for the series whose dimensions equal `match`; `rule` None: they have no rule."""
 
     match: Mapping[str, Scalar]
     rule: _R | None
@@ -114,10 +114,8 @@ class RuleOverride(Generic[_R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFields(Generic[_R]):
-    """What all rules have: who is called, what they read, and how alerts end.
-
-    `overrides`: the rule as it is for the series that match; the last matching one holds.
-    """
+    """The fields of all rules. `overrides`: variants of the rule for the series that match; the
+    last matching one applies."""
 
     name: str
     keep_firing_for_ms: int = 0
@@ -137,9 +135,10 @@ class RuleFields(Generic[_R]):
 class ThresholdRule(RuleFields["ThresholdRule"]):
     """Fires when `when` has held for `for_ms` of event time.
 
-    `features` are what its conditions ask of a series' history, as columns `f0…fn`. A series is
-    evaluated once its first window is `min_history_ms` old. `on_no_data`: what a window without a
-    value, or with fewer than `min_events` events, does: nothing, what `clear` or what `when` does.
+    `features` are the history functions in its conditions, as columns `f0…fn`. A series is
+    evaluated once its first window is `min_history_ms` old. `on_no_data`: the effect of a window
+    without a value, or with fewer than `min_events` events: `keep` changes nothing, `resolve` acts
+    as `clear`, `alert` acts as `when`.
     """
 
     kpi: str
@@ -154,7 +153,7 @@ class ThresholdRule(RuleFields["ThresholdRule"]):
 
 @dataclass(frozen=True, slots=True)
 class AbsenceLevel:
-    """One severity of an absence rule: fires after so long without an event."""
+    """One severity of an absence rule: fires after `no_data_for_ms` without an event."""
 
     severity: Severity
     no_data_for_ms: int
@@ -162,8 +161,8 @@ class AbsenceLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbsenceRule(RuleFields["AbsenceRule"]):
-    """Fires when the KPI, or one of its known series, has had no event for `no_data_for_ms` of a
-    level; of a series not before its first event is `min_history_ms` old."""
+    """Fires when the KPI, or one of its known series, has had no event for a level's
+    `no_data_for_ms`. A series does not fire before its first event is `min_history_ms` old."""
 
     kpi: str
     levels: tuple[AbsenceLevel, ...]
@@ -186,9 +185,9 @@ class CompositeLevel:
 class CompositeRule(RuleFields["CompositeRule"]):
     """Fires when `when`, over the alerts of other rules, has held for `for_ms`.
 
-    Its series are by the dimensions that all these share. `when` is false while none of them fires,
-    and `clear` true. `dependencies` include those of its overrides, so that places mean the same in
-    all. `kpi` is its subject: what alerts have in place of a KPI's name; no KPI has that name.
+    Its series have the dimensions that all these rules share. `check` ensures that, while none of
+    the dependencies fires, `when` is false and `clear` true. `dependencies` include those of its
+    overrides, so that indices mean the same in all variants.
     """
 
     dependencies: tuple[RuleRef, ...]
@@ -199,7 +198,7 @@ class CompositeRule(RuleFields["CompositeRule"]):
 
     @property
     def kpi(self) -> str:
-        """Whose alerts they are, in the place of a KPI."""
+        """Its subject: what its alerts have instead of a KPI's name."""
         return RULE_SUBJECT + self.name
 
 
@@ -207,11 +206,11 @@ Rule = ThresholdRule | AbsenceRule | CompositeRule
 AnyLevel = Level | AbsenceLevel | CompositeLevel
 
 RULE_SUBJECT = "rule/"
-"""What the subject of a composite rule begins with; no KPI's name does."""
+"""The prefix of the subjects of composite rules; no KPI's name has it."""
 
 
 def dependencies(rule: Rule) -> tuple[RuleRef, ...]:
-    """What a rule looks at, beside its own KPI."""
+    """All alerts of other rules that a rule depends on."""
     return (*(rule.dependencies if isinstance(rule, CompositeRule) else ()), *rule.depends_on)
 
 
@@ -219,22 +218,22 @@ AnyRule = TypeVar("AnyRule", bound=Rule)
 
 
 def variants(rule: AnyRule) -> list[AnyRule]:
-    """A rule, and what its overrides make of it."""
+    """A rule, and the variants that its overrides define."""
     others = [override.rule for override in rule.overrides if override.rule is not None]
     return [rule, *cast("list[AnyRule]", others)]
 
 
 def override_for(rule: Rule, by: Sequence[str], dimensions: Dimensions) -> int | None:
-    """Which override of a rule holds for a series: the last that matches; None: none does."""
-    wanted = [override.match for override in rule.overrides]
-    matching = [number for number, match in enumerate(wanted) if matches(by, dimensions, match)]
+    """The index of the override that applies to a series: the last that matches; None: none."""
+    conditions = [override.match for override in rule.overrides]
+    matching = [index for index, match in enumerate(conditions) if matches(by, dimensions, match)]
     return matching[-1] if matching else None
 
 
-def as_for(rule: AnyRule, by: Sequence[str], dimensions: Dimensions) -> AnyRule | None:
-    """A rule as it is for one series; None: it is not evaluated there."""
-    number = override_for(rule, by, dimensions)
-    return rule if number is None else cast("AnyRule | None", rule.overrides[number].rule)
+def variant_for(rule: AnyRule, by: Sequence[str], dimensions: Dimensions) -> AnyRule | None:
+    """The variant of a rule that applies to a series; None: the rule is not evaluated for it."""
+    index = override_for(rule, by, dimensions)
+    return rule if index is None else cast("AnyRule | None", rule.overrides[index].rule)
 
 
 def is_whole(rule: Rule) -> bool:

@@ -1,11 +1,11 @@
-"""Stretches of time that come back by the wall clock of a time zone: days, and hours of days.
+"""Schedules: periods that recur by the wall clock of a time zone, as whole days or hours of days.
 
-All periods are `[start, end)` in integer milliseconds since the epoch. A schedule is worked out a
-calendar year at a time, and only from its own words: the same answer at any time, in any process.
+All periods are `[start, end)` in integer milliseconds since the epoch. The periods of a schedule
+are computed a calendar year at a time, as a pure function of the schedule.
 
-By the wall clock means: a whole day lasts from midnight to midnight, 23 or 25 hours where clocks
-change. A beginning that a clock change skips is the instant of the change, one that comes twice
-is the first of the two. A length (`for_ms`) is time that passes, whatever clocks show.
+By the wall clock means: a whole day lasts from midnight to midnight, 23 or 25 hours when clocks
+change. A start that a clock change skips is the instant of the change; of a start that occurs
+twice, the first counts. A duration (`for_ms`) is elapsed time, whatever clocks show.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Period = tuple[int, int]
 
 DAY_MS = 86_400_000
 FIRST_YEAR, LAST_YEAR = 1900, 2200
-"""The years that schedules are worked out for: beyond them no zone or holiday is known anyhow."""
+"""The years that schedules are computed for: zones and holidays are not known beyond them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class YearDays:
 
 @dataclass(frozen=True, slots=True)
 class HolidayDays:
-    """The public holidays of a country (ISO 3166-1) or of a part of it, as the library `holidays`
-    knows them; with the days off in their place where they fall on a weekend."""
+    """The public holidays of a country (ISO 3166-1) or of a subdivision, from the library
+    `holidays`; including substitute days off for holidays on a weekend."""
 
     country: str
     subdivision: str | None = None
@@ -88,11 +88,11 @@ Days = Weekdays | MonthDays | YearDays | HolidayDays
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When something holds.
+    """A set of periods.
 
-    `days` None: all the time; else on those days of the zone, whole ones or, with `at_minutes`
-    (after midnight by the wall clock), `for_ms` from then on. Of all that, only what lies in
-    `[from_ms, until_ms)`.
+    `days` None: all the time. Otherwise on those days of the zone: the whole day, or with
+    `at_minutes` (after midnight by the wall clock) `for_ms` from then on. Only what lies within
+    `[from_ms, until_ms)` counts.
     """
 
     timezone: str
@@ -105,7 +105,7 @@ class Schedule:
     def periods(self, start_ms: int, end_ms: int) -> Iterator[Period]:
         """The periods that overlap `[start, end)`, in the order of their starts.
 
-        They neither overlap each other nor touch, but for those that begin in different years.
+        They neither overlap nor touch, except for periods that begin in different years.
         """
         low = FIRST_MS if self.from_ms is None else self.from_ms
         high = LAST_MS if self.until_ms is None else self.until_ms
@@ -142,7 +142,7 @@ LAST_MS = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 @lru_cache(maxsize=1024)
 def _periods(schedule: Schedule, days: Days, year: int) -> tuple[Period, ...]:
-    """The periods that begin on the days of one local year, those that overlap or touch as one."""
+    """The periods that begin in one local year; periods that overlap or touch are merged."""
     merged: list[Period] = []
     day = date(year, 1, 1)
     while day.year == year:
@@ -166,10 +166,10 @@ def _period(schedule: Schedule, day: date) -> Period:
 
 @lru_cache(maxsize=1024)
 def _holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
-    # Imported when it is first needed: it takes longer than all of the core together.
+    # Imported on first use: it takes longer than the rest of the core together.
     from holidays import country_holidays
 
-    # The day off for New Year's Day may lie in the year before.
+    # The substitute day off for New Year's Day may be in the year before.
     years = (year - 1, year, year + 1)
     days = country_holidays(country, subdiv=subdivision, years=years)
     return frozenset(day for day in days if day.year == year)

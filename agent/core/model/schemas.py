@@ -1,4 +1,4 @@
-"""Schemas that records are written with."""
+"""Schemas of records: Avro, Protobuf and JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 SchemaKind = Literal["AVRO", "PROTOBUF", "JSON"]
-"""As a registry calls them."""
+"""The schema types of a Confluent schema registry."""
 
 REGISTRY: Literal["registry"] = "registry"
-"""In place of a schema: each record names one of a registry's."""
+"""Instead of a schema: each record names one in the registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A schema: its text, and (name, text) of those that it refers to, each after those that it
-    refers to itself. `message`: which of a Protobuf schema's messages records are, "" for the one
-    that they name, or else the first."""
+    """A schema: its text, and (name, text) of the schemas that it references, each after those that
+    it references itself. `message`: the Protobuf message that records are; "": the message that the
+    record names, or else the first in the schema."""
 
     kind: SchemaKind
     text: str

@@ -1,9 +1,9 @@
-"""How durations, windows, targets, schedules, values and currencies are worded; nowhere else.
+"""Durations, windows, targets, schedules, values and currencies as text; worded only here.
 
-Two registers. As the rules write it, so that it can be copied back into YAML: `duration`,
+There are two registers. As written in rules, to be copied back into YAML: `duration`,
 `window_text`, `bounds_text`, `schedule_text`, `when_text`. For people, with units: `value_text`
-(200 seconds are "3 min 20 s", a ratio of 0.842 is "84.2 %"), `window_words`, `target_text`. Text
-only: nothing here is parsed again.
+(200 seconds are "3 min 20 s", a ratio of 0.842 is "84.2 %"), `window_words`, `target_text`. No code
+parses these texts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", -1: "last"}
 
 
 def duration(span_ms: int) -> str:
-    """A span as rules write it: 5400000 is `1h30m`, a week is `1w`."""
+    """A duration as written in rules: 5400000 is `1h30m`, a week is `1w`."""
     parts = []
     for unit, length_ms in UNIT_MS.items():
         count, span_ms = divmod(span_ms, length_ms)
@@ -59,7 +59,7 @@ def duration(span_ms: int) -> str:
 
 
 def window_text(window: Window) -> str:
-    """A window as rules write it: `5m every 1m`, `1h`, `day in Europe/London`."""
+    """A window as written in rules: `5m every 1m`, `1h`, `day in Europe/London`."""
     if isinstance(window, CalendarWindow):
         return f"{window.unit} in {window.timezone}"
     size = duration(window.size_ms)
@@ -67,7 +67,7 @@ def window_text(window: Window) -> str:
 
 
 def bounds_text(target: Target) -> str:
-    """A target as rules write it: `at_most 240, warn 200`, `at_least kpi(last_year)`."""
+    """A target as written in rules: `at_most 240, warn 200`, `at_least kpi(last_year)`."""
     least, most = target.at_least, target.at_most
     if least is not None and most is not None:
         parts = [f"between {least:.15g} and {most:.15g}"]
@@ -89,8 +89,8 @@ def when_text(level: AnyLevel) -> str:
 
 
 def conditions_of(rule: Rule) -> Iterator[tuple[Severity, str]]:
-    """Each severity that a rule can fire with, and its condition in words: of those that only
-    overrides have, that of the first."""
+    """Each severity that a rule can fire with, and its condition in words; for a severity that only
+    overrides have, the condition of the first of them."""
     seen: set[Severity] = set()
     for variant in variants(rule):
         for level in variant.levels:
@@ -100,8 +100,7 @@ def conditions_of(rule: Rule) -> Iterator[tuple[Severity, str]]:
 
 
 def schedule_text(schedule: Schedule) -> str:
-    """When a schedule holds, as rules write it: `every week on sunday at 02:00 for 4h in
-    Europe/London`."""
+    """A schedule as written in rules: `every week on sunday at 02:00 for 4h in Europe/London`."""
     words = [] if schedule.days is None else [_days(schedule.days)]
     if schedule.at_minutes is not None:
         hours, minutes = divmod(schedule.at_minutes, 60)
@@ -123,14 +122,11 @@ def _days(days: Days) -> str:
             return "every day"
         return f"every week on {', '.join(_WEEKDAYS[day] for day in sorted(days.days))}"
     if isinstance(days, MonthDays):
-        names = ["last day" if n == -1 else str(n) for n in sorted(days.numbers, key=_last_last)]
+        in_order = sorted(days.numbers, key=lambda number: number if number > 0 else 100)
+        names = ["last day" if number == -1 else str(number) for number in in_order]
         names += [f"{_NTH[n]} {_WEEKDAYS[day]}" for n, day in sorted(days.weekdays)]
         return f"every month on {', '.join(names)}"
     return f"every year on {', '.join(f'{m:02}-{d:02}' for m, d in sorted(days.days))}"
-
-
-def _last_last(number: int) -> int:
-    return number if number > 0 else 100
 
 
 # --- for people ----------------------------------------------------------------------------------
@@ -250,8 +246,8 @@ def unit_text(unit: str) -> str:
 
 
 def target_text(target: Target | None, unit: str | None) -> str:
-    """A target for people: "at most 4 min, warn above 3 min 20 s". A bound that is another KPI's
-    value is called by that KPI: it is not known here, or differs by series."""
+    """A target for people: "at most 4 min, warn above 3 min 20 s". A bound that is the value of
+    another KPI is shown as that KPI's name, as its value differs by window and series."""
     if target is None:
         return ""
     least, most = _bound(target, "at_least", unit), _bound(target, "at_most", unit)
@@ -269,13 +265,13 @@ def target_text(target: Target | None, unit: str | None) -> str:
 
 
 def _bound(target: Target, band: str, unit: str | None) -> str:
-    """One bound of a target for people; "" where it has none of the kind."""
+    """One bound of a target for people; "" if the target has no such bound."""
     of_kpis = dict(target.kpis)
     if band in of_kpis:
         return of_kpis[band].replace("_", " ")
     bound: float | None = getattr(target, band)
     if bound is None:
         return ""
-    # A bound was written by a person, and never changes: no zeros to keep its width.
+    # Values keep trailing zeros so that their width does not jump; a bound never changes.
     text = value_text(bound, unit)
     return text if _currency(unit) else _ZEROS.sub("", text)

@@ -14,15 +14,15 @@ Item = tuple[int, float | None, int, int]
 INCIDENT = 1
 """Flag: an alert over the series was firing when the window closed."""
 MAINTENANCE = 2
-"""Flag: the window overlaps a time that is taken out of alerts, targets and baselines."""
+"""Flag: the window overlaps maintenance."""
 
 _LEAST = 64
 
 
 class WindowHistory:
     """Windows by rising end: `ends` int64 (ms), `values` float64 (NaN: none, or in maintenance),
-    `published` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length, and
-    are views that the next change makes stale."""
+    `published` float64 (NaN: none), `events` int64, `flags` uint8. All have the same length. They
+    are views, valid until the next change."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         known = {item[0]: item for item in items}
@@ -35,8 +35,8 @@ class WindowHistory:
         self._published = np.zeros(room, np.float64)
         self._events = np.zeros(room, np.int64)
         self._flags = np.zeros(room, np.uint8)
-        for place, item in enumerate(ordered):
-            self._put(place, item)
+        for index, item in enumerate(ordered):
+            self._put(index, item)
 
     def __len__(self) -> int:
         return self._size - self._first
@@ -48,14 +48,12 @@ class WindowHistory:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """What windows are compared with: their values, NaN where there is none or where
-        maintenance takes it out."""
+        """The values that later windows are compared with; NaN for no value and in maintenance."""
         return self._values[self._first : self._size]
 
     @property
     def published(self) -> NDArray[np.float64]:
-        """The windows' values as they were published, in maintenance, too: what totals are made
-        of."""
+        """The values as published, including those in maintenance: the terms of running totals."""
         return self._published[self._first : self._size]
 
     @property
@@ -76,7 +74,7 @@ class WindowHistory:
         self._size += 1
 
     def upto(self, end_ms: int) -> WindowHistory:
-        """A copy of it up to the last window that ends by an instant."""
+        """A copy up to the last window that ends by an instant, with room for one more."""
         size = int(np.searchsorted(self.ends, end_ms, "right"))
         history = WindowHistory()
         for name in ("_ends", "_values", "_published", "_events", "_flags"):
@@ -89,32 +87,32 @@ class WindowHistory:
 
     def flag(self, end_ms: int, flags: int) -> None:
         """Set flags of the window with that end."""
-        place = self.at(end_ms)
-        if place is not None:
-            self._flags[self._first + place] |= flags
+        index = self.at(end_ms)
+        if index is not None:
+            self._flags[self._first + index] |= flags
             if flags & MAINTENANCE:
-                self._values[self._first + place] = math.nan
+                self._values[self._first + index] = math.nan
 
     def drop_before(self, end_ms: int) -> None:
         """Forget the windows that end before an instant."""
         self._first += int(np.searchsorted(self.ends, end_ms))
 
     def at(self, end_ms: int) -> int | None:
-        """The place of the window with that end; None: it is not known."""
-        place = int(np.searchsorted(self.ends, end_ms))
-        return place if place < len(self) and self.ends[place] == end_ms else None
+        """The index of the window with that end; None: it is not in the history."""
+        index = int(np.searchsorted(self.ends, end_ms))
+        return index if index < len(self) and self.ends[index] == end_ms else None
 
     def since(self, after_ms: int) -> slice:
-        """The places of the windows that end after an instant."""
+        """The indices of the windows that end after an instant."""
         return slice(int(np.searchsorted(self.ends, after_ms, "right")), len(self))
 
-    def _put(self, place: int, item: Item) -> None:
+    def _put(self, index: int, item: Item) -> None:
         end, value, events, flags = item
-        self._ends[place] = end
-        self._published[place] = math.nan if value is None else value
-        self._values[place] = math.nan if flags & MAINTENANCE else self._published[place]
-        self._events[place] = events
-        self._flags[place] = flags
+        self._ends[index] = end
+        self._published[index] = math.nan if value is None else value
+        self._values[index] = math.nan if flags & MAINTENANCE else self._published[index]
+        self._events[index] = events
+        self._flags[index] = flags
 
     def _make_room(self) -> None:
         room = max(_LEAST, 2 * len(self))

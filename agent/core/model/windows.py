@@ -1,7 +1,7 @@
 """Event-time windows: which slices, panes and windows an instant belongs to.
 
 Times are integer milliseconds since the Unix epoch, intervals are half open `[start, end)`.
-A *slice* is the smallest stretch that rows are folded into, at most five minutes. A *pane* is
+A *slice* is the smallest interval that rows are folded into, at most five minutes. A *pane* is
 `gcd(size, hop)` for fixed windows and the whole period for calendar ones. A window is a whole
 number of panes, a pane a whole number of slices: every boundary of a window is a slice boundary,
 daylight-saving changes included, because the zone offsets in use since 1970 are multiples of
@@ -159,33 +159,33 @@ def ends_between(window: Window, after_ms: int, upto_ms: int) -> Iterator[int]:
 
 
 def previous_end(window: Window, end_ms: int) -> int:
-    """The end of the window that ends last before the one with that end."""
+    """The end of the window before the one with that end."""
     if isinstance(window, FixedWindow):
         return end_ms - window.hop_ms
     return window.start_of(end_ms)
 
 
 def previous_start(window: Window, end_ms: int) -> int:
-    """The start of the window just before the one with that end, without overlap."""
+    """The start of the window that ends where the window with that end starts."""
     return window.start_of(window.start_of(end_ms))
 
 
 _last_periods: dict[tuple[CalendarUnit, str], tuple[int, int]] = {}
-"""The period asked for last, of each unit and zone: time moves on slowly, the answer stays."""
+"""The last result by unit and zone: consecutive calls mostly ask for the same period."""
 
 
 def _period_at(unit: CalendarUnit, zone: str, at_ms: int) -> tuple[int, int]:
     """Start and end of the period that holds an instant."""
-    known = _last_periods.get((unit, zone))
-    if known is None or not known[0] <= at_ms < known[1]:
+    period = _last_periods.get((unit, zone))
+    if period is None or not period[0] <= at_ms < period[1]:
         day = _local_day(zone, at_ms)
-        known = _period(unit, zone, day)
-        if at_ms >= known[1]:
-            # Clocks went back over midnight, and the day before is read once more: the new day,
-            # once begun, goes on.
-            known = _period(unit, zone, day + timedelta(days=1))
-        _last_periods[unit, zone] = known
-    return known
+        period = _period(unit, zone, day)
+        if at_ms >= period[1]:
+            # Clocks went back over midnight and show the day before again; the new day, which has
+            # begun already, continues.
+            period = _period(unit, zone, day + timedelta(days=1))
+        _last_periods[unit, zone] = period
+    return period
 
 
 def _local_day(zone: str, at_ms: int) -> date:
@@ -226,8 +226,8 @@ def wall_clock_ms(zone: str, local: datetime) -> int:
     at = int(local.replace(tzinfo=tz).timestamp())
     if datetime.fromtimestamp(at, tz).replace(tzinfo=None) == local:
         return at * 1000
-    # In the gap of a clock change, which lies between what the two offsets make of it (PEP 495):
-    # look for the first second that shows the time or a later one.
+    # The time is in the gap of a clock change, which lies between its readings in the two offsets
+    # (PEP 495): find the first second at which clocks show this time or a later one.
     before = int(local.replace(tzinfo=tz, fold=1).timestamp())
     seconds = range(before, at + 1)
     first = bisect_left(

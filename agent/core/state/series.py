@@ -55,7 +55,7 @@ class FiringChange(msgspec.Struct, frozen=True, array_like=True):
     severity: str
     at_ms: int
     firing: bool
-    step: Transition | None = None
+    transition: Transition | None = None
 
 
 class Identity(msgspec.Struct, array_like=True):

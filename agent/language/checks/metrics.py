@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.core.model.kpis import metric_name
-from agent.core.model.metrics import AGENT_PREFIX, OF_ALL_KPIS
+from agent.core.model.metrics import AGENT_PREFIX, SHARED_METRICS
 from agent.language.declared import Declared, Entry
 from agent.language.models.kpis import KpiSpec
 
@@ -26,7 +26,7 @@ def check(declared: Declared) -> None:
             continue
         for middle, what in _VARIANTS.items():
             metric = metric_name(entry.name, entry.model.unit, middle)
-            if metric in OF_ALL_KPIS or metric.startswith(AGENT_PREFIX):
+            if metric in SHARED_METRICS or metric.startswith(AGENT_PREFIX):
                 message = f"its metric {metric} ({what}) would be one of the agent's own"
                 declared.report(entry, (), message, "rename the KPI", on="key")
                 break

@@ -64,11 +64,11 @@ def _term(node: exp.Expression, text: str, names: list[Name]) -> Term:
         if severity is not None and severity not in SEVERITIES:
             hint = f"a rule's name, or with a severity: {named.name}.critical"
             fail(node, f"'{severity}' is not a severity", hint)
-        for place, known in enumerate(names):
+        for index, known in enumerate(names):
             if (known.name, known.severity) == (named.name, named.severity):
-                return Term("is", place=place)
+                return Term("is", index=index)
         names.append(named)
-        return Term("is", place=len(names) - 1)
+        return Term("is", index=len(names) - 1)
     if isinstance(node, exp.Condition) and not isinstance(node, exp.Func):
         fail(
             node,

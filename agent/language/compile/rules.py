@@ -102,7 +102,7 @@ def _composite_levels(
     def term(text: str) -> Term:
         condition = compile_composite(text)
         links_ = [links.link(named.name, named.severity) for named in condition.names]
-        return _placed(
+        return _reindexed(
             condition.term, [dependencies.index(link) for link in links_ if link is not None]
         )
 
@@ -125,11 +125,11 @@ def _composite_levels(
     return tuple(levels)
 
 
-def _placed(term: Term, places: list[int]) -> Term:
-    """A condition over a rule's own names as one over all that the rule looks at."""
+def _reindexed(term: Term, indices: list[int]) -> Term:
+    """A condition over its own names, with the indices of the rule's dependencies instead."""
     if term.op == "is":
-        return Term("is", place=places[term.place])
-    return Term(term.op, tuple(_placed(part, places) for part in term.parts))
+        return Term("is", index=indices[term.index])
+    return Term(term.op, tuple(_reindexed(part, indices) for part in term.parts))
 
 
 def _depends(entry: Entry[RuleSpec], links: Links, by: tuple[str, ...]) -> tuple[RuleRef, ...]:

@@ -45,7 +45,7 @@ class Quiet:
     rule: AbsenceRule
     clock: AbsenceClock
     alert: AlertState = INACTIVE
-    known_ms: int = 0
+    evaluated_event_ms: int = 0
     published: list[Transition] = field(default_factory=list)
 
     def judge(self, last_ms: int, frontier_ms: int, first_ms: int | None = None) -> None:
@@ -55,12 +55,12 @@ class Quiet:
             level,
             self.clock,
             self.alert,
-            self.known_ms,
+            self.evaluated_event_ms,
             last_ms,
             frontier_ms,
             first_ms,
         )
-        self.known_ms = last_ms
+        self.evaluated_event_ms = last_ms
         self.published += published
 
     @property
@@ -73,7 +73,7 @@ def quiet(rule: AbsenceRule, dimensions: tuple[str, ...] = (), begins: int = 0) 
     clock = AbsenceClock(
         MaintenanceCalendar((), ()), dimensions, level.no_data_for_ms, rule.min_history_ms or None
     )
-    return Quiet(rule, clock, known_ms=begins)
+    return Quiet(rule, clock, evaluated_event_ms=begins)
 
 
 def silences(

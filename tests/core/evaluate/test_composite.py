@@ -12,7 +12,7 @@ from tests.core.evaluate.alerts import change
 
 SLOW = RuleRef("slow", "response_time", "slow", None, False, (0,), (0,))
 SAD = RuleRef("sad", "mood", "sad", None, False, (0,), (0,))
-BOTH = Term("and", (Term("is", place=0), Term("is", place=1)))
+BOTH = Term("and", (Term("is", index=0), Term("is", index=1)))
 CRISIS = CompositeRule(
     name="crisis",
     dependencies=(SLOW, SAD),
@@ -32,8 +32,8 @@ def life(rule: CompositeRule, events: list[Event], step_ms: int = 1_000) -> list
     for index, at_ms, firing in events:
         composite.subscription.add(index, EMEA, change(at_ms, firing))
     steps = []
-    for known_ms in range(0, 500 + step_ms, step_ms):
-        steps += [(t.at_ms, t.state.value) for t in composite.advance(known_ms)]
+    for settled_ms in range(0, 500 + step_ms, step_ms):
+        steps += [(t.at_ms, t.state.value) for t in composite.advance(settled_ms)]
     return steps
 
 

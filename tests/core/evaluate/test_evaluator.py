@@ -38,7 +38,7 @@ def test_a_value_that_no_number_holds_is_none(value: str, tmp_path: Path) -> Non
     rules = f"{EVENTS}kpis: {{spent: {{from: sale, value: {value}, window: 1m}}}}"
     plan = plan_of(rules, tmp_path)
     states = [(1, 1, 2.5), (2, 2, inf), (2, 2, -inf), (0, 0, 0.0)]
-    values = Evaluator(plan, plan.kpis["spent"]).values.of_states(
+    values = Evaluator(plan, plan.kpis["spent"]).values.evaluate_states(
         [(state, None) for state in states]
     )
     assert values == [2.5, None, None, None]

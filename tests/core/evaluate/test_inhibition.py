@@ -46,8 +46,8 @@ class Alerts:
     def outage(self, at_ms: int, firing: bool, region: str = "emea") -> None:
         self.subscription.add(1, (region,), change(at_ms, firing))
 
-    def advance(self, known_ms: int) -> list[tuple[int, str, str]]:
-        return [(t.at_ms, t.state.value, t.reason) for t in self.inhibitor.advance(known_ms)]
+    def advance(self, settled_ms: int) -> list[tuple[int, str, str]]:
+        return [(t.at_ms, t.state.value, t.reason) for t in self.inhibitor.advance(settled_ms)]
 
 
 FIRES, STOPS = True, False

@@ -8,8 +8,8 @@ from agent.core.evaluate.objectives import (
     Score,
     earlier_attainment,
     in_tree_order,
+    score_objectives,
     scores,
-    standing,
 )
 from agent.core.evaluate.targets import assess
 from agent.core.model.kpis import Target
@@ -171,7 +171,7 @@ def test_the_change_of_a_score_is_over_the_series_that_have_a_past() -> None:
         series("revenue", (0, 100.0), key="new"),  # is in the score, and is no progress
         series("orders", (7, 80.0), (0, 60.0)),
     ]
-    by_objective = standing(company, views, lambda view: earlier_attainment(view, DAY_MS))
+    by_objective = score_objectives(company, views, lambda view: earlier_attainment(view, DAY_MS))
     # now: 0.5 * (0.6 + 1) / 2 + 0.5 * 0.6; with a past: (0.6 + 0.6) / 2, then (0.5 + 0.8) / 2
     assert by_objective["growth"].value == pytest.approx(0.7)
     assert by_objective["growth"].change == pytest.approx(-0.05)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.evaluate.rule_graph import Place, RuleGraph
+from agent.core.evaluate.rule_graph import RuleGraph, SeriesRef
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
@@ -30,7 +30,7 @@ EMEA: Dimensions = ("emea",)
 class Partition:
     """What a state partition has beside the graph: series, and how far event time is settled."""
 
-    def __init__(self, plan: Plan, rows: dict[Place, Series] | None = None) -> None:
+    def __init__(self, plan: Plan, rows: dict[SeriesRef, Series] | None = None) -> None:
         self.rows = rows or {}
         self.settled: dict[str, int] = {}
         self.graph = RuleGraph(plan, True, self.series_of, self.find, self.settled.get)
@@ -48,12 +48,12 @@ class Partition:
 
     def alert(self, rule: str, at_ms: int, firing: bool) -> list[tuple[int, str, str]]:
         """An alert of a KPI changes; what is reported at once."""
-        place: Place = (KPIS[rule], EMEA)
-        row = self.rows.setdefault(place, Series.new(KPIS[rule], "", EMEA, 0))
+        ref: SeriesRef = (KPIS[rule], EMEA)
+        row = self.rows.setdefault(ref, Series.new(KPIS[rule], "", EMEA, 0))
         phase = AlertPhase.FIRING if firing else AlertPhase.RESOLVED
         row.alerts[rule] = {"warning": AlertState(phase, at_ms)}
         step = transition(rule, at_ms, firing, EMEA, KPIS[rule])
-        return [(t.at_ms, t.rule, t.state.value) for t in self.graph.route(place, [step])]
+        return [(t.at_ms, t.rule, t.state.value) for t in self.graph.route(ref, [step])]
 
     def advance(self, **settled_ms: int) -> list[tuple[int, str, str]]:
         """Watermarks move; what is reported."""
@@ -139,7 +139,7 @@ def test_changes_are_dropped_from_rows_once_what_came_of_them_is_written(plan: P
     partition.advance(revenue=600_000, visits=600_000)
     partition.graph.prune(row)
     assert row.firing_changes != []  # what came of it is in no row yet
-    partition.graph.written()
+    partition.graph.mark_durable()
     partition.graph.prune(row)
     assert row.firing_changes == []
     assert row.consumed_ms["gate/few"] == 600_000

@@ -63,7 +63,7 @@ def test_an_override_is_the_rule_for_its_series_alone() -> None:
     regions = ("emea", "apac", "amer")
     inputs = [input_of(series(region), window(500, region=region)) for region in regions]
     assert states(rules, *inputs) == [["firing"], [], []]
-    assert [len(rules.of((region,))) for region in regions] == [1, 1, 0]
+    assert [len(rules.rules_of((region,))) for region in regions] == [1, 1, 0]
 
 
 def test_a_series_is_evaluated_once_it_is_old_enough() -> None:
@@ -90,8 +90,8 @@ class Counted:
     text: ClassVar[str] = "counted()"
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
-        return f"{answer} times"
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
+        return f"{result} times"
 
     def needs_ms(self, window: Window) -> int:
         return 0
@@ -126,6 +126,6 @@ def test_peers_are_the_values_of_one_end_by_shared_dimensions() -> None:
     peers = Peers(
         [window(1, 1, "emea"), window(2, 1, "apac"), window(None, 1, "amer"), window(9, 2, "emea")]
     )
-    assert sorted(peers.of(window(0, 1), ())) == [1, 2]
-    assert peers.of(window(0, 1), (0,)).tolist() == [1]
-    assert peers.of(window(0, 3), ()).tolist() == []
+    assert sorted(peers.group_of(window(0, 1), ())) == [1, 2]
+    assert peers.group_of(window(0, 1), (0,)).tolist() == [1]
+    assert peers.group_of(window(0, 3), ()).tolist() == []

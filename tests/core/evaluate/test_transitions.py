@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.evaluate.transitions import (
     conditions,
-    removed,
+    end_alert,
     step_threshold,
 )
 from agent.core.model.results import AlertPhase, Transition, WindowValue
@@ -190,7 +190,9 @@ def test_a_current_window_is_evaluated_at_the_instant_that_the_caller_names() ->
     ],
 )
 def test_the_alert_of_a_removed_rule_ends(phase: AlertPhase, ends: AlertPhase | None) -> None:
-    transitions = removed("slow", "critical", "response_time", ("apac",), AlertState(phase, 5), 90)
+    transitions = end_alert(
+        "slow", "critical", "response_time", ("apac",), AlertState(phase, 5), 90
+    )
     if ends is None:
         assert transitions is None
     else:

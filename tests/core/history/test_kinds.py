@@ -170,7 +170,7 @@ def test_one_outlier_is_no_trend() -> None:
 def test_windows_that_overlap_count_once() -> None:
     hopping = FixedWindow(4 * HOUR, HOUR)
     seen = look([float(i) for i in range(80)], hopping)
-    days, values = seen.valued(40 * HOUR)
+    days, values = seen.disjoint_values(40 * HOUR)
     assert values.tolist() == [float(i) for i in range(43, 80, 4)]
     assert np.diff(days).tolist() == pytest.approx([4 / 24] * 9)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.history.anomaly.detector import Verdict
-from agent.core.history.anomaly.reason import because
+from agent.core.history.anomaly.reason import verdict_text
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ from agent.core.history.anomaly.reason import because
     ],
 )
 def test_it_says_what_stood_out(verdict, sentence):
-    assert because(verdict) == sentence
+    assert verdict_text(verdict) == sentence

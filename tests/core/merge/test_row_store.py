@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from agent.core.evaluate.rule_graph import Place
+from agent.core.evaluate.rule_graph import SeriesRef
 from agent.core.merge.row_store import ROUND_WINDOWS, UNKNOWN_KEPT_MS, RowStore
 from agent.core.model.results import WindowValue
 from agent.core.state.rows import Write, row_key
 from agent.core.state.series import Series
 
-EMEA: Place = ("revenue", ("emea",))
-APAC: Place = ("revenue", ("apac",))
-RATIO: Place = ("ratio", ("emea",))
+EMEA: SeriesRef = ("revenue", ("emea",))
+APAC: SeriesRef = ("revenue", ("apac",))
+RATIO: SeriesRef = ("ratio", ("emea",))
 
 
 class Table:
@@ -18,7 +18,7 @@ class Table:
 
     def __init__(self) -> None:
         self.store = RowStore({"revenue": 0, "ratio": 1})
-        self.series = {place: Series.new(*_named(place), 0) for place in (EMEA, APAC, RATIO)}
+        self.series = {ref: Series.new(*_named(ref), 0) for ref in (EMEA, APAC, RATIO)}
 
     def writes(self, before: tuple[Write, ...] = ()) -> list[Write]:
         return self.store.writes(self.series.get, before, lambda series: None)
@@ -35,8 +35,8 @@ class Table:
         return store
 
 
-def _named(place: Place) -> tuple[str, str, tuple[object, ...] | None]:
-    return place[0], "fingerprint", place[1]
+def _named(ref: SeriesRef) -> tuple[str, str, tuple[object, ...] | None]:
+    return ref[0], "fingerprint", ref[1]
 
 
 def window(value: float) -> WindowValue:
@@ -52,8 +52,8 @@ def test_a_round_writes_what_changed_and_owes_nothing_after() -> None:
 
 def test_kpis_over_others_are_written_before_their_inputs() -> None:
     table = Table()
-    for place in (EMEA, RATIO):
-        table.store.changed(place)
+    for ref in (EMEA, RATIO):
+        table.store.changed(ref)
     assert table.keys() == [(row_key(*RATIO), False), (row_key(*EMEA), False)]
 
 

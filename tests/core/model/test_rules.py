@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.core.model.rules import RuleOverride, as_for, is_whole, override_for, variants
+from agent.core.model.rules import RuleOverride, is_whole, override_for, variant_for, variants
 from tests.generate.plans import absence, level, threshold
 
 BASE = threshold("slow", "response", level("warning", "value > 4"))
@@ -24,9 +24,9 @@ def test_the_last_override_that_matches_a_series_holds() -> None:
 
 
 def test_a_rule_is_as_its_override_says_and_may_be_off_for_a_series() -> None:
-    assert as_for(RULE, BY, ("apac", "web")) is RULE
-    assert as_for(RULE, BY, ("emea", "web")) is STRICT
-    assert as_for(RULE, BY, ("emea", "bot")) is None
+    assert variant_for(RULE, BY, ("apac", "web")) is RULE
+    assert variant_for(RULE, BY, ("emea", "web")) is STRICT
+    assert variant_for(RULE, BY, ("emea", "bot")) is None
 
 
 def test_the_variants_of_a_rule_are_itself_and_its_overrides_that_are_not_off() -> None:

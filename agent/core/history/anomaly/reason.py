@@ -15,7 +15,7 @@ _SENTENCES = {
 _SEASONS = {"day": ", the pattern of the day counted", "week": ", the pattern of the week counted"}
 
 
-def because(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict) -> str:
     """The sentence, without a full stop; of a window that isn't unusual or has no score, that."""
     if verdict.score is None:
         return "what is usual is still being learnt"

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from agent.core.history.anomaly.detector import DetectorState, step
-from agent.core.history.anomaly.reason import because
+from agent.core.history.anomaly.reason import verdict_text
 from agent.core.model.history import UNKNOWN, FeatureContext
 from agent.core.model.windows import Window
 
@@ -34,12 +34,12 @@ class Anomaly:
     zone: str
     depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, answer: float | None, memory: dict[str, Any]) -> str:
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
         """The score, and what stood out in the window that was asked about last."""
-        if answer is None:
+        if result is None:
             return UNKNOWN
         why = memory[_KEY][2]
-        return f"{answer:.3g} ({why})" if why else f"{answer:.3g}"
+        return f"{result:.3g} ({why})" if why else f"{result:.3g}"
 
     def needs_ms(self, window: Window) -> int:
         """Nothing: the detector remembers what it needs."""
@@ -57,7 +57,7 @@ class Anomaly:
             state = msgspec.convert(state, DetectorState)
         at_ms = context.start_ms + _offset_ms(context.start_ms // 900_000, self.zone)
         state, verdict = step(state, at_ms, context.value)
-        why = because(verdict) if verdict.score is not None and verdict.part else ""
+        why = verdict_text(verdict) if verdict.score is not None and verdict.part else ""
         context.memory[_KEY] = (context.end_ms, verdict.score, why, state)
         return verdict.score
 

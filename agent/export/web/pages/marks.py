@@ -12,7 +12,7 @@ from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
-from agent.core.model.rules import ThresholdRule, as_for
+from agent.core.model.rules import ThresholdRule, variant_for
 from agent.core.model.text import value_text
 from agent.core.output.messages import PublishedTransition, dimensions_json
 from agent.export.agent_state import RuleChange
@@ -93,7 +93,7 @@ def rule_lines(plan: Plan, kpi: Kpi, dimensions: Dimensions | None) -> list[Json
 
 def _rule_lines(plan: Plan, kpi: Kpi, dimensions: Dimensions | None) -> Iterator[Json]:
     for declared in plan.rules_of(kpi.name):
-        rule = declared if dimensions is None else as_for(declared, kpi.by, dimensions)
+        rule = declared if dimensions is None else variant_for(declared, kpi.by, dimensions)
         if not isinstance(rule, ThresholdRule):
             continue
         for level in rule.levels:
