@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.core.model import metrics
 from agent.core.output.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
-from agent.generate import names, panels
+from agent.generate import names, panels, ranking
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
@@ -53,8 +53,13 @@ def _workers(series: _Series) -> Iterator[Cell]:
     yield Cell(
         panels.stat_panel(about, [Query(f"count({series.of(metrics.BUILD_INFO)})", "workers")]), 3
     )
-    about = About("Ready", "Each component of each worker; /-/ready says why not.", "none")
-    query = Query(series.of(metrics.READY), "{{instance}} {{component}}")
+    about = About(
+        "Ready",
+        "Components of workers, those that are not ready first; /-/ready says why not.",
+        "none",
+    )
+    not_ready_first = f"bottomk({ranking.ROWS}, {series.of(metrics.READY)})"
+    query = Query(not_ready_first, "{{instance}} {{component}}")
     yield Cell(panels.stat_panel(about, [query], states=panels.READY_STATES), 9)
     about = About("Rules loaded", "When each worker loaded the rules it runs.", "dateTimeFromNow")
     query = Query(f"{series.of(metrics.LAST_RELOAD)} * 1000", "{{instance}}")
@@ -83,8 +88,9 @@ def _records(series: _Series) -> Iterator[Cell]:
     )
     query = Query(f"sum by (outcome) (rate({series.of(metrics.RECORDS)}{RATE}))", "{{outcome}}")
     yield Cell(panels.line_panel(about, [query], stacked=True), 8)
-    about = About("Records by topic", "Where the load comes from.", "cps")
-    query = Query(f"sum by (topic) (rate({series.of(metrics.RECORDS)}{RATE}))", "{{topic}}")
+    about = About("Records by topic", f"The {ranking.LINES} topics with the most records.", "cps")
+    read = f"sum by (topic) (rate({series.of(metrics.RECORDS)}{RATE}))"
+    query = Query(ranking.highest(read, ranking.LINES), "{{topic}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About(
         "Refused records by reason",
@@ -92,8 +98,9 @@ def _records(series: _Series) -> Iterator[Cell]:
         "cps",
     )
     refused = series.of(metrics.RECORDS, 'outcome=~"rejected|late|duplicate"')
+    by_reason = f"sum by (topic, outcome, reason) (rate({refused}{RATE}))"
     query = Query(
-        f"sum by (topic, outcome, reason) (rate({refused}{RATE})) {ZERO}",
+        f"{ranking.highest(by_reason, ranking.LINES)} {ZERO}",
         "{{topic}} {{outcome}} {{reason}}",
     )
     yield Cell(panels.line_panel(about, [query]), 8)
@@ -102,11 +109,15 @@ def _records(series: _Series) -> Iterator[Cell]:
 def _keeping_up(series: _Series) -> Iterator[Cell]:
     about = About(
         "Lag",
-        "Records that wait to be read, frames to be merged, and values to be written remotely.",
+        "Records that wait to be read, by topic; frames to be merged; values to be written "
+        "remotely.",
         "short",
     )
     queries = [
-        Query(f"sum by (topic) ({series.of(metrics.LAG)})", "{{topic}}"),
+        Query(
+            ranking.highest(f"sum by (topic) ({series.of(metrics.LAG)})", ranking.LINES),
+            "{{topic}}",
+        ),
         Query(f"sum({series.of(metrics.FRAMES_LAG)})", "frames"),
         Query(f"sum({series.of(metrics.REMOTE_WRITE_PENDING)})", "remote write"),
     ]
@@ -117,7 +128,8 @@ def _keeping_up(series: _Series) -> Iterator[Cell]:
         "s",
     )
     behind = f"time() - min by (topic) (max without ({WORKERS}) ({series.of(metrics.WATERMARK)}))"
-    yield Cell(panels.line_panel(about, [Query(behind, "{{topic}}")]), 8)
+    query = Query(ranking.highest(behind, ranking.LINES), "{{topic}}")
+    yield Cell(panels.line_panel(about, [query]), 8)
     about = About(
         "Stages, 99th percentile",
         "Fold: decoding and folding a batch. Flush: until its frames are acknowledged. Close: from "
@@ -189,8 +201,10 @@ def _inside(series: _Series) -> Iterator[Cell]:
 def _process(series: _Series) -> Iterator[Cell]:
     job = f"job={names.quoted(names.JOB)}"
     about = About("CPU", "Seconds of CPU a second, by worker.", "short")
-    query = Query(f"rate({series.of('process_cpu_seconds_total', job)}{RATE})", "{{instance}}")
-    yield Cell(panels.line_panel(about, [query]), 12)
+    cpu = f"rate({series.of('process_cpu_seconds_total', job)}{RATE})"
+    query = Query(ranking.highest(cpu, ranking.LINES), "{{instance}}")
+    yield Cell(panels.line_panel(about, [query], ranked="highest first"), 12)
     about = About("Memory", "Resident memory by worker.", "bytes")
-    query = Query(series.of("process_resident_memory_bytes", job), "{{instance}}")
-    yield Cell(panels.line_panel(about, [query]), 12)
+    memory = series.of("process_resident_memory_bytes", job)
+    query = Query(ranking.highest(memory, ranking.LINES), "{{instance}}")
+    yield Cell(panels.line_panel(about, [query], ranked="highest first"), 12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote
 
 from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
@@ -18,10 +19,10 @@ from agent.core.output.uids import (
     kpi_board_uid,
     variable_name,
 )
-from agent.generate import names, panels
+from agent.generate import names, panels, ranking
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Mark, Section
-from agent.generate.panels import About, Query
+from agent.generate.panels import About, Query, Ranked
 from agent.generate.time_range import range_start, refresh_interval
 from agent.generate.units import grafana_unit
 
@@ -32,6 +33,9 @@ BANDS = {
     "warn_at_most": ("warn above", panels.ORANGE),
 }
 """What each band of the target metric is called, and its colour."""
+
+
+WORST_STATES = "worst, now and for how long,"
 
 
 def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str = "") -> Board:
@@ -46,9 +50,9 @@ def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str =
         tags=[kpi.team] if kpi.team else [],
         sections=[
             Section("Now", 5, list(_now(plan, kpi, series))),
-            Section("Against its target", 10, list(_course(plan, kpi, series))),
-            Section("Targets over time", 8, list(_targets(kpi, series))),
-            Section("Rules", 8, list(_rules(plan, kpi, series))),
+            Section("Against its target", 10, list(_course(plan, kpi, series, address))),
+            Section("Targets over time", 9, list(_targets(kpi, series))),
+            Section("Rules", 9, list(_rules(plan, kpi, series, address))),
             Section("Can it be trusted?", 7, list(_trust(plan, kpi, series))),
         ],
         dimensions=[(kpi, name) for name in kpi.by],
@@ -81,10 +85,12 @@ def _marks(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Mark]:
     if plan.rules_of(kpi.name):
         firing = f"{series.shared(metrics.RULE_STATE)} == {names.FIRING}"
         # By rule, so that an alert of two hundred series is one mark.
-        yield Mark("Alerts", f"max by (rule, severity) ({firing})", panels.VERMILLION)
+        query = f"max by (rule, severity) ({firing})"
+        yield Mark("Alerts", query, panels.VERMILLION, "{{rule}} ({{severity}})")
     if any(kpi.name in m.kpis for m in plan.maintenance.values()):
         query = series.selected(metrics.MAINTENANCE)
-        yield Mark("Maintenance", f"max by (maintenance) ({query})", panels.GREY)
+        query = f"max by (maintenance) ({query})"
+        yield Mark("Maintenance", query, panels.GREY, "{{maintenance}}")
 
 
 def has_target(kpi: Kpi) -> bool:
@@ -109,6 +115,20 @@ class _Series:
         """Of a metric that all KPIs share."""
         return self.of(metric, ("kpi", self._kpi.name), *fixed)
 
+    def worst(self, query: str, limit: int) -> str:
+        """Those of a query whose last closed windows have the worst values, all of a KPI without
+        dimensions."""
+        if not self._kpi.by:
+            return query
+        rank = "topk" if self._kpi.better == "lower" else "bottomk"
+        values = ranking.last(self.of(names.value_metric(self._kpi)))
+        return f"({query}) and {names.on((), *self._kpi.by)} {rank}({limit}, {values})"
+
+    def longest(self, query: str, state: str = "") -> str:
+        """Those of a query of states that are the worst, now and for how long; all of a KPI without
+        dimensions."""
+        return ranking.longest(query, ranking.ROWS, state) if self._kpi.by else query
+
     def selected(self, metric: str) -> str:
         """Of a metric that has one series a KPI, as each worker exports it."""
         matchers = names.equal_to([("kpi", self._kpi.name)])
@@ -121,19 +141,27 @@ def _legend(kpi: Kpi, first: str = "") -> str:
     return f"{first} {dimensions}".strip() or kpi.title
 
 
+def _limited(kpi: Kpi, text: str, limit: int, which: str = "") -> str:
+    """A description that says which series are shown where there are more."""
+    if not kpi.by:
+        return text
+    which = which or ("highest" if kpi.better == "lower" else "lowest")
+    return f"{text} Of more than {limit} series, the {which} are shown; choose others above."
+
+
 def _now(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     unit = grafana_unit(kpi.unit)
-    about = About(
-        "Last closed window", f"{kpi.title}, each window ({window_text(kpi.window)}) once.", unit
-    )
-    query = Query(series.of(names.value_metric(kpi)), _legend(kpi))
+    few = ranking.NUMBERS
+    words = f"{kpi.title}, each window ({window_text(kpi.window)}) once."
+    about = About("Last closed window", _limited(kpi, words, few), unit)
+    query = Query(series.worst(series.of(names.value_metric(kpi)), few), _legend(kpi))
     yield Cell(panels.stat_panel(about, [query], sparkline=True), 8 if has_target(kpi) else 12)
     about = About("Window still open", "The value so far. It will change until the end.", unit)
-    query = Query(series.of(names.current_metric(kpi)), _legend(kpi))
+    query = Query(series.worst(series.of(names.current_metric(kpi)), few), _legend(kpi))
     yield Cell(panels.stat_panel(about, [query], steps=((None, panels.SKY),)), 6)
     if has_target(kpi):
         about = About("Target", "The last closed window against the target.", "none")
-        query = Query(series.shared(metrics.TARGET_STATE), _legend(kpi))
+        query = Query(series.worst(series.shared(metrics.TARGET_STATE), few), _legend(kpi))
         yield Cell(panels.stat_panel(about, [query], states=panels.TARGET_STATES), 5)
     about = About(
         "Last window ended",
@@ -146,29 +174,50 @@ def _now(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     )
 
 
-def _course(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
-    about = About(
-        "Value against its bands",
+def _course(plan: Plan, kpi: Kpi, series: _Series, address: str) -> Iterator[Cell]:
+    many = ranking.LINES
+    words = (
         "Solid: closed windows. Dotted: the window still open. Dashed: the bounds that the agent "
-        "holds each series against, overrides included; rules and alerts read the same.",
-        grafana_unit(kpi.unit),
+        "holds each series against, overrides included; rules and alerts read the same."
     )
+    about = About("Value against its bands", _limited(kpi, words, many), grafana_unit(kpi.unit))
     queries = [
-        Query(series.of(names.value_metric(kpi)), _legend(kpi)),
-        Query(series.of(names.current_metric(kpi)), _legend(kpi, "open:")),
+        Query(series.worst(series.of(names.value_metric(kpi)), many), _legend(kpi)),
+        Query(series.worst(series.of(names.current_metric(kpi)), many), _legend(kpi, "open:")),
     ]
     bands = [band for band in BANDS if _has_band(kpi, band)]
     for band in bands:
-        query = series.of(names.target_metric(kpi), ("band", band))
+        query = series.worst(series.of(names.target_metric(kpi), ("band", band)), many)
         queries.append(Query(query, _legend(kpi, f"{BANDS[band][0]}:")))
-    panel = panels.line_panel(about, queries, zero=False)
+    panel = panels.line_panel(about, queries, zero=False, ranked=_ranked(kpi))
     panels.thin_lines(panel, "open:")
     for band in bands:
         legend, color = BANDS[band]
         panels.style_lines(panel, f"{legend}:", color, [10, 10] if "warn" in band else [20, 8])
+    if kpi.by:
+        for legend in ("open", *(BANDS[band][0] for band in bands)):
+            panels.leave_out_of_legend(panel, f"{legend}:")
+    if address:
+        panels.link_series(panel, "Open its page", f"{address}/{_page_of_series(kpi)}")
     yield Cell(panel, 17)
     about = About("About this KPI", "What is declared of it under rules/.", "none")
     yield Cell(panels.text_panel(about, "\n".join(_about(plan, kpi))), 7)
+
+
+def _ranked(kpi: Kpi) -> Ranked | None:
+    """The order of a KPI's values in a legend: the worst first."""
+    if not kpi.by:
+        return None
+    return "highest first" if kpi.better == "lower" else "lowest first"
+
+
+def _page_of_series(kpi: Kpi) -> str:
+    """The agent's page of the series that a reader clicks on."""
+    if not kpi.by:
+        return kpi_path(kpi.name)
+    # In quotes, as JSON writes text: a value may hold a comma.
+    asked = ",".join(f'{name}="${{__field.labels.{name}:percentencode}}"' for name in kpi.by)
+    return f"{kpi_path(kpi.name)}?series={quote(asked, safe='${}:')}"
 
 
 def _has_band(kpi: Kpi, band: str) -> bool:
@@ -219,34 +268,42 @@ def _targets_in_words(kpi: Kpi) -> Iterable[str]:
 def _targets(kpi: Kpi, series: _Series) -> Iterator[Cell]:
     if not has_target(kpi):
         return
-    about = About("Target state", "The state of each closed window.", "none")
-    query = Query(series.shared(metrics.TARGET_STATE), _legend(kpi))
+    words = _limited(kpi, "The state of each closed window.", ranking.ROWS, WORST_STATES)
+    about = About("Target state", words, "none")
+    query = Query(series.longest(series.shared(metrics.TARGET_STATE)), _legend(kpi))
     yield Cell(panels.timeline_panel(about, [query], panels.TARGET_STATES), 12)
-    about = About(
-        "Attainment",
-        "The value against the target, the KPI's direction counted: at 100 % and above it is met.",
-        "percentunit",
+    words = (
+        "The value against the target, the KPI's direction counted: at 100 % and above it is met."
     )
-    query = Query(series.shared(metrics.ATTAINMENT), _legend(kpi))
-    yield Cell(panels.line_panel(about, [query], limit=1.0), 12)
+    about = About("Attainment", _limited(kpi, words, ranking.LINES), "percentunit")
+    attained = series.worst(series.shared(metrics.ATTAINMENT), ranking.LINES)
+    ranked: Ranked | None = "lowest first" if kpi.by else None
+    query = Query(attained, _legend(kpi))
+    yield Cell(panels.line_panel(about, [query], limit=1.0, ranked=ranked), 12)
 
 
-def _rules(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
+def _rules(plan: Plan, kpi: Kpi, series: _Series, address: str) -> Iterator[Cell]:
     if not plan.rules_of(kpi.name):
         return
-    about = About(
-        "Alerts",
-        "The state of each rule over this KPI. Prometheus alerts on the very same series.",
-        "none",
+    words = "The state of each rule over this KPI. Prometheus alerts on the very same series."
+    about = About("Alerts", _limited(kpi, words, ranking.ROWS, WORST_STATES), "none")
+    state = series.shared(metrics.RULE_STATE)
+    query = Query(
+        series.longest(state, names.urgency(state)), _legend(kpi, "{{rule}} ({{severity}})")
     )
-    query = Query(series.shared(metrics.RULE_STATE), _legend(kpi, "{{rule}} ({{severity}})"))
-    yield Cell(panels.timeline_panel(about, [query], panels.RULE_STATES), 24)
+    panel = panels.timeline_panel(about, [query], panels.RULE_STATES)
+    if address:
+        panels.link_series(panel, "Why: open its page", f"{address}/{_page_of_series(kpi)}")
+    yield Cell(panel, 24)
 
 
 def _trust(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
-    about = About("Events in each window", "A figure made of few events says little.", "short")
-    query = Query(series.shared(metrics.WINDOW_EVENTS), _legend(kpi))
-    yield Cell(panels.line_panel(about, [query], bars=True), 12)
+    words = _limited(kpi, "A figure made of few events says little.", ranking.LINES)
+    about = About("Events in each window", words, "short")
+    events = series.worst(series.shared(metrics.WINDOW_EVENTS), ranking.LINES)
+    query = Query(events, _legend(kpi))
+    ranked: Ranked | None = "lowest first" if kpi.by else None
+    yield Cell(panels.line_panel(about, [query], bars=True, ranked=ranked), 12)
     about = About(
         "Age of the last closed window",
         "Seconds since the newest closed window ended. Above the dashed line KpiStale alerts.",

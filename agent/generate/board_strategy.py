@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.model import metrics
 from agent.core.model.plan import Objective, Plan
+from agent.core.output.addresses import ALERTS
 from agent.core.output.privacy import shared as public_plan
 from agent.core.output.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
-from agent.generate import names, panels
-from agent.generate.layout import Board, Cell, Section
+from agent.generate import names, panels, ranking
+from agent.generate.layout import Board, Cell, Mark, Section
 from agent.generate.panels import About, Query
 
 SCORE_STEPS = (
@@ -25,6 +26,7 @@ MOST_ROWS = 200
 BOARD_COLUMN = "Board"
 BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
 
+RULE_PARAMETER = "rule=${__value.raw:percentencode}"
 NO_SERIES = "or vector(0)"
 
 CHOSEN_KPIS = ('owner=~"$owner"', 'objective=~"(.*,)?$objective(,.*)?"')
@@ -58,12 +60,12 @@ class _PublicSeries:
         self._kpis = self._by_kept_labels(by)
         self._rules = self._by_kept_labels(by_rule)
 
-    def of(self, metric: str) -> str:
+    def of(self, metric: str, *matchers: str) -> str:
         """The public series of a metric that has the label `kpi`, of the KPIs that are chosen.
 
         Rules over several KPIs have no such label, and are there whatever is chosen.
         """
-        series = self._of_every_kpi(metric)
+        series = self._of_every_kpi(metric, *matchers)
         on = names.on(self.external, "kpi")
         info = names.matching(metrics.INFO, [*CHOSEN_KPIS, *self._environment])
         chosen = f"{series} and {on} {info}"
@@ -71,27 +73,24 @@ class _PublicSeries:
             return f"({chosen} or {self.undescribed(series)})"
         return f"({chosen})"
 
-    def _of_every_kpi(self, metric: str) -> str:
+    def _of_every_kpi(self, metric: str, *matchers: str) -> str:
+        matchers = (*matchers, *self._environment)
         is_rule_state = metric == metrics.RULE_STATE
         kept_kpis = {name for of_labels in self._kpis.values() for name in of_labels}
         excluded = {"kpi": self._private_kpis | kept_kpis}
         if is_rule_state:
             kept_rules = {name for of_labels in self._rules.values() for name in of_labels}
             excluded["rule"] = self._private_rules | kept_rules
-        parts = [self._merged(_without(metric, excluded, *self._environment), frozenset())]
+        parts = [self._merged(_without(metric, excluded, *matchers), frozenset())]
         for kept, of_labels in self._kpis.items():
             rules = {"rule": self._private_rules} if is_rule_state else {}
             parts.append(
-                self._merged(
-                    _without(metric, rules, _among("kpi", of_labels), *self._environment), kept
-                )
+                self._merged(_without(metric, rules, _among("kpi", of_labels), *matchers), kept)
             )
         if is_rule_state:
             for kept, of_labels in self._rules.items():
                 parts.append(
-                    self._merged(
-                        _without(metric, {}, _among("rule", of_labels), *self._environment), kept
-                    )
+                    self._merged(_without(metric, {}, _among("rule", of_labels), *matchers), kept)
                 )
         return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
 
@@ -161,16 +160,28 @@ def strategy_board(declared: Plan, external: Sequence[str] = (), address: str = 
             Section("Objectives", 5, list(_objectives(plan, public))),
             Section("At a glance", 4, list(_counts(public))),
             Section("Every KPI against its target", 11, list(_standing(plan, public))),
-            Section("Alerts", 9, list(_alerts(plan, public))),
+            Section("Alerts", 9, list(_alerts(plan, public, address))),
             Section("Over time", 8, list(_courses(public))),
         ],
         external_labels=external,
         choices=[("owner", metrics.INFO), ("objective", metrics.OBJECTIVE_SCORE)],
+        marks=list(_marks(plan, public)),
         links=[
             ("KPI agent", f"/d/{AGENT_UID}"),
             *([("Live board", f"{address}/")] if address else []),
         ],
     )
+
+
+def _marks(plan: Plan, public: _PublicSeries) -> Iterator[Mark]:
+    if plan.rules:
+        # Those of all severities would cover a company's board.
+        critical = public.of(metrics.RULE_STATE, 'severity="critical"')
+        firing = f"max by (rule) ({critical} == {names.FIRING})"
+        yield Mark("Critical alerts", firing, panels.VERMILLION, "{{rule}}")
+    if plan.maintenance:
+        query = f"max by (maintenance) ({public.of(metrics.MAINTENANCE)})"
+        yield Mark("Maintenance", query, panels.GREY, "{{maintenance}}")
 
 
 def _objectives(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
@@ -236,7 +247,7 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
             "kpi": "Name",
             BOARD_UID: BOARD_COLUMN,
         },
-        sort_by="State",
+        sort_by="Value #A",
     )
     panels.state_column(panel, "State", panels.TARGET_STATES)
     panels.unit_column(panel, "Attainment", "percentunit")
@@ -245,7 +256,8 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     yield Cell(panel, 15)
     about = About(
         "Attainment, the lowest of each KPI",
-        "The series of each KPI that is furthest from its target; 100 % is the target.",
+        f"The series of each KPI that is furthest from its target, of the {ranking.ROWS} KPIs "
+        "furthest from it; 100 % is the target.",
         "percentunit",
     )
     lowest = f"min by ({', '.join(('kpi', *public.external))}) ({public.of(metrics.ATTAINMENT)})"
@@ -253,12 +265,12 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     legend = f"{{{{{KPI_TITLE}}}}}"
     if len(set(titles)) < len(titles):
         legend += " ({{kpi}})"
-    query = Query(f"sort({public.titled(lowest)})", legend)
+    query = Query(f"sort(bottomk({ranking.ROWS}, {public.titled(lowest)}))", legend)
     steps = ((None, panels.VERMILLION), (1.0, panels.BLUE))
     yield Cell(panels.bar_panel(about, [query], steps, 1.5), 9)
 
 
-def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
+def _alerts(plan: Plan, public: _PublicSeries, address: str) -> Iterator[Cell]:
     about = About(
         "Rules, firing first",
         f"Every rule and series; firing ones first ({MOST_ROWS} at most).",
@@ -269,24 +281,28 @@ def _alerts(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     # The alerts of composite rules are about no single KPI.
     owners = {rule.name: rule.owner for rule in plan.composites.values() if rule.owner}
     composite = names.labeled(public.undescribed(rule_states), "owner", "rule", owners)
-    query = f"topk({MOST_ROWS}, {of_kpis} or {composite})"
+    every = f"({of_kpis} or {composite})"
+    urgent = f"topk({MOST_ROWS}, {names.urgency(every)})"
     panel = panels.table_panel(
         about,
-        [Query(query)],
+        [Query(f"{every} and {urgent}"), Query(urgent)],
         columns={
             "rule": "Rule",
             "severity": "Severity",
-            "Value": "State",
+            "Value #A": "State",
             KPI_TITLE: "KPI",
             **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "owner": "Owner",
             "kpi": "Name",
             BOARD_UID: BOARD_COLUMN,
         },
-        sort_by="State",
+        hidden=["Value #B"],
+        sort_by="Value #B",
     )
     panels.state_column(panel, "State", panels.RULE_STATES)
     panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
+    if address:
+        panels.link_column(panel, "Rule", "Open its alerts", f"{address}/{ALERTS}?{RULE_PARAMETER}")
     panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")

@@ -15,6 +15,9 @@ from agent.generate.provisioning import provisioning
 
 _VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
 
+_BUILT_IN = {"$__rate_interval": "1m", "$__interval": "1m", "$__range": "1h"}
+"""Grafana's own variables, and what stands for them."""
+
 
 def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
@@ -44,14 +47,17 @@ def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> d
 def queries(dashboard_json: str) -> list[str]:
     """The PromQL of a dashboard, its variables filled in so that a Prometheus can run it.
 
-    Every dimension takes `All`, and rates are over a minute.
+    Every dimension takes `All`, rates are over a minute, and the range shown is an hour.
     """
     return [fill(expr) for expr in _expressions(json.loads(dashboard_json)["panels"])]
 
 
 def fill(expr: str) -> str:
     """An expression as Grafana would send it with every variable at its default."""
-    return _VARIABLE.sub(r"\1.*", expr).replace("$__rate_interval", "1m")
+    filled = _VARIABLE.sub(r"\1.*", expr)
+    for variable, value in _BUILT_IN.items():
+        filled = filled.replace(variable, value)
+    return filled
 
 
 def _expressions(panels: list[dict[str, object]]) -> Iterator[str]:

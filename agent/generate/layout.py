@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
@@ -40,12 +41,36 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Stretches of time to mark on all panels: a query that has samples while they last."""
+class Mark(Builder[models.AnnotationQuery]):
+    """Stretches of time to mark on all panels: a query that has samples while they last.
+
+    `says` is what a mark says of itself, with `{{label}}`s of its sample.
+    """
 
     name: str
     expr: str
     color: str
+    says: str
+
+    def build(self) -> models.AnnotationQuery:
+        """The annotation as Grafana reads it."""
+        return _Annotation(self)
+
+
+class _Annotation(models.AnnotationQuery):
+    """With the field of Prometheus' annotations that the SDK lacks: without it, marks are mute."""
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__(
+            name=mark.name,
+            datasource=SOURCE,
+            icon_color=mark.color,
+            expr=mark.expr,
+        )
+        self._says = mark.says
+
+    def to_json(self) -> dict[str, object]:
+        return super().to_json() | {"titleFormat": self._says}
 
 
 @dataclass(slots=True)
@@ -132,8 +157,7 @@ class Board:
         for label, metric in self.choices:
             built.with_variable(_multiple(label, label, metric))
         for each in self.marks:
-            annotation = dashboard.AnnotationQuery().name(each.name).datasource(SOURCE)
-            built.annotation(annotation.enable(True).expr(each.expr).icon_color(each.color))
+            built.annotation(each)
         for title, url in self.links:
             link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url)
             built.link(link.keep_time(url.startswith("/")).icon("dashboard"))

@@ -25,6 +25,8 @@ none: longer than `GAP`, so that it never takes up an alert of theirs."""
 
 FIRING = 2
 """`kpi_rule_state` of a firing alert."""
+INHIBITED = 3
+"""`kpi_rule_state` of an inhibited alert."""
 MISSED = 3
 """`kpi_objective_state` of an objective that is missed."""
 
@@ -84,6 +86,11 @@ def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
     """
     drop = ", ".join(label for label in WORKER_LABELS if label not in set(dimensions))
     return f"max without ({drop}) ({query})"
+
+
+def urgency(rule_state: str) -> str:
+    """How much alerts ask of people: 2 firing, 1 pending, 0 all others."""
+    return f"({rule_state}) % {INHIBITED}"
 
 
 def through_gaps(recorded: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -58,6 +58,12 @@ P = TypeVar("P", bound="Panel")
 Panel = (
     stat.Panel | bargauge.Panel | timeseries.Panel | statetimeline.Panel | table.Panel | text.Panel
 )
+
+
+TOOLTIP_HEIGHT = 400
+"""px; a longer tooltip scrolls."""
+
+Ranked = Literal["highest first", "lowest first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +134,10 @@ def line_panel(
     stacked: bool = False,
     zero: bool = True,
     limit: float | None = None,
+    ranked: Ranked | None = None,
 ) -> timeseries.Panel:
-    """Lines over time (or bars). `zero`: the axis begins at 0; `limit`: a dashed line."""
+    """Lines over time (or bars). `zero`: the axis begins at 0; `limit`: a dashed line; `ranked`:
+    a table of the lines' last values, in this order, in place of a list of their names."""
     draw = common_models.GraphDrawStyle
     panel = (
         timeseries.Panel()
@@ -138,11 +146,12 @@ def line_panel(
         .line_width(2)
         .fill_opacity(40 if bars or stacked else 0)
         .show_points(common_models.VisibilityMode.NEVER)
-        .legend(_legend())
+        .legend(_table_legend(ranked) if ranked else _legend())
         .tooltip(
             common.VizTooltipOptions()
             .mode(common_models.TooltipDisplayMode.MULTI)
             .sort(common_models.SortOrder.DESCENDING)
+            .max_height(TOOLTIP_HEIGHT)
         )
         .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     )
@@ -167,6 +176,17 @@ def style_lines(panel: timeseries.Panel, legend: str, color: str, dash: Sequence
             _value("color", {"mode": "fixed", "fixedColor": color}),
         ],
     )
+
+
+def leave_out_of_legend(panel: timeseries.Panel, legend: str) -> None:
+    """Draw the series whose legend begins with the text without naming them in the legend."""
+    hidden = {"legend": True, "tooltip": False, "viz": False}
+    panel.override_by_regexp(f"/^{legend}/", [_value("custom.hideFrom", hidden)])
+
+
+def link_series(panel: timeseries.Panel | statetimeline.Panel, title: str, url: str) -> None:
+    """Make the series of the first query lead to an address (`${__field.labels.…}` works in it)."""
+    panel.override_by_query("A", [_value("links", [{"title": title, "url": url}])])
 
 
 def color_states(panel: timeseries.Panel, states: States) -> None:
@@ -212,12 +232,18 @@ def table_panel(
     """A table of instant queries, joined on their labels.
 
     `columns` names the fields shown, in their order: labels, and `Value #A`, `Value #B`… of the
-    queries. `hidden` labels are left out, sorting is by the highest of `sort_by`.
+    queries. `hidden` ones are left out; rows are sorted by the highest of the field `sort_by`,
+    which may be hidden.
     """
     out = sorted({"Time", "__name__", "job", "instance", *hidden} - set(columns))
     panel = (
         table.Panel()
         .with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+        .with_transformation(
+            models.DataTransformerConfig(
+                id_val="sortBy", options={"sort": [{"field": sort_by, "desc": True}]}
+            )
+        )
         .with_transformation(
             models.DataTransformerConfig(
                 id_val="organize",
@@ -228,7 +254,6 @@ def table_panel(
                 },
             )
         )
-        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(True)])
         .filterable(True)
     )
     return _finished(panel, about, queries, instant=True, tabular=True)
@@ -307,6 +332,18 @@ def _legend() -> common.VizLegendOptions:
         .show_legend(True)
         .display_mode(common_models.LegendDisplayMode.LIST)
         .placement(common_models.LegendPlacement.BOTTOM)
+    )
+
+
+def _table_legend(ranked: Ranked) -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common_models.LegendDisplayMode.TABLE)
+        .placement(common_models.LegendPlacement.RIGHT)
+        .calcs(["lastNotNull"])
+        .sort_by("Last *")
+        .sort_desc(ranked == "highest first")
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from agent.generate.grafana import dashboards, fill
 from agent.language.load import load
+
+from .promtool_answers import check_answers
 
 pytestmark = pytest.mark.needs_prometheus
 
@@ -77,6 +76,7 @@ SAMPLES = [
     sample(
         "kpi_rule_state", 1, kpi="revenue", rule="low_revenue", severity="warning", region="emea"
     ),
+    sample("kpi_rule_state", 3, kpi="revenue", rule="low_revenue", severity="info", region="emea"),
     sample("kpi_rule_state", 2, rule="all_low", severity="critical"),
 ]
 
@@ -102,19 +102,7 @@ def answers(query: str, wanted: dict[str, float], folder: Path) -> None:
     inputs = [
         {"series": s, "values": sample["values"]} for sample in SAMPLES for s in sample["series"]
     ]
-    samples = [{"labels": labels, "value": value} for labels, value in wanted.items()]
-    case = {
-        "interval": "1m",
-        "input_series": inputs,
-        "promql_expr_test": [{"expr": query, "eval_time": "2m", "exp_samples": samples}],
-    }
-    (folder / "case.yml").write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [case]}))
-    tool = shutil.which("promtool")
-    assert tool, "promtool is missing: apt-get install prometheus"
-    done = subprocess.run(
-        [tool, "test", "rules", "case.yml"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    check_answers(inputs, query, wanted, folder)
 
 
 def row(kpi: str, kpi_title: str, board: str = "", owner: str = "", **labels: str) -> str:
@@ -157,20 +145,37 @@ def test_the_table_of_targets_has_every_series_with_its_own_dimensions_title_and
 
 
 def test_the_table_of_alerts_has_those_of_composite_rules_too(board: dict, tmp_path: Path) -> None:
-    (query,) = asked(board, "Rules, firing first")
+    states, urgency = asked(board, "Rules, firing first")
     few = {"rule": "few_books", "severity": "warning", "title": "E", "owner": "bob"} | PLAIN
     composite = SCRAPE | PLAIN | {"rule": "all_low", "severity": "critical", "owner": "eve"}
-    low = {"rule": "low_revenue", "severity": "warning", "owner": "ann", "region": "emea"} | PLAIN
-    answers(
-        query,
-        {
-            row("books", "Books sold", pod="a", **few): 2,
-            row("books", "Books sold", pod="b", **few): 0,
-            row("revenue", "Revenue", **low): 1,
-            "{" + ", ".join(f'{k}="{v}"' for k, v in sorted(composite.items()) if v) + "}": 2,
-        },
-        tmp_path,
-    )
+    low = {"rule": "low_revenue", "owner": "ann", "region": "emea"} | PLAIN
+    rows = {
+        row("books", "Books sold", pod="a", **few): 2,
+        row("books", "Books sold", pod="b", **few): 0,
+        row("revenue", "Revenue", severity="warning", **low): 1,
+        row("revenue", "Revenue", severity="info", **low): 3,
+        "{" + ", ".join(f'{k}="{v}"' for k, v in sorted(composite.items()) if v) + "}": 2,
+    }
+    answers(states, rows, tmp_path)
+    inhibited = 3
+    answers(urgency, {k: 0 if v == inhibited else v for k, v in rows.items()}, tmp_path)
+
+
+def test_alerts_are_sorted_by_what_they_ask_for_and_inhibited_ones_ask_for_nothing(
+    board: dict,
+) -> None:
+    (panel,) = (p for p in board["panels"] if p["title"] == "Rules, firing first")
+    by = {t["id"]: t["options"] for t in panel["transformations"]}
+    assert by["sortBy"] == {"sort": [{"field": "Value #B", "desc": True}]}
+    assert by["organize"]["excludeByName"]["Value #B"]
+
+
+def test_the_strategy_board_marks_critical_alerts_and_maintenance_by_name(
+    board: dict, tmp_path: Path
+) -> None:
+    (mark,) = board["annotations"]["list"]
+    assert (mark["name"], mark["titleFormat"]) == ("Critical alerts", "{{rule}}")
+    answers(fill(mark["expr"]), {'{rule="all_low"}': 2}, tmp_path)
 
 
 def test_the_counts_are_of_series_not_of_workers(board: dict, tmp_path: Path) -> None:
