@@ -8,8 +8,9 @@ Read in this order:
 
 - stage 1: `ingest_stage` (the steps of a flush), `topic_subscription`, `source_consumer`,
   `batch_fetch` and `fetched` (reading), `ingest_assignment` (where reading begins, and what is
-  missing there), `unread_records`, `fold_queue`, `flush_pace` (when a flush is due), `idleness`,
-  `source_topics` and `partition_counts` (what the brokers say of the topics), `side_outputs`
+  missing there), `assignment_words` (what the log says of it), `unread_records`, `fold_queue`,
+  `flush_pace` (when a flush is due), `idleness`, `source_topics` and `partition_counts` (what the
+  brokers say of the topics), `side_outputs`
 - between the stages: `frame_batches`, `topics`, `topic_watch` (what becomes of them),
   `message_sizes` (what they take), `placement`
 - stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and

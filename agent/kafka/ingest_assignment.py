@@ -15,7 +15,7 @@ tests/kafka/test_ingest_assignment.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -24,6 +24,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.checkpoint import MissedSpan, Resume
+from agent.core.fold.lookup_steps import LookupSteps
+from agent.core.fold.lookup_topics import log_name, topic_of
 from agent.core.frame import decode
 from agent.core.model.plan import Plan
 from agent.errors import UnknownVersionError
@@ -71,6 +73,7 @@ class Kind(StrEnum):
     MOVED_BACK = "moved back"
     TRUNCATED = "truncated"  # the broker lost the end of its log
     RECREATED = "recreated"
+    LOOKUP_RECREATED = "lookup recreated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +105,21 @@ def begin_at(
     source: SourceLog,
     log_epoch: int = 0,
     from_end: bool = False,
+    lookup_logs: Collection[str] = (),
 ) -> Begin:
     """Where to go on with a source partition.
 
     `commit` None: there is none. `last`: the newest frame of this source; None: none was found or
     looked for. `log_epoch`: the epoch that this log begins with, by the topic's frames
     (`epoch_of_log`). `from_end`: a topic that the group never read begins at its end.
+    `lookup_logs`: those that the lookup topics have now.
     """
     if _is_another_log(commit, last, source):
         return _from_another_log(commit, last, source, log_epoch)
     if commit is None:
         return _from_nothing(last, source, log_epoch, from_end)
     if not commit.is_plain:
-        return _from_commit(commit, last, source)
+        return _from_commit(commit, last, source, _has_other_lookups(commit, lookup_logs))
     if last is not None:
         return _from_moved(commit.offset, last, source)
     if commit.offset > source.end:  # of another log
@@ -124,9 +129,13 @@ def begin_at(
     return _missing(_fresh(begin, source, 0), Finding(kind, commit.offset, begin))
 
 
-def needs_last_frame(commit: Resume | None, source: SourceLog) -> bool:
+def needs_last_frame(
+    commit: Resume | None, source: SourceLog, lookup_logs: Collection[str] = ()
+) -> bool:
     """Whether the commit alone doesn't say where to go on."""
     if commit is None or commit.is_plain or _is_another_id(commit.topic_id, source):
+        return True
+    if _has_other_lookups(commit, lookup_logs):
         return True
     # Behind a gap, what frames cover beyond the commit must not be read again.
     return commit.offset < source.start or commit.covered > source.end
@@ -134,6 +143,15 @@ def needs_last_frame(commit: Resume | None, source: SourceLog) -> bool:
 
 def _is_another_id(topic_id: str, source: SourceLog) -> bool:
     return bool(topic_id and source.topic_id) and topic_id != source.topic_id
+
+
+def _has_other_lookups(commit: Resume, lookup_logs: Collection[str]) -> bool:
+    """Whether events were joined with a lookup topic that was created again since."""
+    now = {topic_of(log): log for log in lookup_logs}
+    known = LookupSteps.parse(commit.lookups).logs
+    pairs = ((log, now.get(topic_of(log), log)) for log in known)
+    # Without an id there is nothing to compare.
+    return any(log != other and topic_of(log) not in (log, other) for log, other in pairs)
 
 
 def _is_another_log(commit: Resume | None, last: LastFrame | None, source: SourceLog) -> bool:
@@ -180,8 +198,11 @@ def _from_nothing(
     return Begin(_fresh(begin, source, epoch), Finding(Kind.ORDINARY))
 
 
-def _from_commit(commit: Resume, frame: LastFrame | None, source: SourceLog) -> Begin:
-    if source.start <= commit.offset and commit.covered <= source.end:
+def _from_commit(
+    commit: Resume, frame: LastFrame | None, source: SourceLog, has_other_lookups: bool
+) -> Begin:
+    is_whole = source.start <= commit.offset and commit.covered <= source.end
+    if is_whole and not has_other_lookups:
         named = replace(commit, topic_id=source.topic_id or commit.topic_id)
         return Begin(named, Finding(Kind.ORDINARY))
     last = LastFrame(
@@ -193,7 +214,9 @@ def _from_commit(commit: Resume, frame: LastFrame | None, source: SourceLog) -> 
         return Begin(_next_epoch(source.end, last, source), Finding(Kind.TRUNCATED))
     begin = min(max(last.covered, source.start), source.end)
     resume = _next_epoch(begin, last, source)
-    return _missing(resume, Finding(Kind.DELETED, last.covered, begin))
+    # What was joined with rows that are gone is not read again: it would count under other rows.
+    kind = Kind.LOOKUP_RECREATED if is_whole else Kind.DELETED
+    return _missing(resume, Finding(kind, last.covered, begin))
 
 
 def _from_moved(offset: int, last: LastFrame, source: SourceLog) -> Begin:
@@ -244,7 +267,9 @@ async def find_begins(
         return {}
     commits = await _commits(admin, consumer.group, partitions)
     partitions = [tp for tp in partitions if tp in commits]
-    topics = await describe(admin, {tp.topic for tp in partitions})
+    lookups = {of.topic.name for of in plan.lookups.values() if of.topic is not None}
+    topics = await describe(admin, {tp.topic for tp in partitions} | lookups)
+    logs = [log_name(topic, topics[topic].topic_id) for topic in lookups if topic in topics]
     starts = await consumer.log_starts(partitions)
     ends = await consumer.log_ends(partitions)
     sources = {
@@ -252,7 +277,7 @@ async def find_begins(
         for tp in partitions
     }
     frames: Mapping[TopicPartition, LastFrame] = {}
-    if any(needs_last_frame(commits[tp], sources[tp]) for tp in partitions):
+    if any(needs_last_frame(commits[tp], sources[tp], logs) for tp in partitions):
         frames = await _last_frames(settings)
     known = {tp.topic for tp in partitions if commits[tp] is not None} | {tp.topic for tp in frames}
     contracts = {contract.name for topic in known for contract in plan.contracts_of(topic)}
@@ -265,6 +290,7 @@ async def find_begins(
             epoch_of_log(frames, tp.topic, sources[tp].topic_id),
             # What is added to a topic or a contract that is being read is read whole.
             from_end=latest and not any(c.name in contracts for c in plan.contracts_of(tp.topic)),
+            lookup_logs=logs,
         )
         for tp in partitions
     }
@@ -322,62 +348,3 @@ def epoch_of_log(frames: Mapping[TopicPartition, LastFrame], topic: str, topic_i
     of_topic = [frame for tp, frame in frames.items() if tp.topic == topic]
     own = [frame.epoch for frame in of_topic if topic_id and frame.topic_id == topic_id]
     return min(own) if own else max((frame.epoch for frame in of_topic), default=-1) + 1
-
-
-# ---- in words
-
-
-def in_words(tp: TopicPartition, begin: Begin) -> tuple[int, str] | None:
-    """What was found, for the log, with its level; None: all is as it should be."""
-    finding = begin.finding
-    what = WORDS.get((finding.kind, finding.missed > 0))
-    if what is None:
-        return None
-    level, text = what
-    text = text.format(
-        at=begin.resume.offset,
-        lost=f"offsets {finding.first} to {finding.last - 1} were not read (at most "
-        f"{finding.missed} records)",
-    )
-    marked = ". Windows that may lack them are marked as incomplete" if finding.missed else ""
-    return level, f"topic {tp.topic} partition {tp.partition}: {text}{marked}"
-
-
-WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
-    (Kind.RECREATED, False): (
-        logging.WARNING,
-        "the topic was deleted and created again; its log is read from offset {at}. Records of the "
-        "old log that were not read are lost, and repeats of those that were would count again: "
-        "windows that are open now are marked as incomplete",
-    ),
-    (Kind.RECREATED, True): (
-        logging.ERROR,
-        "the topic was deleted and created again; its log is read from offset {at}, and {lost}: "
-        "retention had deleted them",
-    ),
-    (Kind.TRUNCATED, False): (
-        logging.WARNING,
-        "the log ends at {at}, before what was read of it: the broker has lost its end (an unclean "
-        "leader election?). Reading goes on there",
-    ),
-    (Kind.SKIPPED, True): (
-        logging.ERROR,
-        "{lost}: somebody moved the group's offset forward",
-    ),
-    (Kind.DELETED, True): (
-        logging.ERROR,
-        "{lost}: they were deleted from the log before (retention.ms, retention.bytes)",
-    ),
-    (Kind.DELETED, False): (
-        logging.WARNING,
-        "records of unfinished windows were deleted from the log; all of them had been counted, "
-        "and reading goes on at {at}. Repeats of them would not be noticed: windows that are open "
-        "now are marked as incomplete",
-    ),
-    (Kind.MOVED_BACK, False): (
-        logging.WARNING,
-        "the group's offset was moved from outside; reading goes on at {at}, where it was: windows "
-        "that are closed are not opened again",
-    ),
-}
-"""What to say of a finding, by its kind and whether records are missing."""

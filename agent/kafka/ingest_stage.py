@@ -6,7 +6,7 @@
 Steps of a flush, whose order nothing may change:
 
 1. take the idle snapshot: what is fetched from here on is not in these frames
-2. see how many partitions the topics have, and that none was created again
+2. see how many partitions the topics have, and that none was created again, lookup topics included
 3. fold all that was fetched before, then make frames of it
 4. commit as of which positions of lookup topics their records were joined, where that is new
 5. send the frames, wait for their acknowledgement
@@ -42,10 +42,11 @@ from aiokafka.errors import OffsetOutOfRangeError
 from agent.core.fold.folder import Folder
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
+from agent.kafka.assignment_words import in_words
 from agent.kafka.flush_pace import IDLE_INTERVALS, FlushPace
 from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
-from agent.kafka.ingest_assignment import find_begins, in_words
+from agent.kafka.ingest_assignment import find_begins
 from agent.kafka.lookup_reader import LookupReader
 from agent.kafka.partition_counts import PartitionCounts
 from agent.kafka.publish import Publisher, acknowledged
@@ -91,11 +92,12 @@ class IngestStage:
         self._subscription = TopicSubscription(admin, self._consumer, plan, names, progress)
         self._state_partitions = state_partitions
         self._unread = UnreadRecords()
-        self._counts = PartitionCounts(
-            admin, self._consumer, self._subscription, plan, names, self._unread, progress
-        )
         self._registry = SchemaRegistry(settings, plan, progress.schemas)
-        self._lookups = LookupReader(settings, plan)
+        self._lookups = LookupReader(settings, plan, progress.lookups)
+        self._counts = PartitionCounts(
+            admin, self._consumer, self._subscription, plan, names, self._unread,
+            self._lookups.topics, progress,
+        )  # fmt: skip
         self._queue = FoldQueue({}, side_outputs, progress, wall_ms, self._registry, self._lookups)
         self._idleness = IdleDetector(
             settings.session_timeout, IDLE_INTERVALS * settings.flush_interval

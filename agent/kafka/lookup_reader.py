@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agent.core.fold.lookup_topics import LookupReject, LookupTopics
+from agent.core.fold.lookup_topics import LookupReject, LookupTopics, Place
 from agent.core.model.plan import Plan
 from agent.core.model.text import duration
 from agent.core.model.windows import MAX_SLICE_MS
@@ -39,12 +39,19 @@ Partitions = Mapping[str, int]
 
 
 class LookupReader:
-    """Reads the lookup topics of a plan into `topics`."""
+    """Reads the lookup topics of a plan into `topics`. `report` is called with the number of
+    record keys without a readable row, by lookup, where one was read."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        report: Callable[[Mapping[str, int]], None] = lambda unreadable: None,
+    ) -> None:
         self.topics = LookupTopics(plan.lookups)
         self._settings = settings
         self._plan = plan
+        self._report = report
         self._consumer: AIOKafkaConsumer | None = None
         self._assigned: list[TopicPartition] = []
         self._lock = asyncio.Lock()
@@ -69,11 +76,13 @@ class LookupReader:
                 "A table of some millions of rows needs one.",
             )
         await check_retention(admin, self._plan)
+        self.topics.ids = {topic: metadata.topic_id for topic, metadata in described.items()}
         self._consumer = new_reader(self._settings, name="lookups", auto_offset_reset="earliest")
         await self._consumer.start()
         enable_batch_fetch(self._consumer)
         self._assign(self._consumer, partitions)
         await self.catch_up(self.topics.topics)
+        self._report(self.topics.unreadable())
         log.info("lookup topics: read %s", ", ".join(sorted(self.topics.topics)))
 
     async def stop(self) -> None:
@@ -94,10 +103,13 @@ class LookupReader:
             async for fetched in fetch_to(consumer, behind, MAX_POLL_RECORDS):
                 await self._add(fetched)
                 for tp in behind:
-                    self.topics.advance({(tp.topic, tp.partition): await consumer.position(tp)})
+                    self.topics.advance({self._place(tp): await consumer.position(tp)})
 
     def _position(self, tp: TopicPartition) -> int:
-        return self.topics.position.get((tp.topic, tp.partition), 0)
+        return self.topics.position.get(self._place(tp), 0)
+
+    def _place(self, tp: TopicPartition) -> Place:
+        return self.topics.place(tp.topic, tp.partition)
 
     def _assign(self, consumer: AIOKafkaConsumer, partitions: Partitions) -> None:
         """Read partitions, those that were added among them, from where they were read to."""
@@ -107,11 +119,10 @@ class LookupReader:
         self._assigned = sorted(wanted.union(self._assigned))
         consumer.assign(self._assigned)
         for tp in self._assigned:
-            known = self.topics.position.get((tp.topic, tp.partition))
-            if known:
+            if known := self._position(tp):
                 consumer.seek(tp, known)
             else:
-                self.topics.advance({(tp.topic, tp.partition): 0})
+                self.topics.advance({self._place(tp): 0})
 
     async def _add(self, fetched: Mapping[TopicPartition, Fetched]) -> None:
         rejects: list[LookupReject] = []
@@ -119,6 +130,8 @@ class LookupReader:
             if records:
                 batch = make_batch(tp.topic, [(tp.partition, records)])
                 rejects += await asyncio.to_thread(self.topics.add, batch)
+        if any(fetched.values()):
+            self._report(self.topics.unreadable())
         if rejects:
             first = rejects[0]
             log.warning(

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.folder import Folder
+from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.model.plan import Plan
 from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.source_topics import RecreatedTopicError, partition_counts
@@ -32,6 +33,7 @@ class PartitionCounts:
         plan: Plan,
         names: TopicNames,
         unread: UnreadRecords,
+        lookups: LookupTopics,
         progress: IngestProgress,
     ) -> None:
         self._admin = admin
@@ -40,6 +42,7 @@ class PartitionCounts:
         self._plan = plan
         self._names = names
         self._unread = unread
+        self._lookups = lookups
         self._progress = progress
         self._counts: dict[str, int] = {}  # as last seen
 
@@ -58,7 +61,9 @@ class PartitionCounts:
         partitions = [TopicPartition(t, p) for t, folder in folders.items() for p in folder.sources]
         ends = {tp: end for tp in partitions if (end := self._consumer.end(tp))}
         try:
-            now = await partition_counts(self._admin, self._plan, self._names, ids)
+            # Without sources nothing is joined, and nothing asked.
+            looked_up = {topic: {i} for topic, i in self._lookups.ids.items()} if ids else {}
+            now = await partition_counts(self._admin, self._plan, self._names, looked_up | ids)
         except RecreatedTopicError as error:
             self._miss_unread(error.topic)
             raise

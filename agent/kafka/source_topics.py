@@ -81,9 +81,10 @@ async def partition_counts(
 ) -> Mapping[str, int]:
     """How many partitions the source topics have now; none where no broker says.
 
-    `topic_ids` are, by topic, the ids under which its partitions are read here. Raises
-    RecreatedTopicError where a topic has another one: it was deleted and created again, so what was
-    fetched of it may be of either log (docs/decisions/0028-gaps-and-recreated-topics.md).
+    `topic_ids` are, by topic, the ids under which its partitions are read here; lookup topics may
+    be among them. Raises RecreatedTopicError where a topic has another one: it was deleted and
+    created again, so what was fetched of it may be of either log
+    (docs/decisions/0028-gaps-and-recreated-topics.md).
     """
     if not topic_ids:
         return {}
@@ -94,12 +95,11 @@ async def partition_counts(
     except (KafkaError, OSError, TimeoutError) as error:
         log.debug("the source topics can't be described: %r", error)
         return {}
-    described = {topic: described[topic] for topic in source_topics(plan, names, described)}
     for topic, metadata in described.items():
         for topic_id in topic_ids.get(topic, ()):
             if metadata.topic_id and topic_id not in ("", metadata.topic_id):
                 raise RecreatedTopicError(topic, topic_id, metadata.topic_id)
-    return {topic: metadata.partitions for topic, metadata in described.items()}
+    return {t: described[t].partitions for t in source_topics(plan, names, described)}
 
 
 async def warn_of_producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:

@@ -39,6 +39,9 @@ class IngestProgress(Protocol):
     def schemas(self, reason: str | None) -> None:
         """Why the schemas that records name are waited for; None: they are not."""
 
+    def lookups(self, unreadable: Mapping[str, int]) -> None:
+        """How many record keys of each lookup topic have no row that can be read, by lookup."""
+
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
         """The group has given this worker so many source partitions. `paused`, as (topic,
         partition), of them: another version of the agent committed last, and this one reads

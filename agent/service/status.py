@@ -178,6 +178,11 @@ class IngestReporter:
         if reason or self._status.reason(SCHEMAS):
             self._status.waiting(SCHEMAS, reason)
 
+    def lookups(self, unreadable: Mapping[str, int]) -> None:
+        """Set how many record keys have no row that can be read."""
+        for lookup, keys in unreadable.items():
+            self._metrics.lookup_unreadable_keys.labels(lookup).set(keys)
+
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
         """The ingest has its share of the partitions; of `paused` it reads nothing."""
         self._flushed_at = time.monotonic() if partitions else None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import Counter
 from datetime import datetime
 
 import duckdb
@@ -14,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from .feeds import published
+from .shops import delete_topics
 from .stage import Stage
 from .waiting import until
 
@@ -66,15 +68,24 @@ class Market:
                 self.sell(self._rng.choice(CURRENCIES), self._rng.randrange(4))
             time.sleep(0.1)
 
+    def place(self, currency: str, zone: str) -> None:
+        self._send("rates", currency, json.dumps({"rate": 1, "zone": zone}))
+
+    def sell_each(self, count: int) -> None:
+        for partition in range(4):
+            for _ in range(count):
+                self.sell("EUR", partition)
+        assert self._producer.flush(60) == 0
+
     def sell(self, currency: str, partition: int, ahead_ms: int = 0) -> None:
         now_ms = time.time_ns() // 1_000_000
         event = {"at": now_ms + ahead_ms, "amount": self._rng.randrange(9), "currency": currency}
         topic = f"{self._stage.prefix}sales"
         self._producer.produce(topic, value=json.dumps(event), partition=partition)
 
-    def close(self) -> None:
+    def close(self, ahead_ms: int = AHEAD_MS) -> None:
         for partition in range(4):
-            self.sell("EUR", partition, AHEAD_MS)
+            self.sell("EUR", partition, ahead_ms)
         assert self._producer.flush(60) == 0
 
     def _send(self, topic: str, key: str, value: str | None) -> None:
@@ -132,9 +143,10 @@ def _closed(stage: Stage) -> dict[tuple[str, str | None, int], float]:
     }
 
 
-def _rules(stage: Stage) -> None:
+def _rules(stage: Stage, window: str = "2s") -> None:
+    text = RULES.replace("PREFIX", stage.prefix).replace("window: 2s", f"window: {window}")
     stage.rules.mkdir(parents=True)
-    (stage.rules / "sales.yaml").write_text(RULES.replace("PREFIX", stage.prefix))
+    (stage.rules / "sales.yaml").write_text(text)
 
 
 def test_windows_are_those_of_an_asof_join_though_rows_change_and_agents_are_killed(
@@ -167,6 +179,39 @@ def test_windows_are_those_of_an_asof_join_though_rows_change_and_agents_are_kil
 
     until(lambda: not missing(), 120, lambda: f"{missing()[:5]}\n{stage.words()}")
     assert _closed(stage) == expected
+
+
+def test_no_sale_counts_under_rows_of_two_logs_of_a_lookup_topic(stage: Stage) -> None:
+    _rules(stage, window="30m")
+    _create(stage, "sales", 4)
+    config = {"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"}
+    _create(stage, "rates", 1, **config)
+    agent, market = stage.agent("one", flush_interval=0.2), Market(stage)
+    market.place("EUR", "far")
+    agent.start()
+    agent.wait_ready()
+    market.sell_each(10)
+    until(lambda: agent.outcomes()["folded"] == 40, 60, stage.words)
+    time.sleep(2)  # frames of all of them are sent
+    delete_topics(stage, f"{stage.prefix}rates")
+    market.sell_each(1)
+    time.sleep(2)
+    _create(stage, "rates", 1, **config)
+    market.place("EUR", "near")
+    market.sell_each(10)
+    again = "a lookup topic was deleted and created again"
+    until(lambda: again in stage.words(), 120, stage.words)
+    market.close(3_000_000)  # no more than an hour ahead
+    until(lambda: _sales(stage).total() >= 84, 120, lambda: f"{_sales(stage)}\n{stage.words()}")
+    sales = _sales(stage)
+    assert (sales["far"] in range(40, 45), sales.total()) == (True, 84)
+
+
+def _sales(stage: Stage) -> Counter[str | None]:
+    counts: Counter[str | None] = Counter()
+    for (kpi, zone, _), value in _closed(stage).items():
+        counts[zone] += int(value) if kpi == "sales" else 0
+    return counts
 
 
 def test_a_topic_that_may_lose_rows_too_early_is_refused(stage: Stage) -> None:

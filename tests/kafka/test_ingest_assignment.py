@@ -10,9 +10,9 @@ from aiokafka import TopicPartition
 
 from agent.core.fold.checkpoint import MissedSpan, Resume
 from agent.core.frame import Frame, encode
+from agent.kafka.assignment_words import WORDS, in_words
 from agent.kafka.frame_batches import join
 from agent.kafka.ingest_assignment import (
-    WORDS,
     Begin,
     Finding,
     Kind,
@@ -20,7 +20,6 @@ from agent.kafka.ingest_assignment import (
     SourceLog,
     begin_at,
     epoch_of_log,
-    in_words,
     last_frames,
     needs_last_frame,
 )
@@ -143,6 +142,34 @@ def test_reading_goes_on(
 def test_a_topic_that_was_never_read_may_begin_at_its_end() -> None:
     begin = begin_at(None, None, source(9, 100), from_end=True)
     assert begin == Begin(fresh(100, 0, "first"), Finding(Kind.ORDINARY))
+
+
+JOINED = replace(OURS, lookups="60|rates:first|40 0.0+7")
+
+
+@pytest.mark.parametrize(
+    ("commit", "logs", "resume", "kind"),
+    [
+        (JOINED, ["rates:first"], JOINED, Kind.ORDINARY),
+        (JOINED, ["rates:second"], behind(C), Kind.LOOKUP_RECREATED),
+        (JOINED, [], JOINED, Kind.ORDINARY),  # the rules don't name it any more
+        (JOINED, ["tiers:second"], JOINED, Kind.ORDINARY),
+        (JOINED, ["rates"], JOINED, Kind.ORDINARY),  # the broker gives no ids
+        (OURS, ["rates:second"], OURS, Kind.ORDINARY),  # nothing was joined
+    ],
+)
+def test_what_was_joined_with_a_lookup_topic_that_is_gone_is_not_read_again(
+    commit: Resume, logs: list[str], resume: Resume, kind: Kind
+) -> None:
+    begin = begin_at(commit, None, source(0, 100), lookup_logs=logs)
+    assert (begin.resume, begin.finding.kind, begin.finding.missed) == (resume, kind, 0)
+    assert needs_last_frame(commit, source(0, 100), logs) == (kind is not Kind.ORDINARY)
+
+
+def test_frames_may_cover_more_than_the_commit_where_a_lookup_topic_is_gone() -> None:
+    last = LastFrame("first", 2, 80, W)
+    begin = begin_at(JOINED, last, source(0, 100), lookup_logs=["rates:second"])
+    assert begin == Begin(behind(80), Finding(Kind.LOOKUP_RECREATED, 80, 80))
 
 
 def test_a_new_log_begins_above_every_epoch_of_the_old_one() -> None:

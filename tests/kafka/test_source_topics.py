@@ -90,6 +90,14 @@ async def test_a_topic_with_another_id_was_created_again() -> None:
         )
 
 
+async def test_a_lookup_topic_is_looked_at_and_not_counted() -> None:
+    topics = {"orders": [ID], "rates": [ID]}
+    both = answer((0, "orders", UUID), (0, "rates", UUID))
+    assert await partition_counts(admin(both), ORDERS, NAMES, topics) == {"orders": 2}
+    with pytest.raises(EnvironmentFault, match="topic rates was deleted and created again"):
+        await partition_counts(admin(both), ORDERS, NAMES, topics | {"rates": ["first"]})
+
+
 async def test_no_topic_asks_no_broker() -> None:
     asked = admin(None)
     assert await partition_counts(asked, ORDERS, NAMES, {}) == {}

@@ -270,7 +270,7 @@ class Folder:
         of_rows = np.zeros(len(batch.values), np.int64)
         if not self.looked_up:
             return [], of_rows
-        now = {p: at for p, at in self._lookup_topics.position.items() if p[0] in self.looked_up}
+        now = self._lookup_topics.position_of(self.looked_up)
         positions: list[Position] = []
         for partition, start, stop in segments(batch.partitions):
             source, offsets = self.sources[partition], batch.offsets[start:stop]

@@ -37,6 +37,11 @@ class LookupSteps:
     steps: list[tuple[int, Position]] = field(default_factory=list)
     _moved_ms: int | None = None  # the watermark at the last step
 
+    @property
+    def logs(self) -> frozenset[str]:
+        """The logs of lookup topics that records were joined with."""
+        return frozenset(log for _, position in self.steps for log, _ in position)
+
     @classmethod
     def parse(cls, text: str) -> LookupSteps:
         """What `text` wrote. Raises ValueError for anything else."""
@@ -119,13 +124,13 @@ class LookupSteps:
         return is_due and characters < MOST_CHARACTERS
 
     def _complete(self, position: Position) -> None:
-        """Topics that the steps don't know, since other rules made them, are read up to now."""
-        topics = {topic for topic, _ in position}
+        """Logs that the steps don't know, since other rules made them, are read up to now."""
+        logs = {log for log, _ in position}
         for i, (offset, known) in enumerate(self.steps):
-            of = {topic for topic, _ in known}
-            if of != topics:
+            of = {log for log, _ in known}
+            if of != logs:
                 kept: Mapping[tuple[str, int], int] = {
-                    p: e for p, e in known.items() if p[0] in topics
+                    p: e for p, e in known.items() if p[0] in logs
                 }
                 new = {p: e for p, e in position.items() if p[0] not in of}
                 self.steps[i] = (offset, {**kept, **new})

@@ -12,7 +12,7 @@ as compaction does, changes nothing from the time on at which they were supersed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,28 @@ from agent.core.decode.event_time import parse_times
 from agent.core.model.lookups import ALWAYS_MS, FROM, UNTIL, Lookup, LookupTopic, cell_of_json
 
 Place = tuple[str, int]
-"""A topic and a partition of it."""
+"""A log of a topic (`log_name`) and a partition of it."""
 
 Position = Mapping[Place, int]
 """How far lookup topics are read: the offset behind the last record, by partition. A partition that
 is not there is read up to 0."""
 
+ID_CHARACTERS = 6
+"""Enough of a topic's id to differ from that of its earlier log. Commits have those of all."""
+
 _PARTITION, _OFFSET, _RECORD, _IS_ROW = "_partition", "_offset", "_record", "_is_row"
 _ENDS = "_ends"
+
+
+def log_name(topic: str, topic_id: str) -> str:
+    """What a topic's log is called: a topic that is deleted and created again has another one.
+    `topic_id` "": the broker has none."""
+    return f"{topic}:{topic_id[:ID_CHARACTERS]}" if topic_id else topic
+
+
+def topic_of(log: str) -> str:
+    """The topic of a log. No topic's name has a colon."""
+    return log.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,8 @@ class LookupReject:
 
 class LookupTopics:
     """All lookups of a plan that are read from topics. One thread adds while another one reads:
-    what is added is seen from the next position on."""
+    what is added is seen from the next position on. `ids` are the brokers' of the topics, set
+    before anything is added."""
 
     def __init__(self, lookups: Mapping[str, Lookup]) -> None:
         self._logs = {
@@ -56,6 +71,7 @@ class LookupTopics:
             if lookup.topic is not None
         }
         self.topics = frozenset(log.topic.name for log in self._logs.values())
+        self.ids: Mapping[str, str] = {}
         self.position: Position = {}
 
     def add(self, batch: Batch) -> list[LookupReject]:
@@ -68,16 +84,28 @@ class LookupTopics:
             for reject in log.add(batch)
         ]
         ends = zip(batch.partitions.tolist(), (batch.offsets + 1).tolist(), strict=True)
-        self.advance({(batch.topic, partition): end for partition, end in ends})
+        self.advance({self.place(batch.topic, partition): end for partition, end in ends})
         return rejects
+
+    def place(self, topic: str, partition: int) -> Place:
+        """The name of a partition in positions."""
+        return log_name(topic, self.ids.get(topic, "")), partition
 
     def advance(self, position: Position) -> None:
         """Note that partitions are read up to offsets: the last ones may hold no record."""
         self.position = {**self.position, **position}
 
+    def position_of(self, topics: Collection[str]) -> Position:
+        """How far some topics are read."""
+        return {place: at for place, at in self.position.items() if topic_of(place[0]) in topics}
+
     def rows(self, lookup: str, position: Position) -> pl.DataFrame:
         """The table of a lookup as of a position, with its validity (see `Lookup`)."""
         return self._logs[lookup].rows(position)
+
+    def unreadable(self) -> Mapping[str, int]:
+        """By lookup, how many record keys have no row because their last record can't be read."""
+        return {name: len(log.unreadable) for name, log in self._logs.items()}
 
     def topics_of(self, lookups: Iterable[str]) -> frozenset[str]:
         """The topics of some lookups; those in files have none."""
@@ -93,18 +121,23 @@ class _Log:
         schema = lookup.table.schema
         self._types = {name: t for name, t in schema.items() if name not in (FROM, UNTIL)}
         self._parts: list[pl.DataFrame] = []
+        self.unreadable: set[tuple[int, bytes]] = set()  # partition, record key
 
     def add(self, batch: Batch) -> list[LookupReject]:
         rejects = []
         objects: list[dict[str, Any]] = []
+        partitions = batch.partitions.tolist()
         for i, value in enumerate(batch.values):
             row = {}
+            record = partitions[i], batch.key(i) or b""
+            self.unreadable.discard(record)
             if value is not None:
                 try:
                     row = self._row(value, batch.key(i))
                 except ValueError as error:
-                    where = int(batch.partitions[i]), int(batch.offsets[i])
+                    where = partitions[i], int(batch.offsets[i])
                     rejects.append(LookupReject(self._lookup.name, *where, str(error)))
+                    self.unreadable.add(record)
             objects.append(row)
         self._parts.append(self._table(batch, objects))
         return rejects
@@ -117,7 +150,7 @@ class _Log:
             self._parts[: len(parts)] = [pl.concat(parts)]
         read = self._parts[0]
         name = self.topic.name
-        upto = {p: offset for (topic, p), offset in position.items() if topic == name}
+        upto = {p: offset for (log, p), offset in position.items() if topic_of(log) == name}
         limits = pl.col(_PARTITION).replace_strict(upto, default=0, return_dtype=pl.Int64)
         superseded = pl.col(FROM).shift(-1).cum_min(reverse=True)
         return (

@@ -96,6 +96,11 @@ class AgentMetrics:
             "Events of a contract whose key has no row in a lookup.",
             labels=["topic", "contract", "lookup"],
         )
+        self.lookup_unreadable_keys = gauge(
+            metrics.LOOKUP_UNREADABLE_KEYS,
+            "Keys of a lookup topic without a row because their last record can't be read.",
+            labels=["lookup"],
+        )
         self.lag = gauge(metrics.LAG, "Records not read yet.", labels=["topic", "partition"])
         self.paused_partitions = gauge(
             metrics.PAUSED_PARTITIONS,

@@ -178,3 +178,21 @@ def test_the_key_may_be_in_the_value_or_in_the_records_key() -> None:
     row = {"shop": "b", "rate": 3.0, "since": 1}
     topics = read([(1, "whatever", row), (1, "a", {"rate": 4.0, "since": None})])
     assert [valid(topics, shop, 5, 2) for shop in "ab"] == [4.0, 3.0]
+
+
+def test_a_key_is_unreadable_until_its_next_record() -> None:
+    topics = read([(1, "a", {"rate": "dear"}), (2, "b", {"rate": 2.0})])
+    assert topics.unreadable() == {"rates": 1}
+    topics.add(batch([(3, "a", {"rate": 3.0}), (4, "b", {"rate": []})], [2, 3]))
+    assert topics.unreadable() == {"rates": 1}
+    topics.add(batch([(5, "b", None)], [4]))
+    assert topics.unreadable() == {"rates": 0}
+
+
+def test_positions_name_the_log_of_a_topic() -> None:
+    topics = LookupTopics(lookups())
+    topics.ids = {"rates": "7vCzRmfZQ5a4Qe9vdDMnrQ"}
+    topics.add(batch([(1, "a", {"rate": 1.0})]))
+    assert topics.position_of(["rates"]) == {("rates:7vCzRm", 0): 1}
+    assert topics.position_of(["tiers"]) == {}
+    assert topics.rows("rates", topics.position)["rate"].to_list() == [1.0]

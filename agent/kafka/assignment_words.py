@@ -1,0 +1,72 @@
+"""What the log says where a source partition is not read on from its commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from aiokafka import TopicPartition
+
+from agent.kafka.ingest_assignment import Begin, Kind
+
+
+def in_words(tp: TopicPartition, begin: Begin) -> tuple[int, str] | None:
+    """What was found, for the log, with its level; None: all is as it should be."""
+    finding = begin.finding
+    what = WORDS.get((finding.kind, finding.missed > 0))
+    if what is None:
+        return None
+    level, text = what
+    text = text.format(
+        at=begin.resume.offset,
+        lost=f"offsets {finding.first} to {finding.last - 1} were not read (at most "
+        f"{finding.missed} records)",
+    )
+    marked = ". Windows that may lack them are marked as incomplete" if finding.missed else ""
+    return level, f"topic {tp.topic} partition {tp.partition}: {text}{marked}"
+
+
+WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
+    (Kind.RECREATED, False): (
+        logging.WARNING,
+        "the topic was deleted and created again; its log is read from offset {at}. Records of the "
+        "old log that were not read are lost, and repeats of those that were would count again: "
+        "windows that are open now are marked as incomplete",
+    ),
+    (Kind.RECREATED, True): (
+        logging.ERROR,
+        "the topic was deleted and created again; its log is read from offset {at}, and {lost}: "
+        "retention had deleted them",
+    ),
+    (Kind.LOOKUP_RECREATED, False): (
+        logging.WARNING,
+        "a lookup topic was deleted and created again; events from offset {at} on are joined with "
+        "its rows, and those before keep what they were joined with. Repeats of them would not be "
+        "noticed: windows that are open now are marked as incomplete",
+    ),
+    (Kind.TRUNCATED, False): (
+        logging.WARNING,
+        "the log ends at {at}, before what was read of it: the broker has lost its end (an unclean "
+        "leader election?). Reading goes on there",
+    ),
+    (Kind.SKIPPED, True): (
+        logging.ERROR,
+        "{lost}: somebody moved the group's offset forward",
+    ),
+    (Kind.DELETED, True): (
+        logging.ERROR,
+        "{lost}: they were deleted from the log before (retention.ms, retention.bytes)",
+    ),
+    (Kind.DELETED, False): (
+        logging.WARNING,
+        "records of unfinished windows were deleted from the log; all of them had been counted, "
+        "and reading goes on at {at}. Repeats of them would not be noticed: windows that are open "
+        "now are marked as incomplete",
+    ),
+    (Kind.MOVED_BACK, False): (
+        logging.WARNING,
+        "the group's offset was moved from outside; reading goes on at {at}, where it was: windows "
+        "that are closed are not opened again",
+    ),
+}
+"""What to say of a finding, by its kind and whether records are missing."""
