@@ -63,7 +63,7 @@ def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
 
 
 def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
-    pipeline = _pipeline(plan, case, result)
+    pipeline = _pipeline(plan.in_json(), case, result)
     for topic in plan.default_topics:
         of_topic = [r for r in records if r.topic == topic]
         if of_topic:

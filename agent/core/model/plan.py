@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -87,6 +87,11 @@ class Plan:
     def has_patterns(self) -> bool:
         """Whether a contract reads topics by pattern."""
         return any(c.topics.pattern is not None for c in self.contracts.values())
+
+    def in_json(self) -> Plan:
+        """The plan for records that are given as the JSON that they mean, whatever their format."""
+        contracts = {n: replace(c, format="json", schema=None) for n, c in self.contracts.items()}
+        return replace(self, contracts=contracts)
 
     def contracts_of(self, topic: str) -> tuple[Contract, ...]:
         """The contracts of one topic, in order of name."""

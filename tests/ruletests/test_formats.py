@@ -1,0 +1,39 @@
+"""Rule tests of events whose topics hold other formats than JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+
+RULES = """version: 1
+events:
+  order: {{topic: shop, {format}, type_field: none, time: at, fields: {{amount: float}}}}
+kpis:
+  revenue: {{from: order, value: sum(amount), window: 1h}}
+"""
+TEST = """version: 1
+start: 2025-03-03 00:00
+tests:
+  it adds up:
+    events:
+      - {type: order, at: 2025-03-03 09:00, amount: 100}
+      - {type: order, at: 2025-03-03 09:30, amount: 20}
+    expect:
+      windows:
+        revenue:
+          2025-03-03 10:00: {value: 120, events: 2}
+"""
+
+
+@pytest.mark.parametrize(
+    "format", ["format: avro", "format: protobuf", "format: json, schema: registry"]
+)
+def test_events_are_given_as_the_json_that_records_mean(
+    format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shop.yaml").write_text(RULES.format(format=format))
+    (tmp_path / "shop_test.yaml").write_text(TEST)
+    assert main(["test", str(tmp_path)]) == 0, capsys.readouterr().out
