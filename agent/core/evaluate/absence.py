@@ -107,7 +107,7 @@ class Absences:
         if ends_ms is None:
             return None
         clock = self._clock(rule, level, series)
-        return alert.ends_ms(clock.kept_ms(alert, rule, ends_ms), rule.flapping)
+        return alert.ends_ms(clock.clear_for_ms(alert, rule, ends_ms), rule.flapping)
 
 
 class AbsenceClock(NamedTuple):
@@ -125,13 +125,13 @@ class AbsenceClock(NamedTuple):
         """When silence since an event reaches `no_data_for_ms`; exact up to `upto_ms`."""
         return self.maintenance.after(self.dimensions, last_event_ms, self.no_data_for_ms, upto_ms)
 
-    def kept_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
+    def clear_for_ms(self, alert: AlertState, rule: AbsenceRule, upto_ms: int) -> int:
         """How long events must have returned before an alert resolves; exact up to `upto_ms`."""
         since_ms = alert.clearing_since_ms
         if since_ms is None:
             return rule.keep_firing_for_ms
-        kept_ms = alert.kept_ms(since_ms, rule.keep_firing_for_ms, rule.flapping)
-        return self.maintenance.after(self.dimensions, since_ms, kept_ms, upto_ms) - since_ms
+        clear_for_ms = alert.clear_for_ms(since_ms, rule.keep_firing_for_ms, rule.flapping)
+        return self.maintenance.after(self.dimensions, since_ms, clear_for_ms, upto_ms) - since_ms
 
     def began_ms(self, due_ms: int) -> int:
         """When the silence began that reaches `no_data_for_ms` at an instant."""
@@ -167,8 +167,10 @@ def step_absence(
     not_before_ms = clock.not_before_ms
 
     def step(alert: AlertState, at_ms: int, silent: bool, due_ms: int) -> AlertState:
-        kept_ms = clock.kept_ms(alert, rule, at_ms)
-        alert, changes = alerts.step(alert, at_ms, silent, not silent, 0, kept_ms, rule.flapping)
+        clear_for_ms = clock.clear_for_ms(alert, rule, at_ms)
+        alert, changes = alerts.step(
+            alert, at_ms, silent, not silent, 0, clear_for_ms, rule.flapping
+        )
         for change in changes:
             # The first silence of the episode; with a later `not_before_ms`, it began earlier.
             fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
@@ -181,7 +183,7 @@ def step_absence(
     def advance(alert: AlertState, last_ms: int, upto_ms: int) -> AlertState:
         due_ms = clock.due_ms(last_ms, upto_ms)
         fires_ms = due_ms if not_before_ms is None else max(due_ms, not_before_ms)
-        ends_ms = alert.ends_ms(clock.kept_ms(alert, rule, upto_ms), rule.flapping)
+        ends_ms = alert.ends_ms(clock.clear_for_ms(alert, rule, upto_ms), rule.flapping)
         if ends_ms is not None and ends_ms <= min(fires_ms, upto_ms):
             alert = step(alert, ends_ms, False, due_ms)
         return step(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert

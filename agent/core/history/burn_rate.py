@@ -22,7 +22,8 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A row of the published table: fires while both windows burn faster than `rate`."""
+    """A row of the workbook's table: an alert fires while both windows burn faster than its rate.
+    `budget` is the share of the budget that is used up when it fires."""
 
     severity: Severity
     budget: float
@@ -35,17 +36,16 @@ PUBLISHED: tuple[Pair, ...] = (
     Pair("critical", 0.05, 6 * HOUR_MS, 30 * 60_000),
     Pair("warning", 0.10, 72 * HOUR_MS, 6 * HOUR_MS),
 )
-"""Table 5-8 of the workbook: the share of a 30 days' budget that is gone when the alert comes, the
-long window and the short one. The rate of a row is its budget times the period over the long
-window: 14.4, 6 and 1 for 30 days."""
+"""Table 5-8 of the workbook. The burn rate of a row is its budget times the period (30 days)
+divided by the long window: 14.4, 6 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class BurnRate:
     """The share of bad events over a span, as a multiple of the error budget.
 
-    Each window counts by its number of events. Of a KPI that is better when higher, the value is
-    the share of good events; else that of bad ones.
+    Windows are weighted by their number of events. The KPI's value is the share of good events if
+    the KPI is better when higher, otherwise the share of bad ones.
     """
 
     text: str
@@ -70,7 +70,7 @@ class BurnRate:
 
 @dataclass(frozen=True, slots=True)
 class BudgetLeft:
-    """The share of the period's error budget that is not used up; negative: overspent."""
+    """The share of the period's error budget that is left; negative: overspent."""
 
     text: str
     period_ms: int
@@ -93,8 +93,8 @@ class BudgetLeft:
 
 
 def _bad_share(context: FeatureContext, span_ms: int, better: Better) -> float | None:
-    places = context.disjoint_windows(span_ms)
-    values, events = context.past.values[places], context.past.events[places]
+    indices = context.disjoint_windows(span_ms)
+    values, events = context.past.values[indices], context.past.events[indices]
     counted = ~np.isnan(values) & (events > 0)
     total = float(events[counted].sum())
     if total == 0:

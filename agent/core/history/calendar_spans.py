@@ -1,4 +1,4 @@
-"""Spans of history as rules write them, and where the calendar puts them."""
+"""Spans of time in calendar units, and calendar arithmetic in a time zone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MONTH_MS = 2_629_746_000
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time: months and days of the calendar, and exact milliseconds."""
+    """A span of time: calendar months and days, and exact milliseconds."""
 
     months: int = 0
     days: int = 0
@@ -26,21 +26,21 @@ class Span:
 
     @property
     def mean_ms(self) -> int:
-        """Its length where no calendar is asked, a month being a twelfth of a year."""
+        """Its average length; a month is a twelfth of a year."""
         return self.months * MONTH_MS + self.days * DAY_MS + self.ms
 
     @property
     def most_ms(self) -> int:
-        """The longest that it can be, a change of clocks included."""
-        # A zone that moves its date skips a day, and the one before it is taken.
+        """The longest that it can be, including clock changes."""
+        # If a zone has skipped the day, `back` goes one day further.
         clocks = DAY_MS + 3_600_000 if self.months or self.days else 0
         return self.months * 31 * DAY_MS + self.days * DAY_MS + self.ms + clocks
 
 
 @lru_cache(maxsize=4096)
 def back(at_ms: int, span: Span, zone: str) -> int:
-    """The instant a span before another one: the same time of the local clock, the last day of a
-    month that has no such day, the day before one that the zone skipped."""
+    """The instant a span before another, at the same time of the local clock. A day that the month
+    does not have becomes its last day, a day that the zone skipped the day before."""
     if not span.months and not span.days:
         return at_ms - span.ms
     tz = ZoneInfo(zone)
@@ -56,13 +56,13 @@ def back(at_ms: int, span: Span, zone: str) -> int:
 
 
 def _is_skipped(local: datetime) -> bool:
-    """Whether the zone never had that day, as where it moved across the date line."""
+    """Whether the zone never had that day, as when it moved across the date line."""
     return local.astimezone(UTC).astimezone(local.tzinfo).date() != local.date()
 
 
 def days_between(start_ms: int, at_ms: int, zone: str) -> float:
-    """How many days of a zone have gone by since one of them began, the last in part: days of 23
-    and 25 hours are days, those that the zone skipped are none."""
+    """How many days of a zone have elapsed since one of them began, with a fraction for the last.
+    Days of 23 and 25 hours count as days, days that the zone skipped do not."""
     days = CalendarWindow("day", zone)
     begin = days.pane_start(at_ms)
     part = (at_ms - begin) / (days.first_end_after(at_ms) - begin)
@@ -70,7 +70,8 @@ def days_between(start_ms: int, at_ms: int, zone: str) -> float:
 
 
 def after_days(start_ms: int, days: float, zone: str) -> int:
-    """The instant at which so many days of a zone have gone by since one of them began."""
+    """The instant at which `days` days of a zone have elapsed since one of them began: the reverse
+    of `days_between`."""
     window = CalendarWindow("day", zone)
     at = start_ms
     whole = math.floor(round(days, 9))
@@ -86,8 +87,8 @@ def _whole_days(start_ms: int, stop_ms: int, zone: str) -> int:
 
 @lru_cache(maxsize=65536)
 def slot_of(end_ms: int, season: str, zone: str) -> int:
-    """Which hour of the local day (season `day`) or week (`week`, from Monday) an instant just
-    before `end_ms` is in."""
+    """The index of the hour of the local day (season `day`) or week (`week`, from Monday) that
+    contains the instant just before `end_ms`."""
     at = datetime.fromtimestamp((end_ms - 1) / 1000, UTC).astimezone(ZoneInfo(zone))
     return at.hour if season == "day" else at.weekday() * 24 + at.hour
 

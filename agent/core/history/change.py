@@ -1,4 +1,4 @@
-"""`change('1 week')`: a value against that of an earlier window."""
+"""`change('1 week')`: a value compared with that of an earlier window."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from agent.core.model.windows import CalendarWindow, Window
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The value less that of the window a span before; `relative`: as a share of the earlier one's
-    size. `span` None: against the window just before, without overlap.
+    """The value minus that of the window a span earlier; `relative`: divided by the absolute value
+    of the earlier one. `span` None: compared with the window just before, without overlap.
 
-    With calendar windows, the window that holds the start of this one moved back; with fixed ones,
-    the one that ended a span before this one, on the local clock.
+    The earlier window is, for calendar windows, the one that contains the start of this window
+    minus the span; for fixed windows, the one that ended a span earlier by the local clock.
     """
 
     text: str
@@ -33,29 +33,26 @@ class Change:
         return f"{result * 100:+.4g} %" if self.relative else f"{result:+.4g}"
 
     def needs_ms(self, window: Window) -> int:
-        """The span and a window more."""
+        """The span, and one window."""
         return (self.span.most_ms if self.span else window.span_ms) + window.span_ms
 
     def compute(self, context: FeatureContext) -> float | None:
-        """None without both values, or as a share of 0."""
-        place = context.past.at(self._end(context))
-        if place is None or context.value is None:
+        """None without both values, or for a relative change from 0."""
+        index = context.past.at(self._end(context))
+        if index is None or context.value is None:
             return None
-        before = float(context.past.values[place])
+        before = float(context.past.values[index])
         if math.isnan(before) or (self.relative and before == 0):
             return None
         change = context.value - before
         return change / abs(before) if self.relative else change
 
     def _end(self, context: FeatureContext) -> int:
+        """The end of the earlier window."""
         if self.span is None:
             return context.start_ms
         if isinstance(context.window, CalendarWindow):
             return context.window.first_end_after(back(context.start_ms, self.span, self.zone))
-        end = back(context.end_ms, self.span, self.zone)
-        # The last window that has ended by then.
-        return (
-            end
-            if context.window.first_end_after(end - 1) == end
-            else (context.window.first_end_after(end) - context.window.hop_ms)
-        )
+        at_ms = back(context.end_ms, self.span, self.zone)
+        # Clock changes can move it off the ends of windows: then the last window that has ended.
+        return context.window.first_end_after(at_ms) - context.window.hop_ms

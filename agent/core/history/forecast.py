@@ -1,4 +1,4 @@
-"""`breach_in('3 days')`: whether a series will leave its target soon, if it goes on like this."""
+"""`breach_in('3 days')`: whether a series will miss its target soon if its trend continues."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from agent.core.model.history import UNKNOWN, FeatureContext, Floats
 from agent.core.model.windows import Window, ends_between
 
 MOST_WINDOWS_AHEAD = 2000
-"""A forecast with a season looks at each window to come: not farther ahead than this."""
+"""A forecast with a season computes each future window, but not more than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
     """Whether the value is beyond its bound now, or will be within `within_ms`.
 
-    By trend: the Theil–Sen line over the span, where the Mann–Kendall test finds a trend; else the
-    series is taken to stay where it is. With a season, the line is drawn through what the medians
-    of the slots leave of the values, and the slot of each window to come is put back on it.
-    `bound` None: the bounds of the series' target.
+    The forecast is the Theil–Sen line over the span if the Mann–Kendall test finds a trend, and
+    otherwise the median. With a season, the medians of the slots (hours of the day or week) are
+    subtracted before fitting the line, and added again for each future window. `bound` None: the
+    bounds of the series' target.
     """
 
     text: str
@@ -60,16 +60,16 @@ class Breach:
         return float(_beyond(self._ahead(context, days, values), least, most))
 
     def _ahead(self, context: FeatureContext, days: Floats, values: Floats) -> Floats:
-        """The values expected at the windows to come."""
+        """The forecast of future windows; without a season, its first and last value."""
         if self.season is None:
             steep, height = self._line(days, values)
-            # A line is at its farthest at the end.
+            # A line has its extremes at both ends.
             return np.array([height, height + steep * self.within_ms / DAY_MS])
         slots = _slots_of(context.end_ms + days * DAY_MS, self.season, self.zone)
         usual = {slot: float(np.median(values[slots == slot])) for slot in set(slots.tolist())}
-        left = values - np.array([usual[slot] for slot in slots.tolist()])
-        # A slot's median is about the middle of the history: the line through what is left is not.
-        steep, height = self._line(days, left)
+        residuals = values - np.array([usual[slot] for slot in slots.tolist()])
+        # A slot's median is its level in the middle of the history; the line adds the trend since.
+        steep, height = self._line(days, residuals)
         middle = float(np.median(values))
         ahead = []
         for end in ends_between(context.window, context.end_ms, context.end_ms + self.within_ms):
@@ -98,6 +98,6 @@ def _beyond(values: Floats, least: float | None, most: float | None) -> bool:
 
 
 def default_span_ms(within_ms: int, season: Season | None) -> int:
-    """The history that a forecast is made of if none is named: four times as long as it looks
-    ahead, with a season at least four of them."""
+    """The default history of a forecast: four times the time that it looks ahead, and at least four
+    seasons."""
     return max(4 * within_ms, 4 * SEASON_MS[season] if season else 0)

@@ -1,4 +1,4 @@
-"""`pace`: a period's running total against where it should be by now."""
+"""`pace`: the running total of a period compared with its target by now."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from agent.core.model.history import FeatureContext, plain_number
 from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
 
 LEAST_SHARE = 0.05
-"""A projection of less than a twentieth of a period says more about chance than about its end."""
+"""The minimum share of a period's total that must be due for a projection: earlier, it is noise."""
 
 Ask = Literal["pace", "projected", "to_date"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The total of the period so far (`to_date`), where it will end (`projected`), or the first as
-    a share of what it should be by now (`pace`).
+    """The total of the period so far (`to_date`), its projection to the end of the period
+    (`projected`), or the total so far relative to what is due by now (`pace`).
 
-    What share of a period's total is due by now: by a straight line the share of its days that have
-    gone by; by the shape of past periods, the mean of the shares that each of the last `shape` of
-    them had reached when the same share of its days had gone by. Days are those of the zone: one of
-    23 hours is due as much as any other.
+    The share of the target that is due by now is the share of the period's days that have elapsed.
+    With a `shape`, it is the mean share of their totals that the last `shape` periods had reached
+    after the same share of their days. Days are those of the zone, each with equal weight: a day of
+    23 hours counts as one.
     """
 
     text: str
@@ -41,41 +41,44 @@ class Pace:
         return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
-        """The period and those whose shape is followed."""
+        """The period, and the earlier ones that define the shape."""
         return (self.shape + 1) * CalendarWindow(self.unit, self.zone).span_ms + window.span_ms
 
     def compute(self, context: FeatureContext) -> float | None:
-        """None before the series has seen a whole period begin, in its first twentieth, and
-        while a past period that gives the shape is not known."""
+        """None if the series began after the period did, until a twentieth of the total is due, and
+        while an earlier period for the shape is missing."""
         period = CalendarWindow(self.unit, self.zone)
         start = period.pane_start(context.end_ms - 1)
         end = period.first_end_after(start)
         total = self._total(context, start, context.end_ms)
         if total is None or self.ask == "to_date":
             return total
-        gone = days_between(start, context.end_ms, self.zone)
+        elapsed = days_between(start, context.end_ms, self.zone)
         whole = days_between(start, end, self.zone)
-        due = (gone, whole) if not self.shape else self._due(context, period, start, gone / whole)
+        due: tuple[float, float] | None = (elapsed, whole)
+        if self.shape:
+            due = self._due_by_shape(context, period, start, elapsed / whole)
         if due is None or due[0] < LEAST_SHARE * due[1]:
             return None
         if self.ask == "projected":
-            return _settled(total * due[1] / due[0])
-        return _settled(total * due[1] / (due[0] * self.target)) if self.target else None
+            return _rounded(total * due[1] / due[0])
+        return _rounded(total * due[1] / (due[0] * self.target)) if self.target else None
 
     def _total(self, context: FeatureContext, start_ms: int, end_ms: int) -> float | None:
-        """The sum of the windows within `[start, end)`; None if the series is younger."""
+        """The sum of the windows within `[start, end)`; None if the series began later."""
         past = context.past
-        places = context.disjoint_windows(context.end_ms - start_ms)
-        places = places[past.ends[places] <= end_ms]
+        indices = context.disjoint_windows(context.end_ms - start_ms)
+        indices = indices[past.ends[indices] <= end_ms]
         known = context.first_ms <= start_ms or (
-            len(places) > 0 and context.window.start_of(int(past.ends[places[0]])) <= start_ms
+            len(indices) > 0 and context.window.start_of(int(past.ends[indices[0]])) <= start_ms
         )
-        return float(np.nansum(past.published[places])) if known else None
+        return float(np.nansum(past.published[indices])) if known else None
 
-    def _due(
+    def _due_by_shape(
         self, context: FeatureContext, period: CalendarWindow, start_ms: int, elapsed: float
     ) -> tuple[float, float] | None:
-        """What the last periods had reached at the same share of their days, of what in all."""
+        """The share that is due by the shape of earlier periods, as a fraction: the sum of the
+        shares that they had reached after the same share of their days, and their number."""
         shares = []
         for _ in range(self.shape):
             end_ms, start_ms = start_ms, period.start_of(start_ms)
@@ -89,7 +92,6 @@ class Pace:
         return sum(shares), len(shares)
 
 
-def _settled(number: float) -> float:
-    """Without what adding decimals leaves in the last digits: seven times 0.1 is what seven days
-    should bring."""
+def _rounded(number: float) -> float:
+    """To 12 significant digits, without the rounding errors of sums: seven times 0.1 is 0.7."""
     return float(f"{number:.12g}")

@@ -1,4 +1,4 @@
-"""`deviation_from_group`: how far one series is from the others of the same window."""
+"""`deviation_from_group`: how far a series is from its peers in the same window."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from agent.core.model.history import FeatureContext, plain_number
 from agent.core.model.windows import Window
 
 LEAST_MEMBERS = 4
-"""Of three series, the one that is apart from two others may as well be the only right one."""
+"""With fewer, no series is clearly the outlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """The modified z-score of Iglewicz & Hoaglin (1993): the distance from the group's median in
-    its robust standard deviations. The group are all series of the KPI, or those that are equal in
-    the dimensions with the places `by`."""
+    """The modified z-score of Iglewicz & Hoaglin (1993): the distance from the group's median, in
+    robust standard deviations of the group. The group is all series of the KPI with the same
+    dimensions at the indices `by`."""
 
     text: str
     by: tuple[int, ...]
@@ -31,17 +31,17 @@ class Deviation:
         return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
-        """Nothing: it looks aside, not back."""
+        """Nothing: it reads the current window of other series."""
         return 0
 
     def compute(self, context: FeatureContext) -> float | None:
-        """None without a value, or with fewer than four series that have one."""
+        """None without a value, or with fewer than `LEAST_MEMBERS` values in the group."""
         group = context.peers(self.by)
         if context.value is None or len(group) < LEAST_MEMBERS:
             return None
         centre = float(np.median(group))
-        apart = abs(context.value - centre)
-        if apart == 0:
+        distance = abs(context.value - centre)
+        if distance == 0:
             return 0.0
-        wide = spread(group, centre)
-        return min(apart / wide, FARTHEST) if wide > 0 else FARTHEST
+        sigma = spread(group, centre)
+        return min(distance / sigma, FARTHEST) if sigma > 0 else FARTHEST

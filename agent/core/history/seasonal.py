@@ -1,9 +1,9 @@
-"""What a series usually does at this hour of the day or the week.
+"""`seasonal_anomaly`: how far a value is from what is usual at this hour of the day or week.
 
-The baseline of a slot (an hour of the local day or week) is the median of the values that past
+The baseline of a slot (an hour of the local day or week) is the median of the values that earlier
 windows had in it; its spread is their median absolute deviation, scaled to a standard deviation.
-Of few past weeks that is a shaky figure: the spread of a slot is at least the usual one, the median
-over all slots, which what was known when the local day began decides.
+With few weeks of history that is a noisy estimate, so the spread of a slot is at least the median
+spread of all slots, computed once at the start of each local day.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from agent.core.model.windows import Window
 Season = Literal["day", "week"]
 SEASON_MS: dict[Season, int] = {"day": 86_400_000, "week": 604_800_000}
 
-HOUR_MS = 3_600_000  # a day may be so much longer
+HOUR_MS = 3_600_000  # a day with a clock change may be this much longer
 
 LEAST_SEASONS = 3
-"""Of fewer values in a slot, one odd one would be the baseline."""
+"""With fewer values in a slot, a single outlier would determine the baseline."""
 
 _SMALLEST = 1e-9
-"""A spread is at least this share of the baseline: of values that never differed, rounding is not
-an anomaly, whatever else is."""
+"""The minimum spread as a share of the baseline: in a constant series, a rounding error is not an
+anomaly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What past windows of the same slot say of one: its usual value and spread, and how many."""
+    """The usual value and spread of a slot, and from how many windows they were computed."""
 
     centre: float
     spread: float
@@ -43,14 +43,14 @@ class Baseline:
 
 
 def baseline(context: FeatureContext, season: Season, span_ms: int, zone: str) -> Baseline | None:
-    """The baseline of the window that is looked at. None with fewer than three seasons of it.
+    """The baseline of the current window's slot. None with fewer than `LEAST_SEASONS` seasons.
 
-    Windows in maintenance are left out; so are those of past incidents, where others remain: what
-    lasts for more than half of the past is no incident but a new normal.
+    Windows in maintenance are left out. So are windows during incidents (firing alerts), unless
+    they are more than half of all windows: then they are the new normal.
     """
     now = slot_of(context.end_ms, season, zone)
-    # The window itself is no part of what it is compared with.
-    values, ends = _known(context, context.end_ms - span_ms, context.end_ms - 1)
+    # The window is not compared with itself.
+    values, ends = _usable(context, context.end_ms - span_ms, context.end_ms - 1)
     slots = _slots(ends, season, zone)
     mine = values[slots == now]
     seasons = len(np.unique(ends[slots == now] // SEASON_MS[season]))
@@ -62,10 +62,10 @@ def baseline(context: FeatureContext, season: Season, span_ms: int, zone: str) -
     return Baseline(centre, max(spread(mine, centre), usual, least), len(mine))
 
 
-def _known(
+def _usable(
     context: FeatureContext, after_ms: int, upto_ms: int
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Values and ends of the windows that end in `(after, upto]` and that a baseline is made of."""
+    """Values and ends of the windows for a baseline that end in `(after, upto]`."""
     past = context.past
     part = slice(past.since(after_ms).start, past.since(upto_ms).start)
     values, flags = past.values[part], past.flags[part]
@@ -81,13 +81,13 @@ def _slots(ends: NDArray[np.int64], season: Season, zone: str) -> NDArray[np.int
 
 
 def _usual_spread(context: FeatureContext, season: Season, span_ms: int, zone: str) -> float:
-    """The median spread of the slots, of what was known when the local day began."""
+    """The median spread of all slots, from the history at the start of the local day."""
     morning = day_start(context.end_ms - 1, zone)
     key = f"spread:{season}:{span_ms}"
     known = context.memory.get(key)
     if known is not None and known[0] == morning:
         return float(known[1])
-    values, ends = _known(context, morning - span_ms, morning)
+    values, ends = _usable(context, morning - span_ms, morning)
     slots = _slots(ends, season, zone)
     spreads = []
     for slot in np.unique(slots):
@@ -101,7 +101,7 @@ def _usual_spread(context: FeatureContext, season: Season, span_ms: int, zone: s
 
 @dataclass(frozen=True, slots=True)
 class SeasonalAnomaly:
-    """How many robust standard deviations a value is from what is usual at this hour."""
+    """The distance of a value from its slot's baseline, in robust standard deviations."""
 
     text: str
     season: Season
@@ -114,22 +114,22 @@ class SeasonalAnomaly:
         return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
-        """The span of the baseline, as it was when the local day began."""
+        """The span of the baseline before the start of the local day."""
         return self.span_ms + DAY_MS + HOUR_MS + window.span_ms
 
     def compute(self, context: FeatureContext) -> float | None:
-        """None without a value or a baseline. A value that differs where nothing ever did is far
-        off, by a finite number."""
+        """None without a value or a baseline. At most `FARTHEST`, as for any change of a series
+        that was constant."""
         if context.value is None:
             return None
         usual = baseline(context, self.season, self.span_ms, self.zone)
         if usual is None:
             return None
-        apart = abs(context.value - usual.centre)
-        if apart == 0:
+        distance = abs(context.value - usual.centre)
+        if distance == 0:
             return 0.0
-        return min(apart / usual.spread, FARTHEST) if usual.spread > 0 else FARTHEST
+        return min(distance / usual.spread, FARTHEST) if usual.spread > 0 else FARTHEST
 
 
 FARTHEST = 1e6
-"""As far from usual as is published."""
+"""The largest distance that is published."""

@@ -1,5 +1,4 @@
-"""`trend('8 weeks')`: which way a series goes, and how fast; `declining(4)`, `rising(4)`: how
-steadily."""
+"""`trend('8 weeks')`: the slope of a series; `declining(4)`, `rising(4)`: monotonic runs."""
 
 from __future__ import annotations
 
@@ -13,19 +12,19 @@ from agent.core.model.history import UNKNOWN, FeatureContext
 from agent.core.model.windows import Window
 
 LEAST_POINTS = 5
-"""Of fewer values no trend can be published from chance at 5 %: of four, even a steady rise
-happens by chance in 2 of 24 orders."""
+"""With fewer values no trend is significant at 5 %: of the 24 orders of four values, two are
+monotonic by chance."""
 
 _UNITS = ((172_800_000, "a day", 1), (7_200_000, "an hour", 24), (0, "a minute", 1440))
-"""From which span (ms) on a slope is published by which unit, and how many of them are a day."""
+"""The unit of a slope in words: the minimum span (ms) of the trend, the unit, and units a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """The Theil–Sen slope over a span, a day; `relative`: as a share of the span's median value.
+    """The Theil–Sen slope over a span, per day; `relative`: as a share of the span's median value.
 
-    0 where the Mann–Kendall test finds no trend at 5 %: what chance does is no direction. Windows
-    that overlap count once.
+    0 if the Mann–Kendall test finds no trend at 5 %. Of overlapping windows, only disjoint ones
+    count.
     """
 
     text: str
@@ -34,7 +33,7 @@ class Trend:
     depends_on_alerts: ClassVar[bool] = False
 
     def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A percentage, or a plain number; by the day, or by less where the span is short."""
+        """A percentage or a plain number, per day, or per hour or minute for short spans."""
         if result is None:
             return UNKNOWN
         _, unit, in_a_day = next(row for row in _UNITS if self.span_ms >= row[0])
@@ -46,7 +45,8 @@ class Trend:
         return self.span_ms
 
     def compute(self, context: FeatureContext) -> float | None:
-        """None without a value, with less than half of the span known, or as a share of 0."""
+        """None without a value, if the history covers less than half of the span, or for a relative
+        slope if the median is 0."""
         days, values = context.disjoint_values(self.span_ms)
         if context.value is None or len(values) < LEAST_POINTS:
             return None
@@ -74,13 +74,13 @@ class Run:
         return UNKNOWN if result is None else "yes" if result else "no"
 
     def needs_ms(self, window: Window) -> int:
-        """All windows, and the one before them."""
+        """All windows of the run, and the one before them."""
         return (self.windows + 2) * window.span_ms
 
     def compute(self, context: FeatureContext) -> float | None:
-        """1 or 0; None while a value of them is missing."""
-        places = context.disjoint_windows(self.needs_ms(context.window))[-self.windows - 1 :]
-        values = context.past.values[places]
+        """1 or 0; None if a value is missing."""
+        indices = context.disjoint_windows(self.needs_ms(context.window))[-self.windows - 1 :]
+        values = context.past.values[indices]
         if len(values) <= self.windows or np.isnan(values).any():
             return None
         steps = np.diff(values)

@@ -83,7 +83,7 @@ class LiveSeries:
         if known is None:
             series = self.begin(dimensions, start_ms)
             if dimensions in self.expired:
-                series.keep_of(self.expired.pop(dimensions))
+                series.inherit_unread(self.expired.pop(dimensions))
         elif start_ms < known.sealed_ms:
             if not known.begin_earlier(start_ms):
                 return None
@@ -135,7 +135,7 @@ class LiveSeries:
         dimensions = series.dimensions or ()
         following = self.live.get(dimensions) or self.expired.get(dimensions)
         if following is not None:
-            following.keep_of(series)
+            following.inherit_unread(series)
         elif series.unread:
             self.expired[dimensions] = series
 

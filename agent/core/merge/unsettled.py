@@ -78,7 +78,7 @@ class UnsettledPartials:
         if self._is_final(partial):
             self._add(series, partial.pane_ms, state, end_ms)
         else:
-            series.keep_apart(partial, state, end_ms)
+            series.keep_unsettled(partial, state, end_ms)
         return bool(state[0] > (before[0] if before else 0))
 
     def settle(self, series: Series, slices: UnsealedSlices) -> None:

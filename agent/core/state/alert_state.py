@@ -5,7 +5,7 @@ Rules
 - An alert is **inactive** until its `when` holds. Then it is **pending**, and an *episode* begins;
   once `when` has held for `for_ms` of evaluated time it is **firing**. With `for_ms` 0 it fires at
   once, without having been pending.
-- A pending alert whose `when` no longer holds is inactive again, whatever its `clear`.
+- A pending alert whose `when` no longer holds becomes inactive, regardless of `clear`.
 - A firing alert is **resolved** once its `clear` has held for `keep_firing_for_ms` of evaluated
   time. Between the two thresholds (neither `when` nor `clear`) it keeps firing, and `clear` must
   hold for the whole time again.
@@ -39,16 +39,16 @@ from agent.core.model.rules import Flapping
 
 StepReason = Literal["when", "clear", "for", "keep_firing_for"]
 Change = tuple[AlertPhase, AlertPhase, StepReason]
-"""Previous phase, new phase, why."""
+"""Previous phase, new phase, reason."""
 
 
 class AlertState(msgspec.Struct, frozen=True, array_like=True):
     """The state of one alert; serialised as an array of its fields.
 
-    `episode_ms`: when the latest episode began (None: never). `clearing_since_ms`: since when
-    `clear` has held without a break, while firing. `fired_ms`: when the alert began to fire, within
-    the time of the rule's `flapping`. While it is pending or clearing, `evaluated_ms` is the last
-    evaluation, and `skipped_ms` the time since its begin that was not evaluated.
+    `episode_ms`: the start of the latest episode (None: never). `clearing_since_ms`: while firing,
+    since when `clear` has held without interruption. `fired_ms`: when the alert started firing,
+    within the time of the rule's `flapping`. While the alert is pending or clearing, `evaluated_ms`
+    is the last evaluation, and `skipped_ms` the time without evaluation since that began.
     """
 
     phase: AlertPhase = AlertPhase.INACTIVE
@@ -59,24 +59,24 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
     skipped_ms: int = 0
 
     def flaps(self, at_ms: int, flapping: Flapping | None) -> bool:
-        """Whether the alert has fired as often, within the time, as the rule defines flapping."""
+        """Whether the alert flaps, as the rule defines it."""
         if flapping is None:
             return False
         lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
         return len(lately) >= flapping.times
 
     def flapping(self, phase: AlertPhase, flapping: Flapping | None) -> Flapping | None:
-        """For an alert that has just begun to fire and flaps: how often it fired within the rule's
-        time; otherwise None."""
+        """If the alert has just started firing and flaps: how often it fired within the rule's
+        time. Otherwise None."""
         at_ms = self.fired_ms[-1] if self.fired_ms else 0
         if flapping is None or phase is not AlertPhase.FIRING or not self.flaps(at_ms, flapping):
             return None
         lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
         return Flapping(len(lately), flapping.within_ms)
 
-    def kept_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
+    def clear_for_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
         """How long `clear` must hold, as known at an instant: longer while the alert flaps."""
-        # Once it has begun to clear, the firings are not forgotten while that goes on.
+        # Whether it flaps is decided when it starts clearing, and kept until it stops.
         clearing_ms = at_ms if self.clearing_since_ms is None else self.clearing_since_ms
         if flapping is not None and self.flaps(clearing_ms, flapping):
             return max(keep_firing_for_ms, flapping.within_ms)
@@ -93,11 +93,12 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         since_ms = self.clearing_since_ms
         if self.phase is not AlertPhase.FIRING or since_ms is None:
             return None
-        kept_ms = self.kept_ms(since_ms, keep_firing_for_ms, flapping)
-        return since_ms + self.skipped_ms + kept_ms
+        clear_for_ms = self.clear_for_ms(since_ms, keep_firing_for_ms, flapping)
+        return since_ms + self.skipped_ms + clear_for_ms
 
     def evaluated_at(self, at_ms: int, step_ms: int | None) -> AlertState:
-        """The state with the time added that was not evaluated since the last step."""
+        """The state, with the time since the last step that was not evaluated added to
+        `skipped_ms`."""
         if step_ms is None or self.evaluated_ms is None:
             return self
         missed_ms = max(0, at_ms - self.evaluated_ms - step_ms)
@@ -111,7 +112,7 @@ INACTIVE = AlertState()
 
 
 class Signal(Enum):
-    """What one evaluation means for an alert."""
+    """The result of one evaluation for an alert."""
 
     ACTIVE = auto()  # `when` holds, not yet for long enough
     HELD = auto()  # `when` has held for `for_ms`
@@ -121,13 +122,13 @@ class Signal(Enum):
 
 
 class Action(Enum):
-    """What a step does to the times in the state."""
+    """How a step changes the times in the state."""
 
     KEEP = auto()
     BEGIN = auto()  # an episode begins now
-    FIRE = auto()  # the episode goes on; nothing is clearing
-    CLEARING = auto()  # remember since when it has been clearing
-    END = auto()  # the episode is over
+    FIRE = auto()  # the episode continues, and is not clearing
+    CLEARING = auto()  # note since when it has been clearing
+    END = auto()  # the episode ends
 
 
 _P, _S, _A = AlertPhase, Signal, Action
@@ -167,15 +168,15 @@ def step(
     flapping: Flapping | None = None,
     step_ms: int | None = None,
 ) -> tuple[AlertState, tuple[Change, ...]]:
-    """Evaluate an alert once, at an instant of event time; instants must not go back.
+    """Evaluate an alert at an instant of event time; instants must not go back.
 
-    `step_ms` is how much of the time up to the instant is evaluated; None: all since the last one.
-    Returns the new state and the changes of phase (at most one: no two follow from one evaluation).
+    `step_ms` is the time up to the instant that this evaluation covers; None: all since the last.
+    Returns the new state and the changes of phase (at most one).
     """
     if when is not None or clear:
         state = state.evaluated_at(at_ms, step_ms)
-    kept_ms = state.kept_ms(at_ms, keep_firing_for_ms, flapping)
-    signal = _signal(state, at_ms, when, clear, for_ms, kept_ms)
+    clear_for_ms = state.clear_for_ms(at_ms, keep_firing_for_ms, flapping)
+    signal = _signal(state, at_ms, when, clear, for_ms, clear_for_ms)
     entry = TABLE[state.phase].get(signal) if signal else None
     if entry is None:
         return state, ()
@@ -197,7 +198,7 @@ def _signal(
     when: bool | None,
     clear: bool | None,
     for_ms: int,
-    keep_firing_for_ms: int,
+    clear_for_ms: int,
 ) -> Signal | None:
     if when:
         held_ms = 0
@@ -208,7 +209,7 @@ def _signal(
         held_ms = 0
         if state.clearing_since_ms is not None:
             held_ms = at_ms - state.clearing_since_ms - state.skipped_ms
-        return Signal.CLEARED if held_ms >= keep_firing_for_ms else Signal.CLEAR
+        return Signal.CLEARED if held_ms >= clear_for_ms else Signal.CLEAR
     return None if when is None else Signal.NEITHER
 
 

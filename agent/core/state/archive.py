@@ -1,9 +1,9 @@
-"""The closed windows that features look back on, further than a series' row reaches.
+"""The closed windows that history functions read, beyond those in the row of a series.
 
-A row has the newest windows only, so that writing it stays cheap. Where a rule looks back further,
-the row keeps up to twice as many, and each time that it is full its older half becomes a row of its
-own, a *chunk*, written once. A crash between the two writes leaves windows in both: they are the
-same windows, and are taken once.
+A row has only the newest windows, so that writing it is cheap. If a rule looks back further, the
+row keeps up to twice as many. Whenever it is full, its older half becomes a row of its own, a
+*chunk*, which is written once. A crash between the two writes leaves the same windows in both;
+`WindowHistory` counts them once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.core.state.rows import DamagedRow, body_of, versioned
 from agent.core.state.series import HISTORY_WINDOWS, Series
 
 SeriesId = tuple[Dimensions, int]
-"""A series' dimensions and the instant (ms) it began: one that is forgotten may come again."""
+"""A series' dimensions and the instant (ms) it began: a series may expire and begin again."""
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True):
@@ -46,32 +46,31 @@ def read_chunk(key: bytes, row: bytes) -> Chunk:
 
 
 class Archive:
-    """The pasts of one KPI's series. `needs_ms`: how far back its rules look."""
+    """The window histories of one KPI's series. `needs_ms`: how far back its rules look."""
 
     def __init__(self, kpi: Kpi, needs_ms: int) -> None:
         self._kpi = kpi
         self._needs_ms = needs_ms
-        # A series' row is enough for what lies within it.
-        self.most = HISTORY_WINDOWS
+        self._most_in_row = HISTORY_WINDOWS
         if needs_ms > (HISTORY_WINDOWS - 1) * kpi.window.step_ms:
-            self.most *= 2
+            self._most_in_row *= 2  # the older half becomes a chunk
         self._pasts: dict[SeriesId, WindowHistory] = {}
         self._chunks: dict[SeriesId, list[list[Item]]] = {}
         self._rows: dict[bytes, bytes | None] = {}
 
     def past(self, series: Series) -> WindowHistory:
-        """The windows of a series that are known, up to the last that closed."""
-        name = _id(series)
-        past = self._pasts.get(name)
+        """The history of a series, up to its last closed window."""
+        id_ = _id(series)
+        past = self._pasts.get(id_)
         if past is None:
-            chunks = self._chunks.get(name, [])
+            chunks = self._chunks.get(id_, [])
             items = [item for chunk in chunks for item in chunk]
-            past = self._pasts[name] = WindowHistory([*items, *series.history])
+            past = self._pasts[id_] = WindowHistory([*items, *series.history])
         return past
 
     def trim(self, series: Series, end_ms: int) -> None:
-        """Forget what no rule asks for any more once a window with that end is evaluated."""
-        # Two windows more than is asked for: those of a calendar are not equally long.
+        """Drop the windows that no rule needs once a window with that end is evaluated."""
+        # With two windows to spare, because calendar windows differ in length.
         oldest = end_ms - self._needs_ms - 2 * self._kpi.window.span_ms
         self.past(series).drop_before(oldest)
         chunks = self._chunks.get(_id(series), [])
@@ -79,10 +78,10 @@ class Archive:
             self._rows[self._key(series, chunks.pop(0))] = None
 
     def remember(self, series: Series, window: WindowValue, flags: int) -> None:
-        """Note a closed window in the series, and put away the older half of a full row. It is in
-        the past already."""
-        series.remember(window, flags, self.most)
-        if self.most > HISTORY_WINDOWS and len(series.history) == self.most:
+        """Note a closed window in the series; if its row is full, make its older half a chunk. The
+        window must be in `past` already."""
+        series.remember(window, flags, self._most_in_row)
+        if self._most_in_row > HISTORY_WINDOWS and len(series.history) == self._most_in_row:
             old = series.pop_oldest(HISTORY_WINDOWS)
             self._chunks.setdefault(_id(series), []).append(old)
             chunk = Chunk(
@@ -91,19 +90,20 @@ class Archive:
             self._rows[self._key(series, old)] = versioned(_encoder.encode(chunk))
 
     def restore(self, chunk: Chunk) -> None:
-        """Take on a chunk from its row, before the series' past is first asked for."""
+        """Restore a chunk from its row; before `past` is first called for its series."""
         chunks = self._chunks.setdefault((chunk.dimensions, chunk.first_ms), [])
         chunks.append(chunk.windows)
         chunks.sort(key=lambda windows: windows[0][0])
 
     def forget(self, series: Series) -> None:
-        """Delete what is known of a series."""
+        """Delete the history of a series."""
         self._pasts.pop(_id(series), None)
         for windows in self._chunks.pop(_id(series), []):
             self._rows[self._key(series, windows)] = None
 
     def rows(self) -> Iterable[tuple[bytes, bytes | None]]:
-        """The chunks to write (None: to delete) since the last call; before the series' rows."""
+        """The chunks to write (None: to delete) since the last call. They must be written before
+        the rows of the series."""
         rows, self._rows = self._rows, {}
         return rows.items()
 

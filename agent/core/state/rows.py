@@ -1,25 +1,25 @@
-"""The rows of the state table: their keys, their version, and how a large one is cut.
+"""The rows of the state table: their keys, their version, and how large ones are split.
 
 Keys are MessagePack lists, distinguished by their length, or a map:
 
 | key | row |
 |---|---|
-| [] | what the sources had said (`agent.core.merge.source_snapshots`) |
+| [] | the state of the sources (`agent.core.merge.source_snapshots`) |
 | [kpi] | a backfill marker (`agent.core.merge.backfill_buffer`) |
-| [kpi, dimensions] | a series; dimensions null: what is watched of the KPI as a whole |
+| [kpi, dimensions] | a series; dimensions null: the KPI as a whole |
 | [kpi, dimensions, start] | older closed windows of a series (`agent.core.state.archive`) |
 | [kpi, dimensions, digest, number] | a part of a series' row that is too large for one message |
 | {topic: name} | where records of a source topic are missing (`agent.core.merge.missed_records`) |
 
-Every row begins with a byte that is the version of its layout. A row of another version is never
-guessed at: reading it raises `UnknownVersion`.
+Every row begins with a byte that is the version of its layout. Reading a row of another version
+raises `UnknownVersion`.
 
-A series' row up to `CUT_BYTES` is written whole. Of a larger one, the panes and what else it holds
-become *pieces*, named by a digest of their bytes, and the row only lists them. So a piece never
-changes: a pane that is final is written once, however often the series is, and whichever writer's
-row is read, its pieces are the ones that it was written with. Pieces are written before the row
-that lists them, and deleted after the first one that doesn't, so that any first part of what is
-written leaves the table whole.
+A series' row of up to `CUT_BYTES` is written whole. A larger one is split into *pieces*, named by a
+digest of their bytes, and the row only lists them. So a piece never changes: a final pane is
+written once, however often the series is, and a row always has the pieces that it was written with,
+even if two workers write the same series. Pieces are written before the row that lists them, and
+deleted after the first row that does not. So after a crash during the writes, the table is
+consistent.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from agent.core.state.series import Series
 from agent.errors import EnvironmentFault
 
 VERSION = 1
-"""The version of the layout of all rows. It changes with any change that older code would misread;
-`docs/upgrading.md` says what an upgrade does then."""
+"""The version of the layout of all rows. It increases with each change that older code would
+misread; `docs/upgrading.md` describes upgrades."""
 
 MAX_ROW_BYTES = 200_000
-"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a
-row, with room for key and headers (`agent.kafka.message_sizes`)."""
+"""Fits a topic with a quarter of Kafka's default `max.message.bytes` (1,048,588), with room for key
+and headers (`agent.kafka.message_sizes`)."""
 CUT_BYTES = 100_000
-"""A series' row larger than this is cut: it would be sent whole whenever the series changes."""
+"""A larger row of a series is split: otherwise it is sent whole whenever the series changes."""
 SMALL_BYTES = 4_096
-"""A row up to this size is not counted: there is one for each series, and `max_series` of them."""
+"""Rows up to this size do not count against `max_state_bytes`: `max_series` bounds their number."""
 PIECE_BYTES = 50_000
-"""About how large the pieces of panes are made."""
+"""The approximate size of the pieces of panes."""
 
 Row = tuple[bytes, bytes]
 Write = tuple[bytes, bytes | None]
@@ -68,7 +68,7 @@ _series = msgspec.msgpack.Decoder(Series)
 
 
 class UnknownVersion(EnvironmentFault):
-    """A row is of a version that this code does not know."""
+    """A row has a version that this code does not know."""
 
     def __init__(self, version: int, key: bytes) -> None:
         super().__init__(
@@ -81,7 +81,7 @@ class UnknownVersion(EnvironmentFault):
 
 
 class DamagedRow(EnvironmentFault):
-    """A row is not what its version says, or a part of it is missing."""
+    """A row can't be decoded, or a part of it is missing."""
 
     def __init__(self, key: bytes, fault: str) -> None:
         super().__init__(
@@ -91,8 +91,8 @@ class DamagedRow(EnvironmentFault):
 
 
 class _Cut(msgspec.Struct, array_like=True, frozen=True):
-    """A series' row that is cut: its pieces, each as its digest and number of parts. The first is
-    the series without its panes."""
+    """A series' row that is split: its pieces, each as its digest and number of parts. The first
+    piece is the series without its panes."""
 
     pieces: list[tuple[bytes, int]]
 
@@ -107,7 +107,7 @@ def row_key(kpi: str, dimensions: Dimensions | None) -> bytes:
 
 
 def is_chunk(key: bytes) -> bool:
-    """Whether a row holds closed windows of a series."""
+    """Whether a row contains older closed windows of a series."""
     return key[0] == _THREE
 
 
@@ -160,19 +160,19 @@ def versioned(body: bytes) -> bytes:
 
 
 def body_of(key: bytes, row: bytes) -> bytes:
-    """A row without its version. Raises UnknownVersion where it is another one."""
+    """A row without its version. Raises UnknownVersion if the version is another."""
     if row[:1] != _PREFIX:
         raise UnknownVersion(row[0] if row else 0, key)
     return row[1:]
 
 
 class SeriesRows:
-    """How the series of one table are written and read; knows the pieces that are there."""
+    """Writes and reads the rows of series in one table, and keeps track of their pieces."""
 
     def __init__(self) -> None:
         self._pieces: dict[bytes, dict[bytes, int]] = {}  # by key: digest and number of parts
-        self._sizes: dict[bytes, int] = {}  # of rows that are not small, by key
-        self._bytes: dict[str, int] = {}  # of these rows, by KPI
+        self._sizes: dict[bytes, int] = {}  # of rows larger than SMALL_BYTES, by key
+        self._bytes: dict[str, int] = {}  # their sum by KPI
 
     def write(self, series: Series) -> Iterator[Write]:
         """The rows of a series, in the order in which they must be written."""
@@ -197,18 +197,18 @@ class SeriesRows:
         yield from self._dropped(key, before, now)
 
     def delete(self, key: bytes) -> Iterator[Write]:
-        """The deletions of a row and of what belongs to it, by its key."""
+        """The deletions of a row and of its pieces, by its key."""
         if key in self._sizes:
             self._measure(key, kpi_of(key), 0)
         yield key, None
         yield from self._dropped(key, self._pieces.get(key, {}), {})
 
     def bytes_of(self, kpi: str) -> int:
-        """How many bytes the rows of a KPI's series have, without the small ones."""
+        """The total size of the rows of a KPI's series, without the small ones."""
         return self._bytes.get(kpi, 0)
 
     def _measure(self, key: bytes, kpi: str, size: int) -> None:
-        """Note the size of a row. Small rows are bounded by their number."""
+        """Note the size of a row."""
         before = self._sizes.pop(key, 0)
         if size > SMALL_BYTES:
             self._sizes[key] = size
@@ -219,7 +219,7 @@ class SeriesRows:
     def _dropped(
         self, key: bytes, before: Mapping[bytes, int], now: Mapping[bytes, int]
     ) -> Iterator[Write]:
-        """Delete the pieces that a series does not have any more."""
+        """Delete the pieces that a series no longer has."""
         if now:
             self._pieces[key] = dict(now)
         else:
@@ -230,7 +230,7 @@ class SeriesRows:
                     yield _encoder.encode([*msgspec.msgpack.decode(key), digest, number]), None
 
     def read(self, rows: Iterable[Row]) -> tuple[list[tuple[bytes, Series]], list[bytes]]:
-        """The series with the keys of their rows; and the keys of parts that belong to none.
+        """The series with the keys of their rows, and the keys of parts that belong to no row.
 
         Raises UnknownVersion and DamagedRow.
         """
@@ -279,17 +279,17 @@ def _part_key(series: Series, digest: bytes, number: int) -> bytes:
 def _pieces(series: Series) -> Iterator[bytes]:
     """A series without its panes, and its panes in groups.
 
-    Which panes go together follows from their starts and a number that is a power of two, so that
-    groups stay what they are while panes come and go at the ends.
+    Panes are grouped by their start divided by a multiple of their distance, a power of two, so
+    that groups stay the same while panes are added and removed at the ends.
     """
     yield _encoder.encode(msgspec.structs.replace(series, panes={}))
     panes = sorted(series.panes.items())
     size = len(_encoder.encode(panes)) // max(len(panes), 1)
-    together = 1
-    while together * 2 * size <= PIECE_BYTES:
-        together *= 2
-    apart_ms = min((b - a for (a, _), (b, _) in pairwise(panes)), default=1)
+    per_group = 1
+    while per_group * 2 * size <= PIECE_BYTES:
+        per_group *= 2
+    distance_ms = min((b - a for (a, _), (b, _) in pairwise(panes)), default=1)
     groups: dict[int, dict[int, tuple[Any, ...]]] = {}
     for start, state in panes:
-        groups.setdefault(start // (apart_ms * together), {})[start] = state
+        groups.setdefault(start // (distance_ms * per_group), {})[start] = state
     yield from map(_encoder.encode, groups.values())

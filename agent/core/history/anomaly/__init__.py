@@ -1,6 +1,6 @@
 """`anomaly()`: how unusual a window is for its series.
 
-Read `score` (the feature), then `detector` (what it learns from window to window), which compares
-with `profiles` of the hours and days, and whose distances `tail_model` turns into odds; `reason`
-words the answer.
+Read `score` (the feature), then `detector` (what it learns from window to window). The detector
+removes the season that `profiles` learn, and `tail_model` turns deviations into probabilities.
+`reason` explains the score in words.
 """

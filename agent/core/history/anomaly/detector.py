@@ -1,22 +1,22 @@
-"""The detector behind `anomaly()`: how unusual is this window, for this series?
+"""The detector behind `anomaly()`: how unusual a window is for its series.
 
-What remains of a value beside its season (`profiles`) is followed by running means over about 4,
-16, 64 and 256 windows. From these come ten statistics, each evaluated against its own past
+The residual of a value (without its season, see `profiles`) feeds running means over about 4, 16,
+64 and 256 windows. From these follow ten statistics, each compared with its own history
 (`tail_model`):
 
-| part | statistic | speaks of |
+| part | statistic | detects |
 |---|---|---|
-| spike | the value less the shortest mean | a value that stands out |
-| shift | a mean less the next longer one | a step, over 4 to 64 windows |
-| level | a mean less that of the last eight days | a drift, a level that stays away |
-| unrest, calm | the same of ln(1 + (spike / usual spike)²) | spikes growing denser; a flat line |
+| spike | the residual minus the shortest mean | an outlier |
+| shift | a mean minus the next longer one | a step, over 4 to 64 windows |
+| level | a mean minus that of the last eight days | a drift, a lasting change of level |
+| unrest, calm | as shift, of ln(1 + (spike / usual spike)²) | more frequent spikes; a flat line |
 
-Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean of dependent tests (Wilson,
-*The harmonic mean p-value*, PNAS 2019), and published as the standard deviations of a normal
-distribution. Judging recent error by its own past is the idea of Lavin & Ahmad's anomaly likelihood
-(*Evaluating Real-Time Anomaly Detection Algorithms*, 2015).
+Their probabilities p are combined as 1 / sum(1 / p), the harmonic mean for dependent tests (Wilson,
+*The harmonic mean p-value*, PNAS 2019), and the score is the result as standard deviations of a
+normal distribution. Comparing recent errors with their own history follows Lavin & Ahmad's anomaly
+likelihood (*Evaluating Real-Time Anomaly Detection Algorithms*, 2015).
 
-Everything is O(1) in the length of the series, and a function of the values in their order alone.
+Each step is O(1) in the length of the series, and depends only on the values and their order.
 """
 
 from __future__ import annotations
@@ -30,35 +30,38 @@ from agent.core.history.anomaly.profiles import DAY_MS, Seasons, Spread
 from agent.core.history.anomaly.tail_model import Tail, score_and_learn, sigmas
 
 MEANS = 4
-"""As many as a day of 5-minute windows needs."""
+"""The number of running means; the longest spans about a day of 5-minute windows."""
 RATIO = 4.0
 """Running mean k is over about RATIO ** (k + 1) windows."""
 LEVEL_DAYS = 8
-"""The mean that a level is compared with: a whole week, and a day."""
+"""The span of the mean that levels are compared with: a week and a day."""
 LEARNING = 50
-"""Windows without a score, first of all and when the season changes."""
+"""Windows without a score at the start, and after the season changes."""
 STILL_AWAY = 0.25
-"""The shortest mean's part of a slower deviation, under which the series counts as back."""
+"""A slower deviation counts only while the shortest mean is at least this share of it away from the
+level; otherwise the series is back."""
 FLOOR = 0.005
-"""Deviations are measured in no less than this part of the usual distance from the level: in a
-series without any noise, a difference that nobody would see is none."""
+"""The minimum unit of deviations, as a share of the usual distance from the level: in a series
+almost without noise, tiny differences are not anomalies."""
 UNREST_FLOOR = 0.05
-"""The same of ln(1 + (spike / usual spike)²): spikes a twentieth larger are no news."""
+"""The minimum unit of deviations of ln(1 + (spike / usual spike)²)."""
 CALIBRATION = 1.0
-"""FoldResult to -ln p, so that noise reaches a score of 4 about once in 5,000 windows, two or three
-weeks of 5-minute ones; measured on generated noise (docs/rules/anomaly.md)."""
+"""Added to -ln p of the combined test, so that noise reaches a score of 4 about once in 5,000
+windows (two or three weeks of 5-minute windows); measured on generated noise
+(docs/rules/anomaly.md)."""
 NEW_INTERVAL = 0.75
-"""A gap shorter than this part of the interval is the interval: days of 23 hours are not."""
+"""A gap shorter than this share of the interval becomes the interval; a day of 23 hours does
+not."""
 HIGHEST = 1e36
-"""Values are finite; and profiles are of 32-bit floats."""
+"""The limit of absolute values: profiles store 32-bit floats."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """How unusual a window is, and why.
 
-    `score` None: still learning (or no number to evaluate). `part` is the statistic that stood out
-    most, over about `span_ms`; `actual` and `expected` are what it compared, in the KPI's unit (of
-    `unrest` and `calm`: the value, and the mean of as many windows).
+    `score` None: still learning, or not a number. `part` is the most unusual statistic, over about
+    `span_ms`; `actual` and `expected` are what it compared, in the KPI's unit (for `unrest` and
+    `calm`: the value, and the mean over as many windows).
     """
 
     score: float | None
@@ -70,7 +73,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class DetectorState(msgspec.Struct, array_like=True):
-    """All that is kept of a series: at most 4 KB as MessagePack. Values are kept less the first."""
+    """The state of a series: at most 4 KB as MessagePack.
+
+    Values are relative to `origin`, the first value. `age` counts windows since the season changed,
+    `last` is the last residual, `base` the mean of the last `LEVEL_DAYS`; `means` and `unrest` are
+    the running means, `shifts`, `levels` and `unrests` the tails of their statistics.
+    """
 
     count: int = 0
     origin: float = 0.0
@@ -89,7 +97,7 @@ class DetectorState(msgspec.Struct, array_like=True):
     unrests: list[Tail] = []
 
     def __deepcopy__(self, memo: dict[int, object]) -> DetectorState:
-        # A state is copied for every window that is evaluated: many times quicker than by default.
+        # States are copied for every evaluated window; this is many times faster than the default.
         twin = copy(self)
         twin.seasons = self.seasons.__deepcopy__(memo)
         twin.spread = self.spread.__deepcopy__(memo)
@@ -101,7 +109,8 @@ class DetectorState(msgspec.Struct, array_like=True):
 
 
 class _Finding(msgspec.Struct):
-    """The parts' evidence of one window: the sum of 1 / p, and the part with the smallest p."""
+    """The evidence of all statistics for one window: the sum of 1 / p (`total`), and the part with
+    the smallest p."""
 
     total: float = 0.0
     log_p: float = 0.0
@@ -117,16 +126,16 @@ class _Finding(msgspec.Struct):
 
 
 def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState, Verdict]:
-    """Evaluate one window's value by those before it, then learn it.
+    """Score a window's value by those before it, then learn it.
 
-    Windows come in the order of event time; one without a value is not given. `at_ms` may be local
-    time, where the season follows the clock. A value that is no finite number is passed over.
-    `state` is used up: it is changed and given back.
+    Windows must come in event-time order, without those that have no value. `at_ms` is local time
+    if the season should follow the local clock. Values beyond `HIGHEST` and NaN are skipped. The
+    returned state is `state`, changed in place.
     """
     s = state
     if not abs(value) < HIGHEST:
         return s, Verdict(None)
-    if not _timed(s, at_ms, value):
+    if not _learn_interval(s, at_ms, value):
         return s, Verdict(None)
     value -= s.origin
     expected = s.seasons.step(s.interval_ms, at_ms, value)
@@ -134,24 +143,24 @@ def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState,
         s.season, s.age, s.spread = s.seasons.chosen, 0, Spread()
     if math.isnan(expected):
         return s, Verdict(None)
-    rest = value - expected
+    residual = value - expected
     per_day = max(DAY_MS / s.interval_ms, 1.0)
     width = 1.0
     if s.season and s.age:
-        width = s.spread.width(at_ms, rest - s.last, max(per_day / 24.0, 1.0))
-    s.last = rest
+        width = s.spread.width(at_ms, residual - s.last, max(per_day / 24.0, 1.0))
+    s.last = residual
     s.age += 1
     if s.age == 1:
-        _begin(s, rest)
+        _begin(s, residual)
         return s, Verdict(None)
-    finding = _judge(s, rest / width, per_day)
+    finding = _score_parts(s, residual / width, per_day)
     if s.age < LEARNING:
         return s, Verdict(None)
     score = sigmas(-math.log(finding.total) - CALIBRATION) if finding.total > 1.0 else 0.0
     return s, _verdict(s, finding, score, value, expected, width)
 
 
-def _timed(s: DetectorState, at_ms: int, value: float) -> bool:
+def _learn_interval(s: DetectorState, at_ms: int, value: float) -> bool:
     """Learn the interval between windows; False while it is unknown."""
     s.count += 1
     if s.count == 1:
@@ -164,25 +173,25 @@ def _timed(s: DetectorState, at_ms: int, value: float) -> bool:
     return s.interval_ms > 0
 
 
-def _begin(s: DetectorState, rest: float) -> None:
-    s.base = rest
-    s.means = [rest] * MEANS
+def _begin(s: DetectorState, residual: float) -> None:
+    s.base = residual
+    s.means = [residual] * MEANS
     s.unrest = [0.0] * MEANS
     s.shifts = [Tail() for _ in range(MEANS)]
     s.levels = [Tail() for _ in range(MEANS - 1)]
     s.unrests = [Tail() for _ in range(MEANS - 1)]
 
 
-def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
-    """Evaluate by every part, then move the means on."""
+def _score_parts(s: DetectorState, residual: float, per_day: float) -> _Finding:
+    """Score every statistic, and update the means."""
     finding = _Finding()
     floor = FLOOR * s.seasons.error
     means, base = s.means, s.base
-    # Once the last windows are back where the series has been, slower means say nothing new.
+    # Once the last windows are back at the level, deviations of slower means are not counted.
     away = means[0] - base
     usual_spike = s.shifts[0].size
-    spike = rest - means[0]
-    newer = rest
+    spike = residual - means[0]
+    newer = residual
     span = 1.0
     for k in range(MEANS):
         older = means[k]
@@ -200,7 +209,7 @@ def _judge(s: DetectorState, rest: float, per_day: float) -> _Finding:
             log_p = score_and_learn(s.levels[k - 1], level, RATIO * span, floor)
             if _still(level, away):
                 finding.add(log_p, "level", k, base)
-    s.base += max(1.0 / s.age, 1.0 / (LEVEL_DAYS * per_day)) * (rest - base)
+    s.base += max(1.0 / s.age, 1.0 / (LEVEL_DAYS * per_day)) * (residual - base)
     energy = 0.0
     if usual_spike > floor:
         energy = math.log1p(min(abs(spike) / usual_spike, 1e6) ** 2)
@@ -223,13 +232,14 @@ def _score_unrest(s: DetectorState, energy: float, finding: _Finding) -> None:
 
 
 def _still(deviation: float, away: float) -> bool:
+    """Whether a slower deviation is still present in the last windows (`STILL_AWAY`)."""
     return deviation * away > 0.0 and abs(away) >= STILL_AWAY * abs(deviation)
 
 
 def _verdict(
     s: DetectorState, finding: _Finding, score: float, value: float, expected: float, width: float
 ) -> Verdict:
-    """What is reported a finding, back in the units of the KPI."""
+    """The verdict of a finding, in the unit of the KPI."""
     k = finding.index
     actual = value
     if finding.part == "shift":

@@ -1,8 +1,8 @@
-"""Which season a series has, found out by itself, and what to expect of a window by it.
+"""Learns the season of a series (none, daily or weekly), and predicts windows from it.
 
-A profile of the day and one of the week are learnt side by side; the one that foretells values
-best, out of sample, is the season, if it does so better than the long-run level alone. Where there
-is one, the spread around it is learnt by the hour of the day.
+A daily and a weekly profile are learnt side by side. The one with the smaller out-of-sample error
+is the season, if it predicts better than the long-run level alone. With a season, the spread around
+it is learnt by hour of the day.
 """
 
 from __future__ import annotations
@@ -18,34 +18,36 @@ WEEK_MS = 7 * DAY_MS
 FINEST_MS = {"day": 300_000, "week": 1_800_000}
 """A profile's slots are as long as a window, but no shorter: at most 288 and 336 of them."""
 RATE = 0.15
-"""How much one more pass changes a profile that is learnt: the last six or so count."""
+"""The learning rate per pass of the period: about the last six passes count."""
 BOUND = 3.0
-"""A pass counts as at most so many usual errors off: one bad day does not become the season."""
+"""The maximum error of a pass in usual errors, so that one bad day does not become the season."""
 BETTER = 0.9
-"""A season replaces another, or none, when its usual error is less than this part of that one's."""
+"""A season replaces another if its usual error is below this share of the other's."""
 ERROR_DAYS = 28
-"""Usual errors are of about so many days: four of each day of the week."""
+"""The memory of usual errors in days: four of each day of the week."""
 HOURS = 24
 NARROWEST = 0.25
-"""No hour is taken to be quieter than this part of the day: a silent night is no promise."""
+"""The minimum spread of an hour as a share of the day's: a quiet night may not stay quiet."""
 HOUR_TRUST = 20.0
-"""After so many values an hour's own spread counts as much as the day's."""
+"""The number of values after which an hour's own spread counts as much as the day's."""
 HOUR_DAYS = 10
+"""The memory of an hour's spread in days."""
 FLOAT = struct.Struct("<f")
 
 
-def gentle(error: float, usual: float) -> float:
-    """|error|, bounded so that one outlier does not spoil what is usual, yet never stuck at 0."""
+def bounded(error: float, usual: float) -> float:
+    """|error|, bounded so that one outlier hardly changes the usual error, but it can grow from
+    0."""
     magnitude = abs(error)
     return min(magnitude, max(4.0 * usual, magnitude / 16.0))
 
 
 class Profile(msgspec.Struct, array_like=True):
-    """Expected value by slot of a period, learnt pass by pass.
+    """The expected value by slot of a period, learnt pass by pass.
 
-    `levels` are packed 32-bit floats, NaN where not seen. A slot's mean is learnt when time leaves
-    it, so that no value is foretold by its own slot.
-    `error` is the usual |value - expected|, `windows` the number of values it is from.
+    `levels` are packed 32-bit floats, NaN for slots without values. A slot is learnt when time
+    leaves it, so that no value is predicted from its own slot. `error` is the usual
+    |value - expected|, from `windows` values.
     """
 
     levels: bytes = b""
@@ -57,7 +59,7 @@ class Profile(msgspec.Struct, array_like=True):
     windows: int = 0
 
     def step(self, slot: int, slots: int, value: float, memory: float) -> float:
-        """What was expected of this value (NaN: unknown); then learn it."""
+        """The prediction of a value (NaN: unknown); then learn the value."""
         if slot != self.slot:
             self._leave(slots)
             self.passes += slot < self.slot
@@ -68,26 +70,26 @@ class Profile(msgspec.Struct, array_like=True):
         if not math.isnan(expected):
             self.windows += 1
             rate = max(1.0 / self.windows, 1.0 / memory)
-            self.error += rate * (gentle(value - expected, self.error) - self.error)
+            self.error += rate * (bounded(value - expected, self.error) - self.error)
         return expected
 
     def _leave(self, slots: int) -> None:
         if not self.levels:
             self.levels = FLOAT.pack(math.nan) * slots
             return
-        place = 4 * self.slot
-        level: float = FLOAT.unpack_from(self.levels, place)[0]
+        offset = 4 * self.slot
+        level: float = FLOAT.unpack_from(self.levels, offset)[0]
         mean = self.total / self.count
         if not math.isnan(level):
             error = mean - level
             if self.passes > 2:
                 error = max(-BOUND * self.error, min(BOUND * self.error, error))
             mean = level + error * max(1.0 / (self.passes + 1), RATE)
-        self.levels = self.levels[:place] + FLOAT.pack(mean) + self.levels[place + 4 :]
+        self.levels = self.levels[:offset] + FLOAT.pack(mean) + self.levels[offset + 4 :]
 
 
 class Spread(msgspec.Struct, array_like=True):
-    """The usual step from one value to the next: over the day, and at each hour of it."""
+    """The usual step from one value to the next, over the whole day and by hour."""
 
     hours: list[float] = []
     counts: list[int] = []
@@ -100,7 +102,7 @@ class Spread(msgspec.Struct, array_like=True):
         return twin
 
     def width(self, at_ms: int, move: float, per_hour: float) -> float:
-        """How widely values stray at this hour, 1 over the day; then learn this move."""
+        """The spread of this hour relative to the whole day's; then learn the step `move`."""
         if not self.hours:
             self.hours = [0.0] * HOURS
             self.counts = [0] * HOURS
@@ -112,16 +114,17 @@ class Spread(msgspec.Struct, array_like=True):
             width = max(1.0 + trust * (usual / self.mean - 1.0), NARROWEST)
         memory = max(int(HOUR_DAYS * per_hour), 32)
         self.counts[hour] = count = min(count + 1, memory)
-        self.hours[hour] = usual + (gentle(move, max(usual, self.mean)) - usual) / count
+        self.hours[hour] = usual + (bounded(move, max(usual, self.mean)) - usual) / count
         self.count = min(self.count + 1, memory * HOURS)
-        self.mean += (gentle(move, self.mean) - self.mean) / self.count
+        self.mean += (bounded(move, self.mean) - self.mean) / self.count
         return width
 
 
 class Seasons(msgspec.Struct, array_like=True):
-    """The profiles of one series, and the season chosen: "", "day" or "week".
+    """The profiles of one series, and the chosen season: "", "day" or "week".
 
-    `level` and `error` are those of no season: a slow robust mean, and the usual distance from it.
+    `level` and `error` predict without a season: a slow robust mean, and the usual distance from
+    it. `anchor_ms` is where slots are counted from.
     """
 
     interval_ms: int = 0
@@ -139,7 +142,7 @@ class Seasons(msgspec.Struct, array_like=True):
         return twin
 
     def step(self, interval_ms: int, at_ms: int, value: float) -> float:
-        """What the season expects of this value (0: no season, NaN: unknown); then learn it."""
+        """The prediction of a value (0: no season, NaN: unknown); then learn the value."""
         if interval_ms != self.interval_ms:
             self.interval_ms, self.anchor_ms = interval_ms, at_ms
             self.day, self.week, self.chosen = Profile(), Profile(), ""
@@ -165,16 +168,16 @@ class Seasons(msgspec.Struct, array_like=True):
     ) -> float:
         slot_ms = max(self.interval_ms, FINEST_MS[name])
         slots = -(-period_ms // slot_ms)
-        # From half a slot before the first value, so that an hour more or less, as clocks are
-        # put on, leaves a window of a day in its slot.
+        # Slots start half a slot before the first value, so that a clock change of an hour leaves
+        # a daily window in its slot.
         since = (at_ms - self.anchor_ms + slot_ms // 2) % period_ms
         return profile.step(since // slot_ms, slots, value, memory)
 
     def _learn_level(self, value: float, level_memory: float, error_memory: float) -> None:
-        # As slow as a profile of the day: else a level that wanders would pass for a season.
+        # As slow as a daily profile; otherwise a wandering level would look like a season.
         self.count += 1
         off = value - self.level
         bound = BOUND * self.error if self.count > 2 else math.inf
         self.level += max(1.0 / self.count, 1.0 / level_memory) * max(-bound, min(bound, off))
         rate = max(1.0 / self.count, 1.0 / error_memory)
-        self.error += rate * (gentle(off, self.error) - self.error)
+        self.error += rate * (bounded(off, self.error) - self.error)

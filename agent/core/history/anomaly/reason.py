@@ -1,4 +1,4 @@
-"""Why `anomaly()` has its score, in words."""
+"""Explains the score of `anomaly()` in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SEASONS = {"day": ", the pattern of the day counted", "week": ", the pattern of
 
 
 def verdict_text(verdict: Verdict) -> str:
-    """The sentence, without a full stop; of a window that isn't unusual or has no score, that."""
+    """A sentence without a full stop, also for a window that is not unusual or has no score."""
     if verdict.score is None:
         return "what is usual is still being learnt"
     if verdict.part not in _SENTENCES or verdict.score == 0.0:

@@ -1,4 +1,4 @@
-"""`anomaly()`: how unlike its own past a value is, whatever that looks like: see `detector`."""
+"""`anomaly()`: how unusual a value is compared with the history of its series (`detector`)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from agent.core.model.history import UNKNOWN, FeatureContext
 from agent.core.model.windows import Window
 
 KEEP_FIRING_MS = 3 * 3_600_000
-"""How long an alert of a rule that says neither `clear` nor `keep_firing_for` outlasts the last odd
-window: what comes within three hours is one episode."""
+"""The default `keep_firing_for` of rules without `clear`: unusual windows within three hours of
+each other are one episode."""
 
 _KEY = "anomaly"
 
@@ -26,8 +26,8 @@ _KEY = "anomaly"
 class Anomaly:
     """The detector's score, in robust standard deviations; the detector follows the local clock.
 
-    In the series' memory are the last window's end, its score, what stood out, and the detector's
-    state: a window is learnt from once, however many rules ask.
+    The series' memory has the end of the last window, its score, the reason, and the detector's
+    state, so that a window is learnt only once if several rules call the function.
     """
 
     text: str
@@ -35,14 +35,14 @@ class Anomaly:
     depends_on_alerts: ClassVar[bool] = False
 
     def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """The score, and what stood out in the window that was asked about last."""
+        """The score and its reason."""
         if result is None:
             return UNKNOWN
         why = memory[_KEY][2]
         return f"{result:.3g} ({why})" if why else f"{result:.3g}"
 
     def needs_ms(self, window: Window) -> int:
-        """Nothing: the detector remembers what it needs."""
+        """Nothing: the detector has a state of its own."""
         return 0
 
     def compute(self, context: FeatureContext) -> float | None:

@@ -1,15 +1,15 @@
-"""How unusual a number is, published from the numbers of its kind before it.
+"""The probability of a deviation of a statistic, from its earlier deviations.
 
-A statistic's deviation is measured in its own usual size. Up to `BODY` of it is ordinary; beyond
-begins the tail, described as extreme value theory has it: by how often it is reached, and a
-generalised Pareto law of how far (peaks over threshold: Pickands 1975; on streams: Siffer et al.,
-*Anomaly Detection in Streams with Extreme Value Theory*, KDD 2017). Shape and scale are the moment
-estimates of Dekkers, Einmahl & de Haan (*A moment estimator for the index of an extreme-value
-distribution*, 1989), which need two sums of logarithms and hold for light tails and heavy ones.
-Both sides are learnt apart: latency strays upwards only.
+Deviations are measured in the statistic's usual size. Beyond `BODY` begins the tail, modelled by
+extreme value theory (peaks over threshold: Pickands 1975; on streams: Siffer et al., *Anomaly
+Detection in Streams with Extreme Value Theory*, KDD 2017): by how often it is reached, and a
+generalised Pareto distribution of the excess. Its shape and scale are the moment estimates of
+Dekkers, Einmahl & de Haan (*A moment estimator for the index of an extreme-value distribution*,
+1989), which need two sums of logarithms and are valid for light and heavy tails. The two sides are
+learnt separately: latency, for example, deviates upwards only.
 
-A normal distribution is the prior, worth `PRIOR` visits to the tail, so that a few numbers give a
-careful answer, and a series whose tail is heavy soon has a heavy one.
+The prior is a normal distribution, worth `PRIOR` visits to the tail: few observations give cautious
+results, and a heavy tail is soon learnt as one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from statistics import NormalDist
 import msgspec
 
 BODY = 2.0
-"""Where the tail begins, in standard deviations."""
+"""The start of the tail, in standard deviations."""
 NORMAL_RATE = 0.02275
 """P(Z > BODY) of a standard normal Z."""
 NORMAL_LOG = 0.1620
@@ -29,25 +29,26 @@ NORMAL_LOG = 0.1620
 NORMAL_LOG_SQUARED = 0.04359
 """E(ln²(Z / BODY) | Z > BODY)."""
 PRIOR = 32.0
-"""As many visits as 1,400 numbers of a normal distribution make."""
+"""The weight of the prior in visits: as many as 1,400 normal numbers make."""
 MEMORY = 8192.0
-"""Looks after which what was learnt has faded to 1/e: four weeks of 5-minute windows."""
+"""The number of looks after which old observations have faded to 1/e: four weeks of 5-minute
+windows."""
 OUTLIER = 8.0
-"""One visit to the tail is learnt as at most so many times the mean visit."""
+"""The excess of one visit is learnt as at most this multiple of the mean excess."""
 LOOKS = 4.0
-"""Nothing is unusual before so many independent looks."""
+"""The number of independent looks before anything is unusual."""
 SIZE_BOUND = 3.0
-"""A deviation counts for at most so many usual sizes in the usual size."""
+"""A deviation counts at most as this multiple of the usual size when the usual size is learnt."""
 SIGMA_PER_MEAN = math.sqrt(math.pi / 2.0)
-"""Standard deviation over mean magnitude, of a normal distribution."""
+"""The standard deviation divided by the mean magnitude, for a normal distribution."""
 FARTHEST = 1e6
-"""Beyond so many standard deviations there is nothing more to tell."""
+"""Deviations are capped at this many standard deviations."""
 LOG_2PI = math.log(2.0 * math.pi)
 NORMAL = NormalDist()
 
 
 class Side(msgspec.Struct, array_like=True):
-    """Visits to one tail: their number, and the sums of ln(z / BODY) and of its square."""
+    """The visits to one tail: their number, and the sums of ln(z / BODY) and of its square."""
 
     visits: float = 0.0
     logs: float = 0.0
@@ -55,7 +56,8 @@ class Side(msgspec.Struct, array_like=True):
 
 
 class Tail(msgspec.Struct, array_like=True):
-    """What is known of one statistic: rows, independent looks, mean magnitude, its two tails."""
+    """The history of one statistic: the number of deviations (`rows`) and of independent looks, the
+    mean magnitude (`size`), and its two tails."""
 
     rows: int = 0
     looks: float = 0.0
@@ -70,11 +72,11 @@ class Tail(msgspec.Struct, array_like=True):
 
 
 def score_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> float:
-    """ln P(a deviation so large on this side), by what came before; then learn it.
+    """ln P(a deviation at least this large on this side), by the history; then learn it. 0: not
+    unusual. Changes `tail`.
 
-    `span` is the number of rows that one independent look takes: a mean over 16 windows hardly
-    changes from one to the next. No standard deviation is taken to be less than `floor`. 0 where
-    nothing is unusual. `tail` is changed.
+    `span` is the number of rows per independent look: a mean over 16 windows hardly changes from
+    one to the next. `floor` is the minimum standard deviation.
     """
     magnitude = abs(deviation)
     looks = tail.looks
@@ -85,7 +87,7 @@ def score_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> 
     log_p = 0.0
     counted = magnitude
     if tail.size > 0.0:
-        # Few looks say little of the size: wider, by the order of its own standard error.
+        # With few looks the size is uncertain: widen it by the order of its standard error.
         z = magnitude / (sigma * (1.0 + 2.0 / (1.0 + looks)))
         if z > BODY:
             side = low if deviation < 0.0 else high
@@ -99,7 +101,7 @@ def score_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> 
             side.squares += weight * learnt * learnt
         counted = min(magnitude, SIZE_BOUND * sigma)
     elif magnitude > 0.0:
-        log_p = -math.log(looks + 2.0)  # the first ever: Laplace's rule of succession
+        log_p = -math.log(looks + 2.0)  # the first deviation: Laplace's rule of succession
     for side in (low, high):
         side.visits *= keep
         side.logs *= keep
@@ -113,8 +115,9 @@ def score_and_learn(tail: Tail, deviation: float, span: float, floor: float) -> 
 def _beyond(side: Side, visits: float, beyond: float) -> tuple[float, float]:
     """(ln P(a visit goes beyond exp(beyond) * BODY), the mean of ln(z / BODY) over visits).
 
-    The law is that of z², which for a normal z falls off exponentially (shape 0); the shape is
-    raised by 1 / (visits + 1), as the posterior predictive of an exponential law is (a Lomax law).
+    The distribution is that of z², which for a normal z is exponential in the tail (shape 0). The
+    shape is raised by 1 / (visits + 1), as in the posterior predictive of an exponential
+    distribution (a Lomax distribution).
     """
     mean = (PRIOR * NORMAL_LOG + side.logs) / visits
     square = (PRIOR * NORMAL_LOG_SQUARED + side.squares) / visits
@@ -125,7 +128,7 @@ def _beyond(side: Side, visits: float, beyond: float) -> tuple[float, float]:
 
 
 def sigmas(log_p: float) -> float:
-    """How far out a standard normal leaves exp(log_p) on one side; at least 0."""
+    """The z with P(Z > z) = exp(log_p) for a standard normal Z; at least 0."""
     if log_p > -20.0:
         return max(0.0, -NORMAL.inv_cdf(min(math.exp(log_p), 0.5)))
     # P(Z > s) ~ exp(-s²/2) / (s sqrt(2 pi)) * (1 - 1 / (s² + 2)), solved by iteration.
