@@ -6,7 +6,7 @@ files still have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
@@ -76,6 +76,22 @@ def explanations(
         if explained is not None:
             document.append((explained, as_json(plan, explained)))
     return document, len(alerts)
+
+
+def most_urgent(parts: Iterable[tuple[int, Iterable[Json]]]) -> tuple[list[Json], int]:
+    """The explanations of several workers, each with how many series it holds, as if one held all:
+    the `MOST_SERIES` most urgent, and how many there are."""
+    count, documents = 0, list[Json]()
+    for of_part, explained in parts:
+        count += of_part
+        documents += explained
+    documents.sort(key=_document_urgency)
+    return documents[:MOST_SERIES], count
+
+
+def _document_urgency(document: Mapping[str, Any]) -> tuple[int, str]:
+    phases = (_ORDER.index(AlertPhase(alert["state"])) for alert in document["alerts"])
+    return min(phases, default=len(_ORDER)), str(document["dimensions"])
 
 
 def _urgency(rule: Rule, series: Series) -> int:

@@ -114,8 +114,9 @@ class Fleet(Protocol):
         """The last transitions of all alerts, newest first."""
 
     async def explain(self, name: str, series: str) -> dict[str, Any]:
-        """How a rule stands over the series held here, `series` of them and `count` in all. Raises
-        RulesError for what is not known."""
+        """How a rule stands over the series of all workers, `series` of them and `count` in all.
+        Raises RulesError for what is not known, and EnvironmentFault where the worker that holds a
+        series does not reply."""
 
     async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
         """The closed windows of a KPI (`dimensions` None), or of one of its series, that ended

@@ -1,4 +1,5 @@
-"""The board topic: one compacted row per series, alert and worker, which every worker reads.
+"""The board topic: one compacted row per series, alert and worker, which every worker reads, and
+the questions of workers to each other (`explain_requests`).
 
 Each worker writes the rows of the series that it holds (`BoardWriter`) and reads all rows
 (`BoardReader`), without a consumer group: so every worker knows the whole fleet.
@@ -31,6 +32,7 @@ from agent.core.model.rules import Severity
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
+from agent.kafka.explain_requests import ExplainReply, ExplainRequest, ExplainRequests
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.rule_sets import RuleSets, WorkerRow, this_worker
 from agent.kafka.topic_tail import RETRY_SECONDS, tail
@@ -70,7 +72,7 @@ class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
     description: str
 
 
-Row = SeriesRow | AlertRow | WorkerRow
+Row = SeriesRow | AlertRow | WorkerRow | ExplainRequest | ExplainReply
 SeriesId = tuple[str, Dimensions | None]
 
 _encoder = msgspec.json.Encoder()
@@ -121,8 +123,11 @@ class BoardReader:
     """The series and alerts of all workers, read from the board topic. `changes` counts how often
     they have changed."""
 
-    def __init__(self, settings: Settings, topic: str, plan: Plan) -> None:
+    def __init__(
+        self, settings: Settings, topic: str, plan: Plan, requests: ExplainRequests
+    ) -> None:
         self.plan = plan
+        self.requests = requests
         self.changes = 0
         self.complete = False
         self._settings = settings
@@ -157,9 +162,11 @@ class BoardReader:
     def add(self, key: bytes, value: bytes | None) -> None:
         """Add one record of the board topic; one that can't be read is skipped."""
         if value is None:
-            self._series.pop(key, None)
-            self._alerts.pop(key, None)
             self._workers.pop(key, None)
+            self.requests.remove(key)
+            removed = self._series.pop(key, None), self._alerts.pop(key, None)
+            if removed == (None, None):
+                return  # nothing that is shown has changed
         else:
             try:
                 row = _rows.decode(value)
@@ -168,6 +175,9 @@ class BoardReader:
             if isinstance(row, WorkerRow):
                 self._workers[key] = row
                 return  # not shown on the board
+            if isinstance(row, ExplainRequest | ExplainReply):
+                self.requests.add(key, row)
+                return
             if isinstance(row, SeriesRow):
                 self._series[key] = to_view(row)
             else:
@@ -270,6 +280,7 @@ class BoardWriter:
         self._rule_sets.observe(config_hash, known, now_ms)
         own = self._rule_sets.row(config_hash, now_ms)
         gone = {worker_key(worker): None for worker in self._rule_sets.forgotten(known, now_ms)}
+        gone |= dict.fromkeys(self._board.requests.forgotten(now_ms))
         return {**gone, worker_key(own.worker): _encoder.encode(own)}
 
     def _note_changed(self, views: Sequence[SeriesView]) -> bool:

@@ -4,6 +4,6 @@ Settings and a way to load the rules come in; a running agent that ends on SIGTE
 
 Read `supervisor` first (what runs, and until when), then `life` (the stages between two changes of
 the rules), `status` (what the stages report, and what /-/ready says), `fleet_view` (the series of
-all workers for the exports). `topic_keeper`, `remote_writer`, `own_alerts`, `signals`, `tasks` and
-`malloc_trim` are one idea each.
+all workers for the exports) and `fleet_explain`. `topic_keeper`, `remote_writer`, `own_alerts`,
+`signals`, `tasks` and `malloc_trim` are one idea each.
 """

@@ -18,11 +18,12 @@ from agent.core.model.rules import is_whole
 from agent.core.output.messages import Json, PublishedTransition
 from agent.core.placement import partition_of
 from agent.errors import RulesError
-from agent.explain.document import asked_text, explanations, refuse_private, wanted
+from agent.explain.document import asked_text, most_urgent, wanted
 from agent.export.agent_state import Alert, SeriesId
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
+from agent.service.fleet_explain import explain_held, partitions_of
 from agent.service.own_alerts import LastTransitions, OwnAlerts
 
 FRESH_SECONDS = 0.1
@@ -181,22 +182,36 @@ class FleetView:
         return await self._past(kpi, dimensions, since_ms)
 
     async def explain(self, name: str, series: str) -> Json:
-        """How a rule stands over the series held here, `series`, the most urgent ones of `count`.
+        """How a rule stands over the series of all workers: `series`, the most urgent ones of
+        `count`.
 
-        Raises RulesError for what is not declared, not held here, or about single people.
+        Raises RulesError for what is not declared, not known, or about single people, and
+        EnvironmentFault where the worker that holds a series does not reply.
         """
         plan = self._plan
-        rule, asked = wanted(plan, name, series)
-        refuse_private(plan, rule)
-        mergers = await self._merge.mergers() if self._merge is not None else []
-        # While the rules change, the stage that runs by the old ones says nothing of the new.
-        explained, count = explanations(plan, (m for m in mergers if m.plan is plan), rule, asked)
-        if not explained:
-            held = {id(view) for view in self.held()}
-            others = any(v.kpi == rule.kpi and id(v) not in held for v in self.all_series())
-            hint = "Other workers hold some: ask each." if others else None
-            raise RulesError(f"no series of {name} is held here{asked_text(series)}", hint)
-        return {"count": count, "series": [document for _, document in explained]}
+        held, count, documents = await self.explain_held(name, series)
+        parts: list[tuple[int, Sequence[Json]]] = [(count, documents)]
+        if elsewhere := self._partitions_of(name, series) - held:
+            replies = await self._board.requests.ask(plan.config_hash, name, series, elsewhere)
+            parts += [(reply.count, reply.series) for reply in replies]
+        documents, count = most_urgent(parts)
+        if not documents:
+            raise RulesError(f"no series of {name} is known{asked_text(series)}")
+        return {"count": count, "series": documents}
+
+    def _partitions_of(self, name: str, series: str) -> frozenset[int]:
+        """The state partitions whose series an explanation is about; empty where all are here."""
+        if self._holds_all:
+            return frozenset()
+        if not self.is_complete():
+            return frozenset(range(self._state_partitions))
+        rule, asked = wanted(self._plan, name, series)
+        everyone = self.all_series()
+        return partitions_of(self._plan, rule, asked, everyone, self._state_partitions)
+
+    async def explain_held(self, name: str, series: str) -> tuple[frozenset[int], int, list[Json]]:
+        """The same over the series held here, and of which state partitions these are."""
+        return await explain_held(self._plan, self._merge, name, series)
 
 
 def _alert(row: AlertRow) -> Alert:

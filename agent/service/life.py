@@ -205,10 +205,15 @@ class Life:
             merge = MergeStage(self._settings, plan, publisher, state_partitions, reporter)
             fleet.attach(merge, state_partitions)
             writing = asyncio.create_task(writer.run(), name="board-writer")
+            replying = asyncio.create_task(
+                self._board.requests.run(publisher, plan.config_hash, fleet.explain_held),
+                name="explain-requests",
+            )
             try:
-                await run_until(over, MERGE, merge.run(), merge.stop, writing)
+                await run_until(over, MERGE, merge.run(), merge.stop, writing, replying)
             finally:
                 writing.cancel()
+                replying.cancel()
                 fleet.detach()
         finally:
             await close("the merge's producer", producer.stop())

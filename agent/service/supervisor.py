@@ -32,6 +32,8 @@ from agent.export.web.server import serving
 from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
+from agent.kafka.explain_requests import ExplainRequests
+from agent.kafka.rule_sets import this_worker
 from agent.kafka.topics import TopicNames
 from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
@@ -73,7 +75,7 @@ class Service:
         self.plan = self._load()
         self.changes: deque[RuleChange] = deque(maxlen=MOST_CHANGES)
         names = TopicNames.of(settings)
-        board = BoardReader(settings, names.board, self.plan)
+        board = BoardReader(settings, names.board, self.plan, ExplainRequests(this_worker()))
         alert_log = AlertLog(settings, names.alerts)
         self._fleet = fleet = FleetView(
             self.plan, board, alert_log, partial(past_windows, settings, names.values)

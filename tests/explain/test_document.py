@@ -12,7 +12,13 @@ import pytest
 from agent.core.model.results import Emitted
 from agent.core.output.messages import Json
 from agent.errors import RulesError
-from agent.explain.document import explanations, refuse_private, wanted
+from agent.explain.document import (
+    MOST_SERIES,
+    explanations,
+    most_urgent,
+    refuse_private,
+    wanted,
+)
 from agent.language.load import load
 from agent.replay.runner import Replayed, pipeline_over, replay, sources, stream
 
@@ -284,3 +290,14 @@ rules:
     refuse_private(plan, plan.rules["slow"])
     with pytest.raises(RulesError, match="own_slow is about single people"):
         refuse_private(plan, plan.rules["own_slow"])
+
+
+def test_the_explanations_of_several_workers_are_ordered_as_those_of_one() -> None:
+    def of(region: str, *states: str) -> Json:
+        return {"dimensions": {"region": region}, "alerts": [{"state": s} for s in states]}
+
+    one = [of("d", "firing"), of("a", "inactive")]
+    two = [of("c", "inactive", "firing"), of("b", "pending"), *[of(r, "inactive") for r in "efg"]]
+    documents, count = most_urgent([(2, one), (40, two), (0, [])])
+    assert [d["dimensions"] for d in documents] == [{"region": r} for r in "cdbae"]
+    assert (len(documents), count) == (MOST_SERIES, 42)

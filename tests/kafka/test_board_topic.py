@@ -31,6 +31,7 @@ from agent.kafka.board_topic import (
 )
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import EmbeddedBroker
+from agent.kafka.explain_requests import ExplainRequests
 from agent.kafka.publish import Publisher
 from agent.kafka.topics import TopicNames
 from agent.language.load import load
@@ -55,7 +56,7 @@ def plan_at(folder: Path) -> Plan:
 
 
 def company(plan: Plan) -> BoardReader:
-    return BoardReader(load_settings(), "board", plan)
+    return BoardReader(load_settings(), "board", plan, ExplainRequests("test"))
 
 
 def add_series(view: BoardReader, series: SeriesView) -> None:
@@ -108,7 +109,7 @@ async def test_what_one_worker_writes_every_worker_reads_and_only_changes_are_wr
     with EmbeddedBroker() as broker:
         settings = load_settings(brokers=broker.address, create_topics=False)
         names = TopicNames.of(settings)
-        reader = BoardReader(settings, names.board, plan)
+        reader = BoardReader(settings, names.board, plan, ExplainRequests("test"))
         reading = asyncio.create_task(reader.run())
         producer = new_producer(settings)
         await producer.start()

@@ -37,7 +37,7 @@ from aiohttp import web
 
 from agent.core.changes.inventory import in_use, to_bytes
 from agent.core.output.privacy import shared
-from agent.errors import InternalError, RulesError
+from agent.errors import EnvironmentFault, InternalError, RulesError
 from agent.export.agent_state import AgentState
 from agent.export.metrics.exposition import Exposition
 from agent.export.templates import html_template
@@ -249,13 +249,16 @@ class Pages:
         return identity and await self._private.data_of(identity.name, self._now_ms())
 
     async def explain(self, request: web.Request) -> web.Response:
-        """The state of a rule over the series that this worker holds."""
+        """The state of a rule over the series of all workers, and why."""
         query = request.query
         try:
             rule, series = query.get("rule", ""), query.get("series", "")
             return _json(await self._state.fleet.explain(rule, series))
         except RulesError as error:
             return web.json_response({"error": str(error)}, status=404)
+        except EnvironmentFault as error:
+            headers = {"Retry-After": "5"}
+            return web.json_response({"error": str(error)}, status=503, headers=headers)
 
     async def rules(self, _request: web.Request) -> web.Response:
         """What is declared, and held; of what is private, only whether it is the same."""

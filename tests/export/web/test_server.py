@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from msgspec import structs
 
+from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
 from agent.export.web.access import Access
 from agent.export.web.server import serving
@@ -212,3 +213,22 @@ async def test_a_rule_is_explained_and_what_is_not_known_is_reported() -> None:
         answer = await client.get("/api/v1/explain", params={"rule": "lo"})
         assert answer.status == 404
         assert await answer.json() == {"error": "no rule is called lo\nKnown are: slow_support"}
+
+
+async def test_while_no_worker_holds_a_series_its_explanation_is_asked_for_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = company_state()
+
+    async def explain(_name: str, _series: str) -> dict[str, object]:
+        raise EnvironmentFault("no worker explains the series of state partition 3 within 3 s")
+
+    monkeypatch.setattr(state.fleet, "explain", explain)
+    async with _client(state) as client:
+        answer = await client.get("/api/v1/explain", params={"rule": "slow_support"})
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert "state partition 3" in (await answer.json())["error"]
+        page = await client.get("/kpis/response_time?series=region%3Demea")
+        text = await page.text()
+        assert page.status == 200
+        assert text.count("no worker explains the series of state partition 3") == 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.text import seconds_text, value_text
 from agent.core.output.messages import dimensions_json
 from agent.core.output.series_selector import selector_text
-from agent.errors import RulesError
+from agent.errors import EnvironmentFault, RulesError
 from agent.export.agent_state import Alert, Fleet
 from agent.export.web.pages.marks import instant_ms
 
@@ -27,11 +28,12 @@ async def explanations(
     series = selector_text(dimensions_json(kpi, dimensions))
     documents: list[Mapping[str, Any]] = []
     missing: list[str] = []
-    for rule in rules[:MOST_RULES]:
-        try:
-            answer = await fleet.explain(rule, series)
-        except RulesError as error:
-            missing.append(str(error))
+    asked = (fleet.explain(rule, series) for rule in rules[:MOST_RULES])
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(answer, RulesError | EnvironmentFault):
+            missing.append(str(answer))
+        elif isinstance(answer, BaseException):
+            raise answer
         else:
             documents += answer["series"][:1]
     return documents, list(dict.fromkeys(missing))
