@@ -296,8 +296,12 @@ def test_the_explanations_of_several_workers_are_ordered_as_those_of_one() -> No
     def of(region: str, *states: str) -> Json:
         return {"dimensions": {"region": region}, "alerts": [{"state": s} for s in states]}
 
-    one = [of("d", "firing"), of("a", "inactive")]
-    two = [of("c", "inactive", "firing"), of("b", "pending"), *[of(r, "inactive") for r in "efg"]]
-    documents, count = most_urgent([(2, one), (40, two), (0, [])])
+    first = [of("d", "firing"), of("a", "inactive")]
+    second = [
+        of("c", "inactive", "firing"),
+        of("b", "pending"),
+        *[of(r, "inactive") for r in "efg"],
+    ]
+    documents, count = most_urgent([(2, first), (40, second), (0, [])])
     assert [d["dimensions"] for d in documents] == [{"region": r} for r in "cdbae"]
     assert (len(documents), count) == (MOST_SERIES, 42)

@@ -37,36 +37,38 @@ def test_each_of_two_agents_explains_every_series(stage: Stage) -> None:
     stage.use_company()
     stage.create_topics()
     stage.send(stage.company_parts(1)[0])
-    one, two = stage.agent("one"), stage.agent("two")
-    for agent in (one, two):
+    first, second = stage.agent("one"), stage.agent("two")
+    for agent in (first, second):
         agent.start()
-    for agent in (one, two):
+    for agent in (first, second):
         agent.wait_ready()
     stage.wait_counted()
     until(
-        lambda: len(regions(one)) == len(regions(two)) > 2,
+        lambda: len(regions(first)) == len(regions(second)) > 2,
         60,
-        lambda: f"both boards show all regions: {regions(one)}, {regions(two)}",
+        lambda: f"both boards show all regions: {regions(first)}, {regions(second)}",
     )
-    assert held(one) and held(two) and held(one).isdisjoint(held(two))
+    assert held(first) and held(second) and held(first).isdisjoint(held(second))
 
-    for region in regions(one):
-        by_one, by_two = (explained(a, "revenue_collapses", f"region={region}") for a in (one, two))
-        assert by_one == by_two
-        assert (by_one["count"], by_one["series"][0]["dimensions"]) == (1, {"region": region})
-        for agent in (one, two):
+    for region in regions(first):
+        by_first, by_second = (
+            explained(a, "revenue_collapses", f"region={region}") for a in (first, second)
+        )
+        assert by_first == by_second
+        assert (by_first["count"], by_first["series"][0]["dimensions"]) == (1, {"region": region})
+        for agent in (first, second):
             _, page = agent.get(f"/kpis/revenue?series=region%3D{region}")
             assert "The value is" in page and "no worker" not in page
-    everything = explained(one, "revenue_collapses")
-    assert everything["count"] == len(regions(one))
-    assert everything == explained(two, "revenue_collapses")
+    everything = explained(first, "revenue_collapses")
+    assert everything["count"] == len(regions(first))
+    assert everything == explained(second, "revenue_collapses")
 
-    elsewhere = next(iter(held(two)))
+    elsewhere = next(iter(held(second)))
     path = "/api/v1/explain?rule=revenue_collapses&series=region%3D"
-    two.kill()
+    second.kill()
     until(
-        lambda: one.get(f"{path}{elsewhere}")[0] == 200,
+        lambda: first.get(f"{path}{elsewhere}")[0] == 200,
         90,
-        lambda: f"one explains {elsewhere}: {one.last_words()}",
+        lambda: f"one explains {elsewhere}: {first.last_words()}",
     )
-    assert elsewhere in held(one)
+    assert elsewhere in held(first)

@@ -85,21 +85,21 @@ def plan(tmp_path: Path) -> Plan:
 
 
 async def test_whoever_holds_a_series_replies_and_nothing_is_left_on_the_topic(plan: Plan) -> None:
-    one, two, three = Worker("one", 0), Worker("two", 1, 2), Worker("three", 3)
+    first, second, third = Worker("one", 0), Worker("two", 1, 2), Worker("three", 3)
     with EmbeddedBroker() as broker:
         settings = load_settings(brokers=broker.address, create_topics=False)
         async with (
-            one.at_work(settings, plan),
-            two.at_work(settings, plan),
-            three.at_work(settings, plan),
+            first.at_work(settings, plan),
+            second.at_work(settings, plan),
+            third.at_work(settings, plan),
         ):
-            [reply] = await one.requests.ask(CONFIG_HASH, "low", "region=a", {2})
+            [reply] = await first.requests.ask(CONFIG_HASH, "low", "region=a", {2})
             assert (reply.partitions, reply.count, reply.series) == ((1, 2), 1, ({"by": "two"},))
-            replies = await three.requests.ask(CONFIG_HASH, "low", "", {0, 1, 2})
+            replies = await third.requests.ask(CONFIG_HASH, "low", "", {0, 1, 2})
             assert sorted(reply.series[0]["by"] for reply in replies) == ["one", "two"]
-            assert two.asked == [("low", "region=a"), ("low", "")]
+            assert second.asked == [("low", "region=a"), ("low", "")]
             async with asyncio.timeout(30):
-                while one.requests.forgotten(2**62):  # noqa: ASYNC110
+                while first.requests.forgotten(2**62):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
 
 
@@ -107,15 +107,15 @@ async def test_who_gets_no_reply_says_for_which_partitions_and_goes_on(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain_requests, "REPLY_SECONDS", 0.5)
-    one, other_rules = Worker("one", 0), Worker("two", 1)
+    first, other_rules = Worker("one", 0), Worker("two", 1)
     with EmbeddedBroker() as broker:
         settings = load_settings(brokers=broker.address, create_topics=False)
         async with (
-            one.at_work(settings, plan),
+            first.at_work(settings, plan),
             other_rules.at_work(settings, plan, "other rules"),
         ):
             with pytest.raises(EnvironmentFault, match="state partition 1 within"):
-                await one.requests.ask(CONFIG_HASH, "low", "", {1})
+                await first.requests.ask(CONFIG_HASH, "low", "", {1})
             assert other_rules.asked == []
             for rule in ("gone", "broken"):
                 with pytest.raises(EnvironmentFault):
