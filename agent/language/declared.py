@@ -29,10 +29,10 @@ from agent.language.source import On, Place, Source, read
 M = TypeVar("M", bound=BaseModel)
 
 STANDARD_INPUT = "-"
-"""What a path of rules is called that are read from standard input."""
+"""The path of rules that are read from standard input."""
 
 _ATTRIBUTES = {"for": "for_", "from": "from_"}
-"""The models' names for keys that are words of Python."""
+"""The attributes of keys that are keywords of Python."""
 
 _NAMES: dict[str, TypeAdapter[str]] = {
     section: TypeAdapter(EventName if section == "events" else Name) for section in SECTIONS
@@ -41,9 +41,10 @@ _NAMES: dict[str, TypeAdapter[str]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry(Generic[M]):
-    """One declared thing: its model, and where it stands.
+    """A declared event, KPI, rule, …: its model, and its place in a file.
 
-    The model of a broken entry has what could be read: what is at its `holes` is not known.
+    The model of an entry with errors has what could be read; values at its `holes` are unknown.
+    `keys`: the keys as written, where a misspelt one was read as another.
     """
 
     section: str
@@ -59,7 +60,7 @@ class Entry(Generic[M]):
         return (self.section, self.name)
 
     def is_written(self, key: str) -> bool:
-        """Whether a field of the entry that may be left out is written, well or badly."""
+        """Whether an optional field of the entry is written, valid or not."""
         given = getattr(self.model, _ATTRIBUTES.get(key, key))
         return (key,) in self.holes or given is not None
 
@@ -79,7 +80,7 @@ class Entry(Generic[M]):
     ) -> Problem | None:
         """A problem of the entry; `at` is below it, `chars` a span within the text there.
 
-        None for what stands in a hole: what is wrong there has been published.
+        None inside a hole: its error has been reported.
         """
         inside = at[:-1] if on == "key" else at
         if any(inside[: len(hole)] == hole for hole in self.holes):
@@ -92,8 +93,8 @@ class Entry(Generic[M]):
 
 @dataclass(slots=True)
 class Declared:
-    """What all files declare. Entries of which nothing could be read are not in the mappings;
-    `names` has all names of a section, so that a reference to them is not called unknown."""
+    """The declaration of all files. Entries that could not be read are not in the mappings; `names`
+    has the names of all entries, so that references to them are not reported as unknown."""
 
     defaults: Defaults = field(default_factory=lambda: Defaults.model_validate({}))
     events: dict[str, Entry[EventSpec]] = field(default_factory=dict)
@@ -103,11 +104,11 @@ class Declared:
     maintenance: dict[str, Entry[MaintenanceSpec]] = field(default_factory=dict)
     lookups: dict[str, Entry[LookupSpec]] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
-    """What is in the schema files of events, by event."""
+    """The schema files of events, by event."""
     names: dict[str, dict[str, Source]] = field(default_factory=lambda: {s: {} for s in SECTIONS})
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True
-    """False when a file could not be read: what it declares is not known then."""
+    """False where a file could not be read: its declarations are unknown."""
 
     def report(
         self,
@@ -120,12 +121,12 @@ class Declared:
         severity: Importance = "error",
         chars: tuple[int, int] | None = None,
     ) -> None:
-        """Note a problem of an entry; see `Entry.problem`."""
+        """Add a problem of an entry; see `Entry.problem`."""
         problem = entry.problem(at, message, hint, on=on, severity=severity, chars=chars)
         if problem is not None:
             self.problems.append(problem)
 
-    def known(
+    def check_reference(
         self,
         entry: Entry[Any],
         at: Place,
@@ -135,7 +136,7 @@ class Declared:
         *,
         on: On = "value",
     ) -> bool:
-        """Whether a name is declared in a section; notes the problem where it is not."""
+        """Whether a name is declared in a section; reports it where it is not."""
         if name in self.names[section]:
             return True
         if self.complete:
@@ -173,7 +174,7 @@ def declare(path: Path) -> Declared:
     """Read and validate every file under a path, each entry by itself; `-` is standard input."""
     declared = Declared()
     if str(path) == STANDARD_INPUT:
-        return _together(declared, [read("<stdin>", sys.stdin.buffer.read())], "<stdin>")
+        return _declare_sources(declared, [read("<stdin>", sys.stdin.buffer.read())], "<stdin>")
     files = files_of(path) if path.exists() else []
     if path.is_file() and is_test_file(path):
         hint = f"run them: kpi-agent test {path}"
@@ -193,14 +194,14 @@ def declare(path: Path) -> Declared:
                 Problem(str(file), 1, 1, 2, "", said, "look at its permissions")
             )
             declared.complete = False
-    return _together(declared, sources, str(files[0]) if path.is_file() else str(path))
+    return _declare_sources(declared, sources, str(files[0]) if path.is_file() else str(path))
 
 
-def _together(declared: Declared, sources: Sequence[Source], name: str) -> Declared:
+def _declare_sources(declared: Declared, sources: Sequence[Source], name: str) -> Declared:
     for source in sources:
         declared.problems.extend(source.problems)
         declared.complete = declared.complete and (source.data is not None or not source.problems)
-        _file(declared, source)
+        _declare_file(declared, source)
     _defaults(declared, sources)
     unread = any(p.severity == "error" for p in declared.problems)
     if not declared.names["kpis"] and not unread:
@@ -216,7 +217,7 @@ def _nothing(path: Path) -> Problem:
     return Problem(str(path), 1, 1, 2, "", "no YAML file in this folder", hint)
 
 
-def _file(declared: Declared, source: Source) -> None:
+def _declare_file(declared: Declared, source: Source) -> None:
     data = source.data
     if data is None:
         return
@@ -228,16 +229,16 @@ def _file(declared: Declared, source: Source) -> None:
     head = {}
     for key, value in data.items():
         if key in SECTIONS:
-            _section(declared, source, key, value)
+            _declare_section(declared, source, key, value)
         elif not key.startswith("x-"):  # x-…: a place for anchors
             head[key] = value
-            # What stands under a misspelt section is not unknown.
+            # The names under a misspelt section must not be reported as unknown.
             declared.complete = declared.complete and key in FileSpec.model_fields
     head.pop("defaults", None)
     _validate(declared, source, FileHead, head, (), FileSpec)
 
 
-def _section(declared: Declared, source: Source, section: str, data: Any) -> None:
+def _declare_section(declared: Declared, source: Source, section: str, data: Any) -> None:
     if data is None:
         return
     if not isinstance(data, dict):
@@ -250,22 +251,22 @@ def _section(declared: Declared, source: Source, section: str, data: Any) -> Non
         place = (section, name)
         other = declared.names[section].get(name)
         if other is not None:
-            _twice(declared, place, other, source)
+            _report_duplicate(declared, place, other, source)
             continue
         declared.names[section][name] = source
-        _name(declared, source, place)
+        _check_name(declared, source, place)
         recovered = recover(SECTIONS[section], value)
         for at, on, message, hint in recovered.mistakes:
             span = source.locate((*place, *at), on)
             declared.problems.append(source.problem(span, (*place, *at), message, hint))
-        nulls = frozenset(_nulls(declared, source, value, place))
+        nulls = frozenset(_report_nulls(declared, source, value, place))
         if recovered.model is not None:
             holes = recovered.holes | nulls
             entries[name] = Entry(section, name, source, recovered.model, holes, recovered.keys)
 
 
-def _name(declared: Declared, source: Source, place: tuple[str, str]) -> None:
-    """Note what is wrong with an entry's name."""
+def _check_name(declared: Declared, source: Source, place: tuple[str, str]) -> None:
+    """Report what is wrong with an entry's name."""
     try:
         _NAMES[place[0]].validate_python(place[1])
     except ValidationError as error:
@@ -274,9 +275,9 @@ def _name(declared: Declared, source: Source, place: tuple[str, str]) -> None:
             declared.problems.append(source.problem(span, place, message, hint))
 
 
-def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> Iterator[Place]:
-    """`owner:` with nothing behind it is more often forgotten than meant. Yields the places below
-    the entry."""
+def _report_nulls(declared: Declared, source: Source, data: Any, place: Place) -> Iterator[Place]:
+    """Report keys without a value (`owner:`), which are mostly unfinished; yields their places
+    below the entry."""
     children: Iterable[tuple[str | int, Any]] = ()
     if isinstance(data, dict):
         children = data.items()
@@ -291,11 +292,11 @@ def _nulls(declared: Declared, source: Source, data: Any, place: Place) -> Itera
             problem = source.problem(source.locate(at), at, message, hint)
             declared.problems.append(problem)
             yield at[2:]
-        yield from _nulls(declared, source, value, at)
+        yield from _report_nulls(declared, source, value, at)
 
 
-def _twice(declared: Declared, place: Place, first: Source, second: Source) -> None:
-    """One name in two files: published at both places, each naming the other."""
+def _report_duplicate(declared: Declared, place: Place, first: Source, second: Source) -> None:
+    """Report a name that is declared twice, at both places."""
     for here, there in ((first, second), (second, first)):
         span, other = here.locate(place, "key"), there.locate(place, "key")
         message = f"'{place[-1]}' is also declared in {there.name}:{other.line}:{other.column}"
@@ -311,7 +312,7 @@ def _validate(
     place: Place,
     whole: type[BaseModel] | None = None,
 ) -> Any:
-    """The validated model, or None after its problems have been noted. Hints name the fields of
+    """The validated model; None, and reports, where it is invalid. Hints name the fields of
     `whole`, which the model is a part of."""
     try:
         return model.model_validate(data)

@@ -1,4 +1,4 @@
-"""Pydantic's errors in words for people: where, what is wrong, what would be right."""
+"""Words pydantic's errors for people: where, what is wrong, how to fix it."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _model_at(model: type[BaseModel], parts: Place) -> type[BaseModel] | None:
     """The model of what is written at `parts` below an instance of `model`."""
     annotation: Any = model
     for part in parts:
-        held = _held_in(annotation, list if isinstance(part, int) else dict)
+        held = _element_of(annotation, list if isinstance(part, int) else dict)
         if held is None:
             field = _fields(_model_in(annotation)).get(str(part))
             held = None if field is None else field.annotation
@@ -153,13 +153,13 @@ def _model_at(model: type[BaseModel], parts: Place) -> type[BaseModel] | None:
     return _model_in(annotation)
 
 
-def _held_in(annotation: Any, origin: type) -> Any:
-    """What a list or dict holds that is written there, in any of the forms of it."""
+def _element_of(annotation: Any, origin: type) -> Any:
+    """The element type of a list or dict annotation, in any member of a union."""
     if get_origin(annotation) is origin:
         return get_args(annotation)[-1]
     if get_origin(annotation) in (dict, list):
         return None
-    types = (_held_in(argument, origin) for argument in get_args(annotation))
+    types = (_element_of(argument, origin) for argument in get_args(annotation))
     return next((type_ for type_ in types if type_ is not None), None)
 
 

@@ -1,4 +1,4 @@
-"""What editors show beside the language: words explained, examples, the names of a rule set.
+"""Additions to the JSON Schema for editors: enum descriptions, examples, the names of a rule set.
 
 `enumDescriptions` and `markdownDescription` are what the YAML and JSON language servers of VS Code
 read beside the standard keywords; other readers of JSON Schema pass over them.
@@ -85,7 +85,7 @@ WORDS: Mapping[str, str] = {
     "empty": "A tombstone, or no content.",
     "ignored": "Of a type that no contract has.",
 }
-"""Each word that the languages choose from, in a sentence."""
+"""A description of each enum value of the languages."""
 
 
 def explain_words(schema: Any) -> None:
@@ -143,7 +143,7 @@ def with_names(schema: Schema, declared: Declared) -> Schema:
 
 
 def _offer(field: Schema, form: str, names: Iterable[str]) -> None:
-    """Turn the text that a field takes, by itself or in a list, into names or any other text."""
+    """Make a string field, or the elements of a list, an enum of names or any other string."""
     options = [field, *field.get("oneOf", ()), *field.get("anyOf", ())]
     [option] = [choice for choice in options if choice.get("type") == form]
     text = option["items"] if form == "array" else option

@@ -1,4 +1,5 @@
-"""Load a folder of rules: read, validate, check, compile. Nothing is half loaded."""
+"""Loads a folder of rules: read, validate, check, compile. All of it is valid, or nothing is
+loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def check(
 ) -> tuple[Plan | None, list[Problem]]:
     """The plan, None where there are errors, and all problems, warnings included, in order.
 
-    `further` finds problems of events outside the rules; the plan is there with those, too.
+    `further` returns problems that need more than the rules, such as a schema registry's; the plan
+    is returned with those, too.
     """
     declared = declare(Path(path))
     known = shapes.resolve(declared)

@@ -1,6 +1,6 @@
-"""Reads the files of lookups: CSV or NDJSON to typed tables, with every mistake at its line.
+"""Reads the files of lookups, CSV or NDJSON, into typed tables; reports each error at its line.
 
-A lookup in a topic is an empty table here: its rows are read where events are.
+A lookup from a topic is an empty table here: its rows are read at run time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from agent.language.models.lookups import ColumnType, LookupSpec
 from agent.language.problems import Problem, suggest
 
 MAX_BYTES = 64 * 2**20
-"""Of a file: every worker holds the table in memory, about as large."""
+"""Of a file: every worker holds the table in memory, at about the same size."""
 MOST_PROBLEMS = 10
-"""Of one file: a wrong type mostly stands in every row."""
+"""Of one file: a wrong type is mostly in every row."""
 
 _LINE = "_line"
 _WRONG: Mapping[ColumnType, tuple[str, str]] = {
@@ -56,7 +56,7 @@ class _File:
     is_json: bool = False
 
     def wrong(self, line: int, message: str, hint: str | None = None, part: str = "") -> None:
-        """Note a mistake in a line; `part` is what it is about, underlined."""
+        """Add a problem in a line; `part` is underlined."""
         text = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
         at = text.find(part) if part else 0
         span = (at, at + len(part)) if part and at >= 0 else (0, max(1, len(text)))
@@ -67,7 +67,7 @@ class _File:
         self.problems.append(problem)
 
     def report(self, declared: Declared) -> None:
-        """Hand over the problems, the first of many."""
+        """Report the first MOST_PROBLEMS problems, and how many more there are."""
         declared.problems.extend(self.problems[:MOST_PROBLEMS])
         more = len(self.problems) - MOST_PROBLEMS
         if more > 0:
@@ -76,7 +76,7 @@ class _File:
 
 
 def read_all(declared: Declared) -> dict[str, Lookup]:
-    """The tables of all lookups whose files are right; notes what is wrong with the others."""
+    """The tables of all lookups whose files are valid; reports what is wrong with the others."""
     tables: dict[str, Lookup] = {}
     for name, entry in declared.lookups.items():
         if entry.holes or not (entry.model.file or entry.model.topic):
@@ -199,7 +199,7 @@ def _needed(model: LookupSpec) -> list[str]:
 
 
 def _has_columns(file: _File, known: Sequence[str], line: int) -> bool:
-    """Whether the file has every declared column, once; notes those that it has not."""
+    """Whether the file has every declared column once; reports those that it has not."""
     for column in _needed(file.entry.model):
         if known.count(column) > 1:
             file.wrong(line, f"two columns are called '{column}'", "rename one", column)
@@ -212,7 +212,8 @@ def _has_columns(file: _File, known: Sequence[str], line: int) -> bool:
 
 
 def _table(file: _File, timezone: str) -> pl.DataFrame:
-    """The typed rows, with `_line`; notes wrong values, keys twice, and validity that overlaps."""
+    """The typed rows, with `_line`; reports invalid values, duplicate keys and overlapping
+    validity."""
     model = file.entry.model
     columns = {}
     for name in dict.fromkeys((*model.keys, *model.columns)):

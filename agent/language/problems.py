@@ -1,4 +1,4 @@
-"""What is wrong with the declared rules: all problems of all files, in the order of their place."""
+"""Problems of the declared rules: all of all files, in the order of their place."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Importance = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. Lines and columns count from 1, in characters; `end_column` is exclusive.
+    """One problem. Lines and columns count from 1, in characters; `end_column` is exclusive.
 
-    `where` is the dotted path in the YAML (`kpis.response_time.window`), `line_text` the offending
-    line as it stands in the file ("" where there is none, as for an empty folder).
+    `where` is the dotted path in the YAML (`kpis.response_time.window`), `line_text` the line in
+    the file ("" where there is none, as for an empty folder).
     """
 
     file: str
@@ -33,7 +33,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class EventProblem:
-    """A problem of an event that its rules alone don't show; `at` is its place below the event."""
+    """A problem of an event that was found outside the rules; `at` is its place below the event."""
 
     event: str
     at: tuple[str, ...]
@@ -54,7 +54,7 @@ class SpecError(RulesError):
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems by file, line and column, each said once."""
+    """The problems by file, line and column, without duplicates."""
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda p: (p.file, p.line, p.column, p.severity, p.message))
 

@@ -1,8 +1,7 @@
-"""What can be read of an entry that holds mistakes: one must not hide the others.
+"""Reads an entry with errors as far as possible, so that one error does not hide the others.
 
-A misspelt key is read as the key that it is nearest to. What has no good value is left out, or
-something stands in for it where the model needs a value; its place is a *hole*, and nothing more is
-said of it.
+A misspelt key is read as the nearest known key. An invalid value is left out, or replaced by a
+placeholder where the model needs one; its place is a *hole*, and nothing more is reported there.
 """
 
 from __future__ import annotations
@@ -20,51 +19,50 @@ from agent.language.problems import nearest
 from agent.language.source import On, Place
 
 KEY = "[key]"
-"""The last part of a hole that is left by an entry of a mapping whose name is wrong."""
+"""The last part of the hole of a mapping's entry whose name is invalid."""
 
-NOBODY = "\0"
-"""The name of what is not known: none that is declared can hold it."""
+UNKNOWN_NAME = "\0"
+"""A placeholder for an unknown name; no declared name can equal it."""
 
 _ROUNDS = 5
-"""Taking out one mistake may bring out another, mostly once: an empty mapping where all were bad.
-"""
+"""Removing one error may reveal another, mostly once: an empty mapping where all were invalid."""
 
-_STAND_INS: Mapping[Place, Any] = {
+_PLACEHOLDERS: Mapping[Place, Any] = {
     ("topic",): "unknown",
     ("time",): "unknown time",
     ("fields", "*"): {"type": "string"},
     ("fields", "*", "type"): "string",
-    ("lookup", "*"): {"column": f"{NOBODY}.{NOBODY}"},
-    ("lookup", "*", "column"): f"{NOBODY}.{NOBODY}",
-    ("key",): NOBODY,
+    ("lookup", "*"): {"column": f"{UNKNOWN_NAME}.{UNKNOWN_NAME}"},
+    ("lookup", "*", "column"): f"{UNKNOWN_NAME}.{UNKNOWN_NAME}",
+    ("key",): UNKNOWN_NAME,
     ("columns",): {},
     ("columns", "*"): "string",
-    ("from",): NOBODY,
-    ("from", "*"): NOBODY,
+    ("from",): UNKNOWN_NAME,
+    ("from", "*"): UNKNOWN_NAME,
     ("value",): "count(*)",
-    ("by", "*"): NOBODY,
-    ("overrides", "*"): {"match": {NOBODY: ""}, "target": {"at_least": 0}},
-    ("overrides", "*", "match"): {NOBODY: ""},
+    ("by", "*"): UNKNOWN_NAME,
+    ("overrides", "*"): {"match": {UNKNOWN_NAME: ""}, "target": {"at_least": 0}},
+    ("overrides", "*", "match"): {UNKNOWN_NAME: ""},
     ("overrides", "*", "target"): {"at_least": 0},
-    ("kpi",): NOBODY,
+    ("kpi",): UNKNOWN_NAME,
     ("kpis",): {},
     ("kpis", "*"): 1,
     # of rule tests
-    ("events", "*", "type"): NOBODY,
+    ("events", "*", "type"): UNKNOWN_NAME,
     ("expect",): {},
-    ("expect", "alerts_at", "*", "*", "alert"): NOBODY,
+    ("expect", "alerts_at", "*", "*", "alert"): UNKNOWN_NAME,
 }
-"""What stands where a value cannot be left out; `*` is any name or number."""
+"""Placeholders for values that cannot be left out; `*` is any name or number."""
 
 Mistake = tuple[Place, On, str, str | None]
-"""A mistake: where it is written, at the key or the value, what is wrong, what would be right."""
+"""Where an error is written, at the key or the value, what is wrong, how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was read (`model` is None where nothing could be), and the mistakes in it.
+    """The model that was read (None: nothing could be read), and the errors in it.
 
-    `keys` has the key that is written at a place where the model has another.
+    `keys`: the key as written, at places where the model has another.
     """
 
     model: Any
@@ -74,7 +72,7 @@ class Recovered:
 
 
 def recover(model: type[BaseModel], data: Any) -> Recovered:
-    """The model of some data, or of what is right in it."""
+    """The model of some data, or of its valid part."""
     read, error = _read(model, data)
     if error is None:
         return Recovered(read)
@@ -83,12 +81,12 @@ def recover(model: type[BaseModel], data: Any) -> Recovered:
     mistakes: dict[Mistake, None] = {}
     for _ in range(_ROUNDS):
         mistakes |= dict.fromkeys(
-            t for t in _mistakes_of(model, error, keys) if _unknown(t, error, keys)
+            m for m in _mistakes_of(model, error, keys) if _is_unknown_key(m, error, keys)
         )
         renamed = dict(_misspelt(model, error, data))
         for place, wrong in renamed.items():
-            held = _at(data, place[:-1])
-            held[place[-1]] = held.pop(wrong)
+            parent = _at(data, place[:-1])
+            parent[place[-1]] = parent.pop(wrong)
         keys |= renamed
         read, error = _read(model, data)
         if error is None:
@@ -103,7 +101,7 @@ def recover(model: type[BaseModel], data: Any) -> Recovered:
 def _without_mistakes(
     model: type[BaseModel], data: Any, error: ValidationError
 ) -> tuple[Any, frozenset[Place]]:
-    """The model of what is left when the mistakes are cut out, and the holes."""
+    """The model of what is left once the errors are removed, and the holes."""
     holes: set[Place] = set()
     for _ in range(_ROUNDS):
         holes.update(h for d in error.errors(include_url=False) if (h := _cut(data, d)) is not None)
@@ -135,7 +133,7 @@ def _mistakes_of(
         yield written(place, keys), on, message, hint
 
 
-def _unknown(mistake: Mistake, error: ValidationError, keys: Mapping[Place, str]) -> bool:
+def _is_unknown_key(mistake: Mistake, error: ValidationError, keys: Mapping[Place, str]) -> bool:
     """Whether a mistake is that a key is unknown."""
     return any(
         detail["type"] == "extra_forbidden"
@@ -147,42 +145,44 @@ def _unknown(mistake: Mistake, error: ValidationError, keys: Mapping[Place, str]
 def _misspelt(
     model: type[BaseModel], error: ValidationError, data: Any
 ) -> Iterator[tuple[Place, str]]:
-    """The places that misspelt keys are meant for, each once, with the key that is written."""
+    """The places of the keys that misspelt ones mean, each once, with the key as written."""
     used: set[Place] = set()
     for detail in error.errors(include_url=False):
         place, _ = place_of(detail)
-        held = _at(data, place[:-1])
-        if detail["type"] != "extra_forbidden" or held.get(place[-1]) is None:
+        parent = _at(data, place[:-1])
+        if detail["type"] != "extra_forbidden" or parent.get(place[-1]) is None:
             continue
         right = nearest(str(place[-1]), fields_at(model, place[:-1]))
-        if right is not None and right not in held and (*place[:-1], right) not in used:
+        if right is not None and right not in parent and (*place[:-1], right) not in used:
             used.add((*place[:-1], right))
             yield (*place[:-1], right), str(place[-1])
 
 
 def _cut(data: Any, detail: ErrorDetails) -> Place | None:
-    """Take a mistake out of the data; the hole that it leaves, None for what is only too much."""
+    """Remove an error from the data; returns its hole, None for an unknown key."""
     place, on = place_of(detail)
     if on == "key" and detail["type"] != "missing":
         _at(data, place[:-1]).pop(place[-1], None)
         return None if detail["type"] == "extra_forbidden" else (*place[:-1], KEY)
     while place:
-        held = _at(data, place[:-1])
-        stand_in = _stand_in(place)
-        if isinstance(held, dict) and stand_in is None:
-            held.pop(place[-1], None)
+        parent = _at(data, place[:-1])
+        placeholder = _placeholder(place)
+        if isinstance(parent, dict) and placeholder is None:
+            parent.pop(place[-1], None)
             return place
-        if stand_in is not None and not isinstance(held, str):
-            held[place[-1]] = deepcopy(stand_in)
+        if placeholder is not None and not isinstance(parent, str):
+            parent[place[-1]] = deepcopy(placeholder)
             return place
         place = place[:-1]
     return None
 
 
-def _stand_in(place: Place) -> Any:
+def _placeholder(place: Place) -> Any:
     if len(place) == 2 and place[0] == "kpis" and isinstance(place[1], int):
-        return NOBODY  # the KPIs of a maintenance are a list, those of an objective have weights
-    for pattern, value in _STAND_INS.items():
+        return (
+            UNKNOWN_NAME  # the KPIs of a maintenance are a list, those of an objective have weights
+        )
+    for pattern, value in _PLACEHOLDERS.items():
         if len(pattern) == len(place) and all(
             p in ("*", part) for p, part in zip(pattern, place, strict=True)
         ):
@@ -191,7 +191,7 @@ def _stand_in(place: Place) -> Any:
 
 
 def _at(data: Any, place: Place) -> Any:
-    """What is at a place; an empty mapping where nothing is."""
+    """The data at a place; an empty mapping where there is none."""
     for part in place:
         try:
             data = data[part]

@@ -14,7 +14,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 _RED, _YELLOW, _BLUE, _BOLD, _OFF = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
 _WIDEST = 160
-"""Longer lines are shown in part, around the mistake."""
+"""Longer lines are shown in part, around the error."""
 
 
 def render(problems: Sequence[Problem], format: Format = "human", *, color: bool = False) -> str:
@@ -80,7 +80,7 @@ def _human(problem: Problem, color: bool) -> str:
         number = str(problem.line)
         margin = " " * len(number)
         before, marked = (_shown(text[: column - 1]), _shown(text[column - 1 : end_column - 1]))
-        # The marks stand below what they mark, which is longer where it has control characters.
+        # The marks are as long as the shown text, in which control characters are escaped.
         marks = "^" * max(1, len(marked), end_column - column)
         lines.append(paint(f" {number} | ", _BLUE) + _shown(text))
         lines.append(paint(f" {margin} | ", _BLUE) + " " * len(before) + paint(marks, tint))

@@ -16,8 +16,9 @@ ID = "https://kpi-agent.example/schema.json"
 def json_schema() -> dict[str, Any]:
     """The schema of one file of rules.
 
-    It accepts the short and the long forms, and refuses unknown fields. What needs more than one
-    value (a field that must be in the contract, bounds in order) only `kpi-agent check` can say.
+    It accepts the short and the long forms, and refuses unknown fields. Only `kpi-agent check`
+    finds errors that involve more than one value (a field that is not in the contract, bounds in
+    order).
     """
     schema = schema_of(FileSpec, ID, "Rules of kpi-agent")
     _one_kind(schema["$defs"])
@@ -61,7 +62,7 @@ def _tidy(model: dict[str, Any]) -> None:
 
 
 def _one_kind(definitions: dict[str, Any]) -> None:
-    """What exactly one of several fields must say."""
+    """Require exactly one of several fields: a rule has a condition or `no_data_for`."""
     conditions = [{"required": [key]} for key in ("when", "pace", "objective")]
     definitions["RuleSpec"]["oneOf"] = [{"anyOf": conditions}, {"required": ["no_data_for"]}]
     for target in ("TargetSpec", "TargetStepSpec"):

@@ -1,4 +1,4 @@
-"""Reads the schemas that lie beside the rules: `.avsc`, `.proto`, or a Protobuf descriptor set."""
+"""Reads schema files beside the rules: `.avsc`, `.proto`, or a Protobuf descriptor set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXTRA = "pip install 'kpi-agent[schemas]'"
 
 
 def read_all(declared: Declared) -> None:
-    """Reads the schema of each event that names a file; notes what is wrong with it."""
+    """Read the schema of each event that names a file; reports what is wrong with it."""
     for entry in declared.events.values():
         model = entry.model
         if model.schema_ in (None, REGISTRY) or model.format == "json" or entry.holes:

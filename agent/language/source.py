@@ -1,8 +1,8 @@
-"""One YAML file, read with the place of every key and value.
+"""Reads a YAML file with the position of every key and value.
 
 YAML is composed into nodes and never constructed into objects, so no tag can run anything. Plain
 scalars follow YAML 1.2, as editors do: `on`, `yes` and `no` are text, and so are dates. libyaml
-parses, six times as fast as PyYAML's own parser; what it refuses, the latter explains.
+parses, six times as fast as PyYAML's own parser, which explains what libyaml refuses.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Place = tuple[str | int, ...]
 On = Literal["key", "value"]
 
 MOST_NODES = 100_000
-"""Values in one file, aliases and merges (`<<`) followed: stops aliases of aliases from filling the
-memory, and merges of merges from taking the time."""
+"""Values in one file, aliases and merges (`<<`) followed: a limit to memory and time for nested
+aliases and merges ("billion laughs")."""
 
 DEEPEST = 64
-"""Levels of values within values, aliases and merges followed: what walks them calls itself."""
+"""Levels of nested values, aliases and merges followed: they are walked recursively."""
 
 
 class _Resolver(Resolver):
@@ -71,8 +71,8 @@ if yaml.__with_libyaml__:
 
 
 _DISPUTED = re.compile(r"[\t\ufeff]|[^\n]\Z")
-"""libyaml allows a tab within a text, counts a byte order mark as a column, and lets a block end in
-the line after the last, even where there is none."""
+"""Texts for which libyaml's positions or errors differ: it allows a tab within a text, counts a
+byte order mark as a column, and lets a block end in the line after the last."""
 
 _COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 
@@ -111,7 +111,8 @@ class Span:
 
 @dataclass(slots=True)
 class Source:
-    """A file as data, with the place of everything in it. `data` is None after a syntax error."""
+    """A file as data, with the positions of its keys and values. `data` is None after a syntax
+    error."""
 
     name: str
     text: str
@@ -122,14 +123,14 @@ class Source:
     lines: list[str] = field(default_factory=list)
 
     def locate(self, place: Place, on: On = "value") -> Span:
-        """The span of a key or value, or of the nearest thing around it that is written."""
+        """The span of a key or value; of the nearest one around it, where it is not written."""
         while place:
             if on == "key" and place in self.keys:
                 return self.keys[place]
             if place in self.nodes:
                 node = self.nodes[place]
                 start, end = node.start_mark, node.end_mark
-                # Of a block only the first line would be underlined: its key says more.
+                # Of a block, only the first line could be underlined: underline its key instead.
                 if start.line == end.line and start.index < end.index:
                     return self._span(start, end)
                 return self.keys.get(place) or self._span(start, end)
@@ -222,7 +223,7 @@ def read(name: str, raw: bytes) -> Source:
     except yaml.YAMLError as error:
         line, column, message, hint = explain_syntax(error, text)
         if line > 1 and not source.line(line).strip():
-            # The end of the file: the last line that says something is where to look.
+            # The end of the file: report the last line that is not empty.
             line = next((n for n in range(line, 0, -1) if source.line(n).strip()), line)
             column = max(1, len(source.line(line)))
         span = Span(line, column, column + 1)
@@ -255,7 +256,7 @@ class _TooMuch(Exception):
 
 
 class _Builder:
-    """Turns nodes into plain data, noting the place of each. Raises _TooMuch."""
+    """Turns nodes into plain data, and records the position of each. Raises _TooMuch."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -263,7 +264,7 @@ class _Builder:
         self.open: list[yaml.Node] = []
 
     def _visit(self) -> None:
-        """Count one more value that is looked at, by itself, through an alias or in a merge."""
+        """Count a value that is read, by itself, through an alias or in a merge."""
         self.count += 1
         if self.count > MOST_NODES:
             message = f"more than {MOST_NODES:,} values, aliases and merges followed"
@@ -324,7 +325,8 @@ class _Builder:
         return data
 
     def _merge(self, node: yaml.Node, place: Place, data: dict[str, Any]) -> None:
-        """`<<: *base`: what `data` doesn't say itself comes from the base, the first base first."""
+        """`<<: *base`: add the keys of the bases that `data` does not have, the first base
+        first."""
         bases = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for base in bases:
             self._visit()
@@ -371,7 +373,7 @@ class _Builder:
 def _offsets(node: yaml.ScalarNode, text: str) -> list[int]:
     """For each character of the value, its index in the file.
 
-    Every style keeps the visible characters in their order, so each is looked for after the last.
+    Every YAML style keeps the visible characters in order, so each is searched for after the last.
     """
     at, end = node.start_mark.index, node.end_mark.index
     if node.style in ("|", ">"):

@@ -1,4 +1,4 @@
-"""YAML's syntax errors in words that say what to do."""
+"""Words YAML's syntax errors for people, with a hint how to fix them."""
 
 from __future__ import annotations
 

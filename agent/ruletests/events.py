@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.model.events import Contract, Field
 from agent.core.output.messages import iso
 from agent.language.problems import suggest
-from agent.language.recovery import NOBODY
+from agent.language.recovery import UNKNOWN_NAME
 from agent.language.source import Place
 from agent.ruletests.cases import Record
 from agent.ruletests.models import EventsSpec
@@ -44,7 +44,7 @@ def records(context: ResolveContext) -> tuple[Record, ...]:
 
 def _contract(context: ResolveContext, at: Place, spec: EventsSpec) -> Contract | None:
     contract = context.plan.contracts.get(spec.type)
-    if contract is None and spec.type != NOBODY:
+    if contract is None and spec.type != UNKNOWN_NAME:
         hint = suggest(spec.type, context.plan.contracts, "events")
         context.wrong((*at, "type"), f"unknown event '{spec.type}'", hint)
     return contract

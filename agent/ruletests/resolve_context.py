@@ -9,7 +9,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.language.declared import Entry
 from agent.language.problems import Problem
-from agent.language.recovery import NOBODY
+from agent.language.recovery import UNKNOWN_NAME
 from agent.language.source import On, Place
 from agent.ruletests.cases import Alert
 from agent.ruletests.models import TestSpec
@@ -71,7 +71,7 @@ class ResolveContext:
 
     def alert(self, at: Place, text: str, *, on: On) -> tuple[Alert, AlertPhase | None] | None:
         """The alert that a text names, and its phase where it says one."""
-        if text == NOBODY:
+        if text == UNKNOWN_NAME:
             return None
         try:
             return alert_of(self.plan, text)

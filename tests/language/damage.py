@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from agent.language.problems import Problem
-from agent.language.recovery import NOBODY
+from agent.language.recovery import UNKNOWN_NAME
 from agent.language.report import FORMATS, render
 
 ODD = (
@@ -46,5 +46,5 @@ def check_places(problems: Sequence[Problem], file: Path, text: str) -> None:
         assert problem.file == str(file)
         assert 1 <= problem.line <= len(lines)
         assert 1 <= problem.column < problem.end_column
-        assert NOBODY not in f"{problem.message} {problem.hint} {problem.where}"
+        assert UNKNOWN_NAME not in f"{problem.message} {problem.hint} {problem.where}"
     assert all(bool(render(problems, form)) == bool(problems) for form in FORMATS)

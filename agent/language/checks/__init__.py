@@ -1,4 +1,4 @@
-"""What takes more than one value to evaluate: one module for each idea.
+"""Checks that need more than one value: a module per section or topic.
 
-In: the declaration with its shapes. Out: problems noted in it; nothing is returned or raised.
+In: the declaration with its shapes. Out: problems, added to the declaration.
 """

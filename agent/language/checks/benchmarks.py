@@ -1,4 +1,4 @@
-"""Targets that are another KPI's value: of the same window, by no other dimensions."""
+"""Benchmarks, targets that are another KPI's value: same window, same unit, no other dimensions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from agent.language.source import Place
 
 def benchmarks(model: KpiSpec) -> Iterator[tuple[Place, str]]:
     """Each bound of a KPI's targets that is another KPI, with its place."""
-    written: list[tuple[Place, object]] = [(("target",), model.target)]
-    written += [(("overrides", i, "target"), o.target) for i, o in enumerate(model.overrides)]
-    for at, target in written:
+    targets: list[tuple[Place, object]] = [(("target",), model.target)]
+    targets += [(("overrides", i, "target"), o.target) for i, o in enumerate(model.overrides)]
+    for at, target in targets:
         steps = target if isinstance(target, list) else [target]
         for i, step in enumerate(steps):
             here = (*at, i) if isinstance(target, list) else at
@@ -28,10 +28,10 @@ def benchmarks(model: KpiSpec) -> Iterator[tuple[Place, str]]:
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:
-    """Check every benchmark of every KPI, and the rules that would ask for one too early."""
+    """Check every benchmark of every KPI, and rules that would need one before it is known."""
     for name, entry in declared.kpis.items():
         for at, benchmark in benchmarks(entry.model):
-            _fits(declared, entry, at, benchmark, shapes[name], shapes.get(benchmark))
+            _benchmark(declared, entry, at, benchmark, shapes[name], shapes.get(benchmark))
     for rule in declared.rules.values():
         kpi = declared.kpis.get(rule.model.kpi or "")
         texts = rule.model.when if isinstance(rule.model.when, dict) else {None: rule.model.when}
@@ -42,7 +42,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
             declared.report(rule, ("on",), message, hint)
 
 
-def _fits(
+def _benchmark(
     declared: Declared,
     entry: Entry[KpiSpec],
     at: Place,
@@ -53,7 +53,7 @@ def _fits(
     if name == entry.name:
         declared.report(entry, at, "a KPI cannot be its own target", "name another one")
         return
-    if not declared.known(entry, at, "kpis", name) or other is None:
+    if not declared.check_reference(entry, at, "kpis", name) or other is None:
         return
     foreign = [d for d in other.by if d not in own.by]
     if foreign and not {"by"} & (own.unsure | other.unsure):

@@ -1,4 +1,4 @@
-"""Contracts: bounds that fit their type, paths that can exist in one JSON object."""
+"""Contracts: formats and schemas, and paths that can exist in one JSON object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check(declared: Declared) -> None:
 
 
 def _formats(declared: Declared) -> None:
-    """A topic has one format."""
+    """Report events that read one topic in different formats."""
     entries = list(declared.events.values())
     for number, entry in enumerate(entries):
         topics = make_topics(entry.model)
@@ -50,7 +50,7 @@ _READ_WITH = ("format", "schema", "message")
 
 
 def _read_with(entry: Entry[EventSpec]) -> tuple[str, str, str]:
-    """How records are read, in words."""
+    """The format, schema and message of an event, for messages."""
     model = entry.model
     schema = model.schema_ or ("none" if model.format == "json" else REGISTRY)
     return model.format, schema, model.message or "the first one"
@@ -61,7 +61,7 @@ def _given(entry: Entry[EventSpec]) -> set[str]:
 
 
 def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
-    """A schema and a message are of formats that have them."""
+    """Report a schema or a message that the event's format does not have."""
     model = entry.model
     has_file = model.schema_ not in (None, REGISTRY)
     if model.format == "json" and has_file:
@@ -95,7 +95,7 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
 
 
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
-    """A place in the JSON is a value or an object, never both."""
+    """Report paths that are both an object and a value."""
     used = _used(entry.model)
     for path, at, what in used:
         for other, _, other_what in used:
@@ -108,7 +108,7 @@ def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:
 
 
 def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
-    """What a path begins at is there: an envelope, or the array whose elements it is about."""
+    """Report paths that begin in an envelope or an array that the event does not declare."""
     model = entry.model
     each = () if model.each is None else (*model.each, Elements())
     for path, at, what in _used(model):
@@ -133,7 +133,7 @@ def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
 
 
 def _used(model: EventSpec) -> list[tuple[Path, Place, str]]:
-    """What a contract reads of an event: where, the place of that in the file, and what it is."""
+    """The paths that a contract reads, each with its place in the file and its purpose."""
     used: list[tuple[Path, Place, str]] = []
     if isinstance(model.time, list):
         used += [(spec.path, ("time", i), "time") for i, spec in enumerate(model.time)]

@@ -1,4 +1,4 @@
-"""Fields: what goes with which type."""
+"""Fields: options that fit the type, and each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPES: Mapping[str, tuple[FieldType, ...]] = {
     "min_length": ("string",),
     "max_length": ("string",),
 }
-"""What may be said of fields of some types only."""
+"""The types of fields that an option is for."""
 
 
 def check(declared: Declared, entry: Entry[EventSpec], at: Place, spec: FieldSpec) -> None:

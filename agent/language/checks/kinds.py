@@ -1,7 +1,7 @@
-"""Kinds of rules, and the fields that they take.
+"""Kinds of rules, and the fields that do not apply to them.
 
-A field that can mean nothing for a kind is refused, with the reason. `docs/rules.md` has the whole
-as a table, which a test holds to this.
+A field that has no effect for a kind is refused, with a reason. `docs/rules.md` shows the same as a
+table; a test compares them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ REFUSED: Mapping[Kind, Mapping[str, str]] = {
         "per": _OVER_THE_KPI,
     },
 }
-"""By kind, the fields that say nothing for it, and what to do instead."""
+"""By kind, the fields that do not apply to it, and what to do instead."""
 
 _CALLED: Mapping[Kind, str] = {
     "value": "a rule with `when`",
@@ -55,7 +55,8 @@ _ATTRIBUTES = {"for": "for_"}
 
 
 def kind_of(entry: Entry[RuleSpec]) -> Kind:
-    """What a rule evaluates, by what it says; of one that says too much, what it says first of."""
+    """The kind of a rule, by its fields; a rule with conditions and `no_data_for` is a value
+    rule."""
     if entry.model.kpi is None and not entry.has_hole("kpi"):
         return "composite"
     conditions = any(entry.is_written(key) for key in ("when", "pace", "objective"))
@@ -68,18 +69,18 @@ def refuse(
     kind: Kind,
     override: int | None = None,
 ) -> None:
-    """Note each field of a rule, or of one of its overrides, that says nothing for its kind."""
+    """Report each field of a rule, or of one of its overrides, that does not apply to its kind."""
     at: Place = () if override is None else ("overrides", override)
     model: RuleSpec | RuleOverrideSpec = entry.model
     if override is not None:
         model = entry.model.overrides[override]
     for key, hint in REFUSED[kind].items():
         attribute = _ATTRIBUTES.get(key, key)
-        said = (
+        is_given = (
             entry.is_written(key)
             if override is None
             else getattr(model, attribute, None) is not None
         )
-        if said:
+        if is_given:
             message = f"`{key}` has no effect in {_CALLED[kind]}"
             declared.report(entry, (*at, key), message, hint, on="key")

@@ -49,7 +49,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
 
 
 def has_target(entry: Entry[KpiSpec]) -> bool:
-    """Whether any series of a KPI has a target, or may have one when its mistakes are mended."""
+    """Whether any series of a KPI has a target, or may have one once its errors are fixed."""
     return entry.is_written("target") or bool(entry.model.overrides) or entry.has_hole("overrides")
 
 
@@ -96,7 +96,7 @@ def check_match(
 
 
 def _days_of_utc(declared: Declared, entry: Entry[KpiSpec]) -> None:
-    """Warn of windows of whole days by the clock of UTC where another time zone is declared."""
+    """Warn of windows of whole days in UTC where another time zone is declared."""
     window = entry.model.window
     if (
         window is None

@@ -1,4 +1,4 @@
-"""Rules over rules: names that exist, no circles, conditions that something must make true."""
+"""Rules over rules: names that exist, no cycles, conditions that need an alert to become true."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _OF_VALUES = {"value", "events", "target"}
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> Links:
-    """Check what rules say of each other; who looks at whom."""
+    """Check the references between rules; returns them, resolved."""
     links = Links(declared, shapes)
     shown: set[str] = set()
     for name, entry in declared.rules.items():
         if is_composite(entry.model) and not entry.has_hole("kpi"):
             _composite(declared, entry, links)
-        for i, feed in enumerate(entry.model.depends_on or ()):
-            _feed(declared, entry, links, i, feed)
-        circle = links.circle(name)
-        if circle is not None and name not in shown:
-            shown.update(circle)
-            message = f"a circle of rules: {' → '.join(circle)}"
+        for i, dependency in enumerate(entry.model.depends_on or ()):
+            _dependency(declared, entry, links, i, dependency)
+        cycle = links.cycle(name)
+        if cycle is not None and name not in shown:
+            shown.update(cycle)
+            message = f"a cycle of rules: {' → '.join(cycle)}"
             key = (
                 "when"
-                if circle[1] in {link.rule for link in links.dependencies[name]}
+                if cycle[1] in {link.rule for link in links.dependencies[name]}
                 else "depends_on"
             )
             declared.report(
@@ -79,14 +79,14 @@ def _condition(
         chars = (problem.start, max(problem.end, problem.start + 1))
         declared.report(entry, at, problem.message, problem.hint, chars=chars)
         return
-    sound = [_name(declared, entry, links, at, name) for name in condition.names]
-    if all(sound):
-        quiet = condition.term.holds([False] * len(condition.names))
-        _quiet(declared, entry, at, key, quiet)
+    are_valid = [_name(declared, entry, links, at, name) for name in condition.names]
+    if all(are_valid):
+        holds = condition.term.holds([False] * len(condition.names))
+        _without_alerts(declared, entry, at, key, holds)
 
 
 def _name(declared: Declared, entry: Entry[RuleSpec], links: Links, at: Place, named: Name) -> bool:
-    """Whether a name means something, which is published where it does not."""
+    """Whether a name in a condition is valid; reports it where it is not."""
     rules, kpis = declared.names["rules"], declared.names["kpis"]
     if named.name in rules:
         wrong = _wrong_rule(declared, named)
@@ -124,25 +124,27 @@ def _wrong_kpi(declared: Declared, named: Name) -> tuple[str, str] | None:
     return f"'{named.name}' has no target to miss", hint
 
 
-def _quiet(
+def _without_alerts(
     declared: Declared,
     entry: Entry[RuleSpec],
     at: Place,
     key: Literal["when", "clear"],
-    quiet: bool,
+    holds: bool,
 ) -> None:
-    """`quiet`: whether the condition is true while nothing fires."""
-    if key == "clear" and not quiet:
+    """Report a `clear` that is false, or a `when` that is true, while no alert fires (`holds`)."""
+    if key == "clear" and not holds:
         message = "it is false while none of these fires: an alert might never resolve"
         hint = "name what must have resolved: `not slow_support`"
         declared.report(entry, at, message, hint)
-    elif key == "when" and quiet:
+    elif key == "when" and holds:
         message = "it is true while none of these fires: no alert would ever start it"
         hint = "combine it with a rule that must fire: `orders_dropping and not checkout_down`"
         declared.report(entry, at, message, hint)
 
 
-def _feed(declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name: str) -> None:
+def _dependency(
+    declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name: str
+) -> None:
     at: Place = ("depends_on", i)
     known = {section: declared.names[section] for section in ("rules", "kpis", "events")}
     if name == entry.name and name in known["rules"]:
@@ -152,7 +154,7 @@ def _feed(declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name
             every = [n for names in known.values() for n in names if n != entry.name]
             hint = suggest(name, every, "rules, KPIs and events")
             declared.report(entry, at, f"unknown rule, KPI or event '{name}'", hint)
-    elif name not in known["rules"] and not links.feeding(name) and declared.complete:
+    elif name not in known["rules"] and not links.rules_behind(name) and declared.complete:
         whole = "" if name in known["kpis"] else " and `per: kpi`"
         hint = f"add a rule with `no_data_for`{whole} over it, or name a rule"
         message = f"no rule watches for the absence of '{name}'"
@@ -162,9 +164,9 @@ def _feed(declared: Declared, entry: Entry[RuleSpec], links: Links, i: int, name
 def _types(
     declared: Declared, entry: Entry[RuleSpec], links: Links, shapes: dict[str, Shape]
 ) -> None:
-    """A dimension of one name must be of one type, or its values never are the same."""
+    """Report dimensions with the same name and different types: their values are never equal."""
     first: dict[str, tuple[str, str]] = {}
-    for kpi in sorted(links.seen(entry.name)):
+    for kpi in sorted(links.input_kpis(entry.name)):
         shape = shapes.get(kpi)
         for dimension, type_ in (shape.types if shape else {}).items():
             other, known = first.setdefault(dimension, (kpi, type_))

@@ -1,4 +1,4 @@
-"""Lookups: columns that exist, keys that fit, names that are free."""
+"""Lookups: columns that exist, keys of the right type, names that no other field has."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _field(declared: Declared, event: Entry[EventSpec], name: str, spec: LookupF
     at: Place = ("lookup", name)
     written_long = isinstance(_written(event, name), dict)
     at_column: Place = (*at, "column") if written_long else at
-    if not declared.known(event, at_column, "lookups", spec.lookup):
+    if not declared.check_reference(event, at_column, "lookups", spec.lookup):
         return
     entry = declared.lookups.get(spec.lookup)
     if entry is None or entry.holes:

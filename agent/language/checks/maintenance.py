@@ -1,4 +1,4 @@
-"""Maintenance: one kind of time each, days that fit, and KPIs that are still evaluated."""
+"""Maintenance: one schedule each, valid days, and KPIs that are still evaluated at times."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ _DAYS = {
 """How the days of each `every` are written."""
 
 _YEARS_MS = 4 * 366 * 86_400_000
-"""How far ahead is looked for a window without maintenance: every day of a calendar comes in four
-years."""
+"""The period that is searched for windows without maintenance: four years have every day of the
+calendar."""
 _LEAST_FREE = 1 / 1000
-"""A daily maintenance of 24 hours leaves free the hour that the clocks go back by, once a year."""
+"""The share of time that must be free of maintenance. A daily maintenance of 24 hours leaves one
+hour a year, when the clocks go back."""
 _SINCE_MS = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 def check(declared: Declared, shapes: Mapping[str, Shape]) -> None:
     """Check every maintenance."""
-    sound = []
+    valid = []
     for entry in declared.maintenance.values():
         shown = len(declared.problems)
         _kind(declared, entry)
@@ -45,12 +46,13 @@ def check(declared: Declared, shapes: Mapping[str, Shape]) -> None:
         if shown == len(declared.problems) and not entry.holes:
             _times(declared, entry, shapes)
         if shown == len(declared.problems) and not entry.holes:
-            sound.append(entry)
-    _together(declared, sound, shapes)
+            valid.append(entry)
+    _together(declared, valid, shapes)
 
 
 def covered(declared: Declared, entry: Entry[MaintenanceSpec]) -> set[str]:
-    """The KPIs that a maintenance is of: those it names and what is computed from them, or all."""
+    """The KPIs that a maintenance applies to: those it names and those computed from them, or
+    all."""
     if entry.model.kpis is None:
         return set(declared.kpis)
     names: set[str] = set()
@@ -91,7 +93,7 @@ def _kind(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
 
 
 def _days(declared: Declared, entry: Entry[MaintenanceSpec]) -> None:
-    """The days fit to what they are counted in."""
+    """Check that the days fit `every`."""
     model = entry.model
     if entry.is_written("holidays"):
         for key in ("on", "at", "for"):
@@ -131,7 +133,7 @@ def _kpis(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str
     for i, name in enumerate(named):
         if name in named[:i]:
             declared.report(entry, ("kpis", i), f"'{name}' is given twice", "keep one")
-        elif declared.known(entry, ("kpis", i), "kpis", name) and name in shapes:
+        elif declared.check_reference(entry, ("kpis", i), "kpis", name) and name in shapes:
             check_match(declared, entry, ("match",), model.match, name, shapes[name])
     if model.kpis is None and all("by" not in shape.unsure for shape in shapes.values()):
         dimensions = {dimension for shape in shapes.values() for dimension in shape.by}
@@ -147,7 +149,7 @@ def _kpis(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str
 
 
 def _times(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[str, Shape]) -> None:
-    """What only the times themselves tell, once they can be worked out."""
+    """Check the compiled schedule."""
     model = entry.model
     schedule = schedule_spec.compile_schedule(model, zone_of(declared, model.timezone))
     since, until = schedule.from_ms, schedule.until_ms
@@ -159,11 +161,12 @@ def _times(declared: Declared, entry: Entry[MaintenanceSpec], shapes: Mapping[st
             message = f"it does not occur from {model.from_} until {model.until}"
             declared.report(entry, ("until",), message, "a later `until`, or leave it out")
     sure = {n: s for n, s in shapes.items() if not s.unsure}
-    of = [name for name in declared.kpis if name in covered(declared, entry) and name in sure]
+    kpis = covered(declared, entry)
+    windows = {name: sure[name].window for name in declared.kpis if name in kpis and name in sure}
     if until is None:
-        _always(declared, entry, schedule, {name: sure[name].window for name in of})
+        _always(declared, entry, schedule, windows)
     if schedule.days is not None and schedule.at_minutes is None:
-        _zones(declared, entry, schedule, {name: sure[name].window for name in of})
+        _zones(declared, entry, schedule, windows)
 
 
 def _always(
@@ -172,7 +175,7 @@ def _always(
     schedule: Schedule,
     windows: Mapping[str, Window],
 ) -> None:
-    """No KPI may be left without a window that is evaluated."""
+    """Report a maintenance that covers every window of a KPI."""
     since = _SINCE_MS if schedule.from_ms is None else schedule.from_ms
     periods = list(schedule.periods(since, since + _YEARS_MS))
     never = {w for w in set(windows.values()) if not _has_free(w, since, periods)}
@@ -197,7 +200,7 @@ def _always(
 def _together(
     declared: Declared, entries: Sequence[Entry[MaintenanceSpec]], shapes: Mapping[str, Shape]
 ) -> None:
-    """What each leaves free, another may take: weekdays and weekends."""
+    """Report maintenances that together cover every window of a KPI: weekdays and weekends."""
     by_kpi: dict[str, list[Entry[MaintenanceSpec]]] = {}
     for entry in entries:
         if entry.model.until is None and not entry.model.match:
@@ -224,7 +227,7 @@ def _together(
 
 
 def _has_free(window: Window, since_ms: int, periods: Iterable[tuple[int, int]]) -> bool:
-    """Whether windows lie between the periods, for more time than clock changes leave free."""
+    """Whether windows between the periods add up to more than `_LEAST_FREE`."""
     free_ms, free_from = 0, since_ms
     for start, end in periods:
         free_ms += _free_ms(window, free_from, start)
@@ -250,7 +253,7 @@ def _zones(
     schedule: Schedule,
     windows: Mapping[str, Window],
 ) -> None:
-    """Days of one zone touch two days of another."""
+    """Warn of whole days in another time zone than the KPI's: each overlaps two of its windows."""
     for name, window in windows.items():
         if isinstance(window, CalendarWindow) and not _same(window.timezone, schedule.timezone):
             message = (

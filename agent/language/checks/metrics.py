@@ -1,4 +1,4 @@
-"""The names of the metrics that KPIs become: none may be that of another, or the agent's own."""
+"""The metric names of KPIs: unique, and none of the agent's own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from agent.language.declared import Declared, Entry
 from agent.language.models.kpis import KpiSpec
 
 ODD_ENDINGS = ("_total", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_created", "_info")
-"""Endings that OpenMetrics keeps for counters, histograms and info metrics (its specification,
-section "MetricFamily"); `promtool check metrics` complains of them."""
+"""Endings that OpenMetrics reserves for counters, histograms and info metrics (its specification,
+section "MetricFamily"); `promtool check metrics` warns of them."""
 
 _VARIANTS = {
     "": "the closed value",

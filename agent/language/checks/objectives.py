@@ -1,4 +1,4 @@
-"""Objectives: parts that exist and can attain something, positive weights, no circles."""
+"""Objectives: parts that exist and have targets, positive weights, no cycles."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def check(declared: Declared) -> None:
     done: set[str] = set()
     for name, entry in declared.objectives.items():
         _parts(declared, entry)
-        _circle(declared, name, [], done)
+        _cycle(declared, name, [], done)
     for kpi in declared.kpis.values():
         if kpi.model.objective is not None:
-            declared.known(kpi, ("objective",), "objectives", kpi.model.objective)
+            declared.check_reference(kpi, ("objective",), "objectives", kpi.model.objective)
     _serve(declared)
 
 
@@ -30,7 +30,7 @@ def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
         on: On = "value" if written else "key"
         declared.report(entry, at, "an objective without KPIs or objectives", hint, on=on)
     for name, weight in model.kpis.items():
-        if not declared.known(entry, ("kpis", name), "kpis", name, on="key"):
+        if not declared.check_reference(entry, ("kpis", name), "kpis", name, on="key"):
             continue
         _weight(declared, entry, ("kpis", name), weight)
         kpi = declared.kpis.get(name)
@@ -40,7 +40,9 @@ def _parts(declared: Declared, entry: Entry[ObjectiveSpec]) -> None:
     for name, weight in model.objectives.items():
         hint = f"KPIs go under `kpis`: `kpis: {{{name}: {weight:g}}}`"
         wrong = hint if name in declared.names["kpis"] else None
-        if declared.known(entry, ("objectives", name), "objectives", name, wrong, on="key"):
+        if declared.check_reference(
+            entry, ("objectives", name), "objectives", name, wrong, on="key"
+        ):
             _weight(declared, entry, ("objectives", name), weight)
 
 
@@ -51,24 +53,24 @@ def _weight(declared: Declared, entry: Entry[ObjectiveSpec], at: Place, weight: 
         declared.report(entry, at, message, hint)
 
 
-def _circle(declared: Declared, name: str, way: list[str], done: set[str]) -> None:
-    """Report an objective that is, directly or not, a part of itself; each circle once."""
-    if name in way:
-        entry = declared.objectives[way[-1]]
-        circle = [*way[way.index(name) :], name]
-        message = f"a circle of objectives: {' → '.join(circle)}"
+def _cycle(declared: Declared, name: str, path: list[str], done: set[str]) -> None:
+    """Report an objective that is, directly or not, a part of itself; each cycle once."""
+    if name in path:
+        entry = declared.objectives[path[-1]]
+        cycle = [*path[path.index(name) :], name]
+        message = f"a cycle of objectives: {' → '.join(cycle)}"
         hint = "an objective cannot be a part of itself"
         declared.report(entry, ("objectives", name), message, hint, on="key")
         return
     if name in done or name not in declared.objectives:
         return
     for part in declared.objectives[name].model.objectives:
-        _circle(declared, part, [*way, name], done)
+        _cycle(declared, part, [*path, name], done)
     done.add(name)
 
 
 def _serving(declared: Declared) -> set[str]:
-    """The KPIs that an objective weighs, that state one, or that such a KPI is computed from."""
+    """The KPIs with a weight in an objective or an `objective` of their own, and their inputs."""
     names = {kpi for entry in declared.objectives.values() for kpi in entry.model.kpis}
     names |= {n for n, e in declared.kpis.items() if e.is_written("objective")}
     todo = list(names)
@@ -83,7 +85,7 @@ def _serving(declared: Declared) -> set[str]:
 
 
 def _all_known(declared: Declared) -> bool:
-    """Whether it is known which KPIs the objectives weigh, in spite of other mistakes."""
+    """Whether all weights of objectives could be read."""
     objectives = declared.objectives.values()
     return (
         declared.complete
@@ -94,7 +96,7 @@ def _all_known(declared: Declared) -> bool:
 
 
 def _serve(declared: Declared) -> None:
-    """If there are objectives, warn of KPIs that serve none: once a file, at its first."""
+    """Where there are objectives, warn of KPIs that serve none: once per file."""
     if not declared.names["objectives"] or not _all_known(declared):
         return
     serving = _serving(declared)

@@ -1,4 +1,4 @@
-"""Overrides of rules: series that there can be, and fields that change something for them."""
+"""Overrides of rules: series that can exist, and fields that have an effect."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _EXAMPLES: dict[kinds.Kind, str] = {
 def check(
     declared: Declared, entry: Entry[RuleSpec], kind: kinds.Kind, shape: Shape, whole: bool
 ) -> None:
-    """Check the overrides of one rule. `shape` has the dimensions of its series, `whole`: it
-    watches its KPI as a whole, and has none."""
+    """Check the overrides of one rule. `shape` has the dimensions of its series; `whole`: it
+    watches its KPI as a whole, and has no series."""
     model = entry.model
     if whole and model.overrides:
         message = "a KPI that is watched as a whole has no series to override"
@@ -35,11 +35,11 @@ def check(
                 message = f"`{key}` in an override of a rule that has none"
                 hint = "give it to the rule, or write the condition as `when`"
                 declared.report(entry, (*at, key), message, hint, on="key")
-        said = override.model_fields_set - {"match", "off"}
-        if override.off and said:
-            message = "an override that is `off` says more"
+        changes = override.model_fields_set - {"match", "off"}
+        if override.off and changes:
+            message = "an override that is `off` cannot change the rule, too"
             declared.report(entry, (*at, "off"), message, "leave one of them out")
-        elif not override.off and not said:
+        elif not override.off and not changes:
             message = "an override that changes nothing"
             hint = f"add what is different, for example `{_EXAMPLES[kind]}`, or `off: true`"
             declared.report(entry, at, message, hint)

@@ -1,4 +1,4 @@
-"""Numbers of single people: a private KPI names its person, and nobody else shows them."""
+"""Privacy: a private KPI names its person, and no public KPI shows single people."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ from agent.language.sql.expressions import SqlProblem
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a field stands: its topics, and its path in their events."""
+class _FieldSource:
+    """Where a field is read from: its topics, and its path in their events."""
 
     topics: Topics
     path: Path
 
-    def may_be(self, other: _Place) -> bool:
-        """Whether it is the same place in the events of some topic."""
+    def overlaps(self, other: _FieldSource) -> bool:
+        """Whether both read the same value in the events of some topic."""
         return self.path == other.path and self.topics.shared_with(other.topics) is not None
 
 
 @dataclass(frozen=True)
 class _People:
-    """Where people are named: by field, the private KPI that says so; and by topic and path."""
+    """The fields that name people, each with its private KPI: by name, and by topic and path."""
 
     fields: dict[str, str]
-    paths: list[tuple[_Place, str]]
+    sources: list[tuple[_FieldSource, str]]
 
     @classmethod
     def of(cls, declared: Declared, private: Mapping[str, Entry[KpiSpec]]) -> _People:
         """The people of all private KPIs."""
         fields: dict[str, str] = {}
-        paths: list[tuple[_Place, str]] = []
+        sources: list[tuple[_FieldSource, str]] = []
         for name, entry in private.items():
             person = entry.model.person
             if person is None:
                 continue
             fields.setdefault(person, name)
-            if (place := _place(declared, entry, person)) is not None:
-                paths.append((place, name))
-        return cls(fields, paths)
+            if (source := _source(declared, entry, person)) is not None:
+                sources.append((source, name))
+        return cls(fields, sources)
 
     def private_kpi(self, declared: Declared, entry: Entry[KpiSpec], field: str) -> str | None:
         """The private KPI whose people a field of a KPI's events names; None: it names none."""
-        place = _place(declared, entry, field)
-        same = (name for other, name in self.paths if place and place.may_be(other))
+        source = _source(declared, entry, field)
+        same = (name for other, name in self.sources if source and source.overlaps(other))
         return self.fields.get(field) or next(same, None)
 
 
-def _place(declared: Declared, entry: Entry[KpiSpec], field: str) -> _Place | None:
-    """Where a field of a KPI's events stands; None: of a KPI over KPIs, or unknown."""
+def _source(declared: Declared, entry: Entry[KpiSpec], field: str) -> _FieldSource | None:
+    """Where a field of a KPI's events is read from; None: of a KPI over KPIs, or unknown."""
     event = declared.events.get(entry.model.from_) if isinstance(entry.model.from_, str) else None
     spec = event.model.fields.get(field) if event is not None else None
     if event is None or spec is None:
         return None
-    return _Place(make_topics(event.model), make_field(field, spec).path)
+    return _FieldSource(make_topics(event.model), make_field(field, spec).path)
 
 
 def check(declared: Declared, shapes: dict[str, Shape]) -> None:
@@ -79,15 +79,15 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
             continue
         if name in private:
             _person(declared, entry, shapes[name])
-            _said_twice(declared, entry)
+            _person_again(declared, entry)
         else:
             if _hides(entry, private):
                 hides.append(name)
             _group(declared, entry, shapes[name], private)
             _computed(declared, entry, shapes[name], private)
-            _shown(declared, entry, people)
-            _picked(declared, entry, people)
-    _subtracted(declared, shapes, hides)
+            _dimensions(declared, entry, people)
+            _filters(declared, entry, people)
+    _derivable(declared, shapes, hides)
 
 
 def _hides(entry: Entry[KpiSpec], private: Collection[str]) -> bool:
@@ -117,7 +117,7 @@ def _person(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
 def _group(
     declared: Declared, entry: Entry[KpiSpec], shape: Shape, private: Mapping[str, Entry[KpiSpec]]
 ) -> None:
-    """A KPI that everybody sees shows people in groups only."""
+    """Check that a public KPI shows people in groups only."""
     model = entry.model
     if entry.is_written("export"):
         message = "`export` has no effect in a KPI that everybody sees"
@@ -146,9 +146,9 @@ def _group(
             declared.report(entry, ("minimum_people",), message, hint, on="key")
 
 
-def _subtracted(declared: Declared, shapes: Mapping[str, Shape], hides: Collection[str]) -> None:
-    """A total less the groups that are shown is the group that is not; and the same value by the
-    same or smaller groups hides nothing."""
+def _derivable(declared: Declared, shapes: Mapping[str, Shape], hides: Collection[str]) -> None:
+    """Warn of KPIs from which hidden groups can be derived: totals, from which the visible groups
+    can be subtracted, and the same value by the same or smaller groups."""
     for name, entry in declared.kpis.items():
         for other in hides if entry.model.visibility != "private" else ():
             by, theirs = set(shapes[name].by), set(shapes[other].by)
@@ -177,7 +177,7 @@ def _computed(
     shape: Shape,
     private: dict[str, Entry[KpiSpec]],
 ) -> None:
-    """A KPI over KPIs has their people, unless it sums them up by fewer dimensions."""
+    """Report a public KPI over private ones that keeps their person as a dimension."""
     inputs = entry.model.from_
     for i, name in enumerate(inputs if isinstance(inputs, list) else ()):
         if name in private and private[name].model.person in shape.by:
@@ -187,17 +187,18 @@ def _computed(
             declared.report(entry, ("from", i), message, hint)
 
 
-def _said_twice(declared: Declared, entry: Entry[KpiSpec]) -> None:
-    """Only the person's own dimension is hashed."""
+def _person_again(declared: Declared, entry: Entry[KpiSpec]) -> None:
+    """Report other dimensions that name the person: only `person` is hashed."""
     person = entry.model.person
-    place = _place(declared, entry, person) if person is not None else None
+    source = _source(declared, entry, person) if person is not None else None
     for i, dimension in enumerate(entry.model.by or ()):
-        if dimension != person and place and _place(declared, entry, dimension) == place:
+        if dimension != person and source and _source(declared, entry, dimension) == source:
             message = f"'{dimension}' is read from the same place as '{person}': it names people"
             declared.report(entry, ("by", i), message, "remove it: only `person` is hashed")
 
 
-def _shown(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
+def _dimensions(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
+    """Warn of dimensions that name people of a private KPI."""
     for i, dimension in enumerate(entry.model.by or ()):
         if (private := people.private_kpi(declared, entry, dimension)) is not None:
             message = f"'{dimension}' names the people of '{private}', which is private"
@@ -205,9 +206,8 @@ def _shown(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
             declared.report(entry, ("by", i), message, hint, severity="warning")
 
 
-def _picked(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
-    """A filter for single people gives a figure of theirs to everybody, with their names in the
-    rule."""
+def _filters(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None:
+    """Report filters for single people, which would show a value of theirs to everybody."""
     for key in ("where", "value"):
         sql = getattr(entry.model, key)
         for field in _compared(sql) if people.fields and sql else ():
@@ -222,7 +222,7 @@ def _compared(sql: str) -> list[str]:
     try:
         comparisons = parsed(sql).find_all(exp.EQ, exp.In, exp.Like, exp.ILike, exp.NEQ)
     except SqlProblem:
-        return []  # what is wrong with it is said elsewhere
+        return []  # reported where it is compiled
     return list(
         dict.fromkeys(
             column.name

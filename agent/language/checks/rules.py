@@ -1,4 +1,4 @@
-"""Rules: one kind each, times that the windows can distinguish, templates that can be filled in."""
+"""Rules: one kind each, durations that the windows can distinguish, templates that render."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from agent.core.model.rules import Severity
 from agent.core.output import templates
 from agent.core.output.labels import RESERVED_LABELS
 from agent.core.output.messages import VARIABLES
-from agent.language.checks import kinds, overrides
-from agent.language.checks import slo as promises
+from agent.language.checks import kinds, overrides, slo
 from agent.language.compile.links import Links
 from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, expire_after_ms, slices
 from agent.language.declared import Declared, Entry
@@ -23,17 +22,17 @@ Texts = str | dict[Severity, str]
 
 
 def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
-    """Check every rule. What is not about the KPI is checked also when the KPI is unknown."""
+    """Check every rule, as far as possible even where its KPI is unknown."""
     slices_ms = slices(declared, shapes)
     for entry in declared.rules.values():
         kpi = entry.model.kpi
         if kpi is None:
-            seen = [shapes[name].types for name in links.seen(entry.name) if name in shapes]
+            seen = [shapes[name].types for name in links.input_kpis(entry.name) if name in shapes]
             types = {name: type_ for types in seen for name, type_ in types.items()}
             shape = Shape(links.by(entry.name), ANY_WINDOW, types)
             shape = UNKNOWN if entry.has_hole("kpi") else shape
         else:
-            declared.known(entry, ("kpi",), "kpis", kpi)
+            declared.check_reference(entry, ("kpi",), "kpis", kpi)
             shape = shapes.get(kpi, UNKNOWN)
             _kind(declared, entry)
             _over_kpis(declared, entry, kpi)
@@ -41,7 +40,7 @@ def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
         _severities(declared, entry)
         _labels(declared, entry, shape)
         if kpi is not None:
-            promises.check(declared, entry, shape)
+            slo.check(declared, entry, shape)
         if kpi is not None and "window" not in shape.unsure:
             _spans(declared, entry, shape, slices_ms[kpi])
             _expires(declared, entry, shape)
@@ -66,7 +65,7 @@ def _kind(declared: Declared, entry: Entry[RuleSpec]) -> None:
 
 
 def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
-    """A KPI over KPIs is known by its closed windows only."""
+    """Report rules that need events or open windows of a KPI over KPIs, which has none."""
     watched = declared.kpis.get(name)
     if watched is None or not isinstance(watched.model.from_, list):
         return
@@ -80,7 +79,7 @@ def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
 
 
 def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
-    """Severities are said in one place, and `clear` in the same form as `when`."""
+    """Check that severities are given in one place, and `clear` in the form of `when`."""
     model = entry.model
     _by_severity(declared, entry, (), model.when, model.clear, model.severity)
     _silences(declared, entry, (), model.no_data_for, model.severity)
@@ -142,7 +141,7 @@ def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
 
 
 def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: int) -> None:
-    """Times that the windows can distinguish."""
+    """Check durations against the steps of the windows and slices."""
     written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
     written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
     for at, spec in written:
@@ -172,7 +171,8 @@ def _flaps(
     spec: RuleSpec | RuleOverrideSpec,
     shape: Shape,
 ) -> None:
-    """An alert fires again two windows later at the soonest: one ends it, the next begins it."""
+    """Report `flapping` that no alert can reach: it fires again two windows later at the
+    earliest."""
     model = entry.model
     if spec.flapping is None or model.on == "current" or kinds.kind_of(entry) != "value":
         return
@@ -191,12 +191,12 @@ def _flaps(
 
 
 def _expires(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
-    """A series that is forgotten can't be missed."""
+    """Report a `no_data_for` that is longer than series are kept."""
     watched = declared.kpis.get(entry.model.kpi or "")
     if watched is None or watched.has_hole("expire_after") or "by" in shape.unsure:
         return
     if not shape.by or entry.model.per == "kpi":
-        return  # the KPI as a whole is never forgotten
+        return  # the KPI as a whole never expires
     expiry = expire_after_ms(watched.model, shape)
     written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
     written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
@@ -220,7 +220,7 @@ def _silence(
     silence: int | dict[Severity, int] | None,
     slice_ms: int,
 ) -> None:
-    """Of a slice is only known that it holds events: no silence shorter than it can be seen."""
+    """Report a `no_data_for` shorter than a slice: the last event is known by its slice only."""
     for place, least in _silences_of(silence):
         if least < slice_ms:
             message = (
@@ -232,7 +232,7 @@ def _silence(
 
 
 def _silences_of(silence: int | dict[Severity, int] | None) -> list[tuple[Place, int]]:
-    """Each time of a `no_data_for`, with its place."""
+    """Each duration of a `no_data_for`, with its place."""
     if isinstance(silence, dict):
         return [(("no_data_for", severity), least) for severity, least in silence.items()]
     return [] if silence is None else [(("no_data_for",), silence)]
@@ -273,7 +273,7 @@ _READS = {
 
 
 def _units(declared: Declared, entry: Entry[RuleSpec], key: str, text: str) -> None:
-    """A filter that words a number of one unit is not given one of another."""
+    """Report filters that read another unit than the KPI has."""
     watched = declared.kpis.get(entry.model.kpi or "")
     unit = watched.model.unit if watched is not None else None
     if unit is None:
@@ -298,7 +298,7 @@ def _shadowed(
 
 
 def _find(text: str, name: str) -> tuple[int, int]:
-    """Where a name stands within the braces of a template."""
+    """The span of a name within the braces of a template."""
     for braces in re.finditer(r"\{[{%].*?[%}]\}", text, re.DOTALL):
         match = re.search(rf"\b{re.escape(name)}\b", braces[0])
         if match is not None:

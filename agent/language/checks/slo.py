@@ -1,4 +1,4 @@
-"""Rules with a `pace` or an `objective`: what must fit the KPI, and each other."""
+"""Rules with a `pace` or an `objective` (SLO): both must fit the KPI, and each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.rules import PaceSpec, RuleSpec
-from agent.language.models.values import Promise
+from agent.language.models.values import Slo
 from agent.language.source import Place
 
 _NOT_ADDITIVE = re.compile(
@@ -46,7 +46,7 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
 def _period_of_pace(
     declared: Declared, entry: Entry[RuleSpec], at: Place, pace: PaceSpec, shape: Shape
 ) -> None:
-    """A window is within the period that it counts to."""
+    """Report a period that is shorter than the KPI's windows."""
     if "window" in shape.unsure:
         return
     period, window = CalendarWindow(pace.period, "UTC"), shape.window
@@ -55,12 +55,12 @@ def _period_of_pace(
     )
     if longer:
         message = f"a {pace.period} is shorter than a window of '{entry.model.kpi}'"
-        hint = "take a longer period, or a KPI with shorter windows"
+        hint = "use a longer period, or a KPI with shorter windows"
         declared.report(entry, (*at, "period"), message, hint)
 
 
 def _pace(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
-    """A pace adds up windows."""
+    """Report a pace of a KPI whose windows don't add up."""
     watched = declared.kpis.get(entry.model.kpi or "")
     if watched is None:
         return
@@ -102,15 +102,16 @@ def _one_severity(declared: Declared, entry: Entry[RuleSpec], at: Place) -> None
     declared.report(entry, at, message, "leave `severity` out, or write `when`", on="key")
 
 
-def _can_fire(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:
-    """Each severity needs a burn rate that is reached when every event is bad: 1 / (1 - share)."""
+def _can_fire(declared: Declared, entry: Entry[RuleSpec], at: Place, slo: Slo) -> None:
+    """Report severities whose burn rate is out of reach: with only bad events it is 1 / (1 -
+    share)."""
     for severity in dict.fromkeys(row.severity for row in PUBLISHED):
         rates = [
-            row.budget * promise.period_ms / row.long_ms
+            row.budget * slo.period_ms / row.long_ms
             for row in PUBLISHED
             if row.severity == severity
         ]
-        most = round(1 / (1 - promise.share), 9)
+        most = round(1 / (1 - slo.share), 9)
         if most <= min(rates):
             message = (
                 f"its {severity} alert could never fire: it needs a burn rate above "
@@ -121,10 +122,10 @@ def _can_fire(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Pr
             declared.report(entry, at, message, hint)
 
 
-def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, promise: Promise) -> None:
-    """A promise whose period holds the windows that are evaluated, where no `when` says others."""
+def _period(declared: Declared, entry: Entry[RuleSpec], at: Place, slo: Slo) -> None:
+    """Report a period shorter than the published windows, where no `when` names others."""
     longest = max(row.long_ms for row in PUBLISHED)
-    if entry.model.when is None and promise.period_ms < longest:
+    if entry.model.when is None and slo.period_ms < longest:
         message = f"a period shorter than {durations.show(longest)}, the longest window evaluated"
         hint = "use a longer period, such as 30d, or write `when`"
         declared.report(entry, at, message, hint)

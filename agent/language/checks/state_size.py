@@ -11,7 +11,7 @@ from agent.language.compile.shapes import MANY_HOPS
 from agent.language.declared import Declared
 
 LARGE_BYTES = 1_000_000
-"""A series whose state may be larger is worth a word: a thousand of them are a gigabyte."""
+"""The size from which a series is reported: a thousand of them are a gigabyte."""
 
 SKETCH_BYTES = {
     PartialKind.DISTINCT: 65_536,  # 8192 hashes of 8 bytes
@@ -31,7 +31,7 @@ def check(declared: Declared, plan: Plan) -> None:
     for name, kpi in plan.kpis.items():
         panes = _panes(kpi)
         size = panes * sum(SKETCH_BYTES.get(p.kind, NUMBER_BYTES) for p in kpi.partials)
-        # Very many panes are warned of already.
+        # Very many panes have a warning of their own.
         if kpi.contract is not None and size > LARGE_BYTES and panes <= MANY_HOPS:
             message = (
                 f"the state of one series may take {size / 1e6:.1f} MB: {panes} panes of "

@@ -17,7 +17,7 @@ from agent.language.source import Place
 def check(
     declared: Declared, entry: Entry[KpiSpec], at: Place, target: AnyTarget, shape: Shape
 ) -> None:
-    """Check the target at a place of a KPI, or each of the targets by date that stand there."""
+    """Check the target at a place of a KPI, or each of its targets by date."""
     steps = target if isinstance(target, list) else [target]
     for i, step in enumerate(steps):
         here = (*at, i) if isinstance(target, list) else at
@@ -48,7 +48,7 @@ def _dates(
     steps: list[TargetStepSpec],
     shape: Shape,
 ) -> None:
-    """Dates in order, and a window that starts while each target holds."""
+    """Check that dates are in order, and that a window starts under each target."""
     zone = zone_of_dates(declared, entry.model, shape.window)
     before: tuple[int, str] | None = None
     for i, step in enumerate(steps):
@@ -97,7 +97,7 @@ def _starts_within(window: Window, from_ms: int, until_ms: int) -> bool:
 
 
 def _bounds(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
-    """One bound, or two in order; the warning band inside."""
+    """Check that there is one bound, or two in order, with the warning band inside."""
     given = [
         bound
         for bound in ("at_most", "at_least", "between")

@@ -12,7 +12,7 @@ from agent.language.sql.types import SqlType, sql_type
 
 
 def columns_of(declared: Declared, event: Entry[EventSpec]) -> dict[str, SqlType | None]:
-    """The columns of an event with their types; None: a mistake leaves the type open."""
+    """The columns of an event with their types; None: unknown, because of an error."""
     columns: dict[str, SqlType | None] = {
         name: None if _is_hole(event, "fields", name) else sql_type(spec.type, scale_of(spec))
         for name, spec in event.model.fields.items()
@@ -24,7 +24,7 @@ def columns_of(declared: Declared, event: Entry[EventSpec]) -> dict[str, SqlType
 
 
 def may_have_more(event: Entry[EventSpec]) -> bool:
-    """Whether a mistake leaves open what other columns an event has."""
+    """Whether an event may have other columns, which an error hides."""
     sections = ("fields", "lookup")
     return any(hole in event.holes for s in sections for hole in ((s,), (s, KEY)))
 

@@ -19,28 +19,29 @@ from agent.language.compile.shapes import Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
 from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+from agent.language.models.values import Slo
 from agent.language.source import Place
 from agent.language.sql.clauses import clauses
 from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_condition
-from agent.language.sql.history_call import Due, Objective, Subject
-from agent.language.sql.history_functions import Asked
+from agent.language.sql.history_call import PaceTarget, Subject
+from agent.language.sql.history_functions import FeatureCollector
 
 CONDITION_COLUMNS = ("value", "events", "target")
-"""What the conditions of rules may name."""
+"""The columns that conditions of rules may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSql:
-    """A rule's levels, what their conditions ask of the history, and the same for each of its
-    overrides, None where it says nothing new."""
+    """The compiled levels of a rule and the features that they read; the same for each override,
+    None where it does not change the conditions."""
 
     levels: tuple[Level, ...]
     features: tuple[Feature, ...] = ()
     overrides: tuple[RuleSql | None, ...] = ()
 
     def all_features(self) -> tuple[Feature, ...]:
-        """What the rule and its overrides ask."""
+        """The features of the rule and its overrides."""
         others = [f for o in self.overrides if o is not None for f in o.features]
         return (*self.features, *others)
 
@@ -49,21 +50,23 @@ Texts = str | dict[Severity, str]
 
 
 def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> RuleSql | None:
-    """The SQL of a rule; None where something is wrong, which is noted."""
+    """The SQL of a rule; None where something is wrong, which is reported."""
     model = entry.model
     subject = subject_of(declared, entry, shape)
-    base = _Reading(declared, entry, subject).read((), written_when(model, subject), model.clear)
+    base = _RuleCompiler(declared, entry, subject).compile(
+        (), written_when(model, subject), model.clear
+    )
     overrides = []
     for i, override in enumerate(model.overrides):
         at: Place = ("overrides", i)
         own = None
-        if _anew(override):
+        if _changes_conditions(override):
             about = subject_of(declared, entry, shape, override)
             when = override.when if override.when is not None else written_when(model, about)
             clear = override.clear
             if clear is None and override.when is None:
                 clear = model.clear
-            own = _Reading(declared, entry, about).read(at, when, clear, override)
+            own = _RuleCompiler(declared, entry, about).compile(at, when, clear, override)
             if own is None:
                 return None
         overrides.append(own)
@@ -76,10 +79,10 @@ def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> Ru
     return sql
 
 
-def _anew(override: RuleOverrideSpec) -> bool:
-    """Whether an override says anything that conditions are made of."""
-    said = (override.when, override.clear, override.severity, override.pace, override.objective)
-    return any(part is not None for part in said)
+def _changes_conditions(override: RuleOverrideSpec) -> bool:
+    """Whether an override has a field that changes the compiled conditions."""
+    fields = (override.when, override.clear, override.severity, override.pace, override.objective)
+    return any(field is not None for field in fields)
 
 
 def subject_of(
@@ -91,13 +94,11 @@ def subject_of(
     """What the conditions of a rule, or of one of its overrides, are about."""
     model = entry.model
     kpi = declared.kpis.get(model.kpi or "")
-    promise = (override.objective if override else None) or model.objective
+    slo = (override.objective if override else None) or model.objective
     pace = (override.pace if override else None) or model.pace
-    objective = due = None
-    if promise is not None:
-        objective = Objective(promise.share, promise.period_ms)
+    target = None
     if pace is not None:
-        due = Due(pace.period, pace.target, 0 if pace.shape == "line" else pace.shape)
+        target = PaceTarget(pace.period, pace.target, 0 if pace.shape == "line" else pace.shape)
     return Subject(
         window=None if "window" in shape.unsure else shape.window,
         by=shape.by,
@@ -105,28 +106,28 @@ def subject_of(
         zone=zone_of(declared, kpi.model.timezone if kpi else None),
         better=kpi.model.better if kpi else "higher",
         has_target=kpi is None or has_target(kpi),
-        objective=objective,
-        due=due,
+        slo=slo,
+        pace=target,
     )
 
 
 def written_when(model: RuleSpec, subject: Subject) -> Texts | None:
-    """A rule's condition; where it is left out, what its `objective` or its `pace` stands for."""
+    """A rule's condition; without one, the condition that its `objective` or `pace` implies."""
     if model.when is not None:
         return model.when
-    if subject.objective is not None:
-        return published(subject.objective)
-    if subject.due is not None:
+    if subject.slo is not None:
+        return burn_rate_conditions(subject.slo)
+    if subject.pace is not None:
         sign = "<" if subject.better == "higher" else ">"
-        return f"projected() {sign} {subject.due.target:.15g}"
+        return f"projected() {sign} {subject.pace.target:.15g}"
     return None
 
 
-def published(objective: Objective) -> dict[Severity, str]:
-    """The published table of windows and burn rates as conditions, for the objective's period."""
+def burn_rate_conditions(slo: Slo) -> dict[Severity, str]:
+    """The published table of windows and burn rates as conditions, scaled to the SLO's period."""
     texts: dict[Severity, list[str]] = {}
     for row in PUBLISHED:
-        rate = row.budget * objective.period_ms / row.long_ms
+        rate = row.budget * slo.period_ms / row.long_ms
         long, short = durations.show(row.long_ms), durations.show(row.short_ms)
         both = f"burn_rate('{long}') > {rate:.6g} and burn_rate('{short}') > {rate:.6g}"
         texts.setdefault(row.severity, []).append(both)
@@ -138,22 +139,22 @@ def published(objective: Objective) -> dict[Severity, str]:
     }
 
 
-class _Reading:
-    """The conditions of a rule, or of one of its overrides, being compiled."""
+class _RuleCompiler:
+    """Compiles the conditions of a rule, or of one of its overrides."""
 
     def __init__(self, declared: Declared, entry: Entry[RuleSpec], subject: Subject) -> None:
         self._declared = declared
         self._entry = entry
-        self._asked = Asked(subject)
+        self._features = FeatureCollector(subject)
 
-    def read(
+    def compile(
         self,
         at: Place,
         when: Texts | None,
         clear: Texts | None,
         override: RuleOverrideSpec | None = None,
     ) -> RuleSql | None:
-        """What is written at a place of the entry."""
+        """The levels written at a place of the entry; None where something is wrong."""
         if when is None:
             self._lone_clears(at, clear, ())
             return RuleSql(())
@@ -193,17 +194,17 @@ class _Reading:
                 levels.append(Level(severity, fires, clears, sql, clear_sql, whens_of, clears_of))
         if len(levels) < len(whens):
             return None
-        return RuleSql(tuple(levels), tuple(self._asked.features))
+        return RuleSql(tuple(levels), tuple(self._features.features))
 
     def _clauses(self, text: str | None) -> tuple[Clause, ...]:
         """The clauses of a condition that has compiled."""
         return tuple(
-            Clause(sql, compile_condition(sql, CONDITION_COLUMNS, self._asked))
+            Clause(sql, compile_condition(sql, CONDITION_COLUMNS, self._features))
             for sql in (clauses(text) if text is not None else ())
         )
 
     def _ranges(self, least_events: int) -> dict[str, Range]:
-        features = {f"f{i}": range_of(f) for i, f in enumerate(self._asked.features)}
+        features = {f"f{i}": range_of(f) for i, f in enumerate(self._features.features)}
         kpi = self._declared.kpis.get(self._entry.model.kpi or "")
         value = range_of_value(kpi.model.value) if kpi is not None else Range()
         return {"value": value, "events": Range(least_events, whole=True), **features}
@@ -211,7 +212,7 @@ class _Reading:
     def _satisfiable(
         self, at: Place, fires: pl.Expr, text: str, override: RuleOverrideSpec | None
     ) -> None:
-        """A condition has to be true of some values at least."""
+        """Report a condition that no values satisfy."""
         least = self._min_events(override)
         if can_hold(fires, [text], self._ranges(least)) is not False:
             return
@@ -230,7 +231,7 @@ class _Reading:
     def _clears(
         self, at: Place, clears: pl.Expr, text: str, fires: pl.Expr | None, when: str
     ) -> None:
-        """An alert has to end at some time, and not at the values at which it begins."""
+        """Report a `clear` that is never true, or true whenever `when` is."""
         ranges = self._ranges(0)
         if can_hold(clears, [text], ranges) is False:
             message = "this can never be true: an alert would never resolve"
@@ -245,7 +246,7 @@ class _Reading:
             self._declared.report(self._entry, at, message, hint)
 
     def _min_events(self, override: RuleOverrideSpec | None) -> int:
-        """The fewest events of a window that is evaluated by its values."""
+        """The fewest events of a window whose value is evaluated."""
         model = self._entry.model
         on_no_data = (override.on_no_data if override else None) or model.on_no_data
         own = override.min_events if override is not None else None
@@ -253,12 +254,14 @@ class _Reading:
         return 0 if on_no_data == "alert" else least or 0
 
     def _budget(self) -> float | None:
-        """The error budget that the condition asks about."""
-        budgets = [f.budget for f in self._asked.features if isinstance(f, BurnRate | BudgetLeft)]
+        """The error budget of the burn-rate features, if there are any."""
+        budgets = [
+            f.budget for f in self._features.features if isinstance(f, BurnRate | BudgetLeft)
+        ]
         return budgets[0] if budgets else None
 
     def _lone_clears(self, at: Place, clear: Texts | None, whens: Collection[Severity]) -> None:
-        """What is wrong with a `clear` whose `when` is missing, or could not be read."""
+        """Report what is wrong with each `clear` whose `when` is missing or could not be read."""
         if isinstance(clear, dict):
             for severity in clear:
                 if severity not in whens:
@@ -268,9 +271,9 @@ class _Reading:
 
     def _condition(self, at: Place, text: str) -> pl.Expr | None:
         declared, entry = self._declared, self._entry
-        ways = [partial(compile_condition, columns=CONDITION_COLUMNS, asked=self._asked)]
+        ways = [partial(compile_condition, columns=CONDITION_COLUMNS, features=self._features)]
         condition: Any = compile_first(declared, entry, at, text, ways)
-        if condition is None or self._asked.subject.has_target:
+        if condition is None or self._features.subject.has_target:
             return condition  # type: ignore[no-any-return]
         if "target" in condition.meta.root_names():
             start = text.lower().find("target")

@@ -20,7 +20,7 @@ from agent.language.models.lookups import LookupFieldSpec
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
 MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
-"""Thirty years: what lies further back was no time, or an epoch in another unit."""
+"""Thirty years: an earlier time is mostly no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
 DUPLICATE_WINDOW_MS = 15 * durations.UNIT_MS["m"]
 """Three times what a FIFO queue of Amazon SQS remembers a message for (its deduplication interval),
@@ -111,6 +111,6 @@ def _envelope(model: EventSpec) -> Envelope | None:
 
 
 def _schema(declared: Declared, entry: Entry[EventSpec]) -> Schema | Literal["registry"] | None:
-    """What an event's records are read with."""
+    """The schema of an event's records; None: they need none."""
     is_plain = entry.model.format == "json" and entry.model.schema_ is None
     return None if is_plain else declared.schemas.get(entry.name, REGISTRY)

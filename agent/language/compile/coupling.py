@@ -1,8 +1,8 @@
-"""Which KPIs must see each other, and by which dimensions they are therefore placed.
+"""Which KPIs must be in the same state partition, and by which dimensions they are partitioned.
 
-A series lives in the state partition that its dimensions hash to. KPIs that are looked at together
-must meet in one partition whatever their dimensions: they hash only those that they all share.
-Anybody who lets KPIs see each other in a new way adds its couplings to `couplings`.
+The state partition of a series is a hash of its dimensions. KPIs that are evaluated together must
+be in one partition: they are partitioned by the dimensions that all of them share
+(co-partitioning). A new way for KPIs to read each other adds its couplings to `couplings`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from agent.language.declared import Declared
 
 @dataclass(frozen=True, slots=True)
 class Coupling:
-    """KPIs that must meet. `over`: only series that agree in these dimensions need to (a peers
-    rule's group); None: in all dimensions that the KPIs share."""
+    """KPIs that must be co-partitioned. `over`: by these dimensions at most (the group of a peers
+    rule); None: by all dimensions that the KPIs share."""
 
     kpis: tuple[str, ...]
     over: tuple[str, ...] | None = None
@@ -38,34 +38,32 @@ def couplings(declared: Declared, links: Links, sql: Statements) -> Iterator[Cou
     entries = declared.rules
     for name in entries:
         if links.dependencies[name] or links.depends[name]:
-            # Over what the rule's own series share: none, where it watches a KPI as a whole.
-            yield Coupling(tuple(sorted(links.seen(name))), over=links.by(name))
+            # By the dimensions of the rule's series: none, where it watches a KPI as a whole.
+            yield Coupling(tuple(sorted(links.input_kpis(name))), over=links.by(name))
         for group in _groups(sql.rules.get(name)):
             by = links.by(name)
             yield Coupling((entries[name].model.kpi or "",), over=tuple(by[i] for i in group))
 
 
 def _groups(rule: RuleSql | None) -> set[tuple[int, ...]]:
-    """The groups of peers that a rule compares with, by the places of their dimensions."""
-    every = [
-        variant for variant in (rule, *(rule.overrides if rule else ())) if variant is not None
-    ]
-    return {f.by for variant in every for f in variant.features if isinstance(f, Deviation)}
+    """The groups of peers that a rule compares with, as indices of their dimensions."""
+    features = rule.all_features() if rule is not None else ()
+    return {feature.by for feature in features if isinstance(feature, Deviation)}
 
 
 def placements(
     couplings: Iterable[Coupling], shapes: Mapping[str, Shape]
 ) -> dict[str, tuple[str, ...]]:
-    """The dimensions by which each KPI is placed: those that all KPIs it is coupled with share.
+    """The dimensions by which each KPI is partitioned: those shared by all KPIs it is coupled with.
 
-    Coupling is transitive: a KPI that two others must see brings these together too.
+    Coupling is transitive; a union-find over the KPIs.
     """
-    head = {name: name for name in shapes}
+    parent = {name: name for name in shapes}
     shared = {name: frozenset(shape.by) for name, shape in shapes.items()}
 
     def root(name: str) -> str:
-        while head[name] != name:
-            name = head[name]
+        while parent[name] != name:
+            name = parent[name]
         return name
 
     for coupling in couplings:
@@ -76,7 +74,7 @@ def placements(
         first = min(roots)
         both = frozenset.intersection(*(shared[root] for root in roots))
         shared[first] = both if coupling.over is None else both & frozenset(coupling.over)
-        head.update(dict.fromkeys(roots, first))
+        parent.update(dict.fromkeys(roots, first))
     return {
         name: tuple(d for d in shape.by if d in shared[root(name)])
         for name, shape in shapes.items()

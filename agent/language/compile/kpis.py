@@ -46,7 +46,7 @@ def make_kpi(
     contracts: Mapping[str, Contract],
     kpis: Mapping[str, Kpi],
 ) -> Kpi:
-    """The plan of one KPI."""
+    """The compiled KPI."""
     model, defaults = entry.model, declared.defaults
     inputs = tuple(model.from_) if isinstance(model.from_, list) else ()
     contract = None if inputs else contracts[str(model.from_)]
@@ -94,8 +94,8 @@ def make_kpi(
 
 
 def _people(model: KpiSpec, shape: Shape, sql: KpiSql, inputs: Iterable[Kpi]) -> str | None:
-    """What names the people of a KPI that everybody sees, where they are shown in groups only: its
-    field, or the dimension of the private KPIs that it rolls up."""
+    """The field or dimension that names the people of a public KPI that shows groups only: its
+    `person`, or that of the private KPIs that it rolls up."""
     if model.visibility == "private":
         return None
     if sql.people:
@@ -132,7 +132,7 @@ def _fingerprint(
         used.update(key for f in looked_up for key in f.keys)
         if looked_up:
             content["lookups"] = sorted((f.name, f.keys, f.digest) for f in looked_up)
-        # Only what this KPI reads: a new field of the contract must not forget its history.
+        # Only the fields that this KPI reads: a new field of the contract must not reset its state.
         content["contract"] = {
             "topic": _topics(contract),
             "type": (_hashable(contract.type_path), contract.type_value),
@@ -158,7 +158,7 @@ def _hashable(path: Path | None) -> Any:
 
 
 def _shape(contract: Contract) -> dict[str, Any]:
-    """Where a record's events are, as far as it is not the record."""
+    """The contract's options that say where in a record its events are."""
     shape: dict[str, Any] = {
         "format": None if contract.format == "json" else contract.format,
         "envelope": None,
@@ -183,11 +183,11 @@ def _ids(contract: Contract) -> Any:
 
 
 def _reading(field: Field) -> list[Any]:
-    """How a field's values are read and checked, where it says more than its type."""
-    said: list[Any] = [field.scale] if field.type == "decimal" else []
-    said += [] if field.as_sql is None else [["as", field.as_sql]]
+    """The field's options beyond its type that determine its values."""
+    options: list[Any] = [field.scale] if field.type == "decimal" else []
+    options += [] if field.as_sql is None else [["as", field.as_sql]]
     rules = [rule for rule in (field.format, field.text) if rule is not None]
-    return [*said, *((type(rule).__name__, dataclasses.astuple(rule)) for rule in rules)]
+    return [*options, *((type(rule).__name__, dataclasses.astuple(rule)) for rule in rules)]
 
 
 def _columns(sql: KpiSql) -> set[str]:
@@ -199,7 +199,7 @@ def _columns(sql: KpiSql) -> set[str]:
 
 
 def _targets(model: KpiSpec, zone: str) -> tuple[Target | None, list[TargetOverride]]:
-    """The target that holds where no override does, and the overrides: those by date, too."""
+    """The default target, and the overrides, of which targets by date are some."""
     written: list[tuple[Mapping[str, Scalar], AnyTarget | None]] = [({}, model.target)]
     written += [(override.match, override.target) for override in model.overrides]
     target: Target | None = None

@@ -1,8 +1,8 @@
-"""What rules say of each other: the names in a composite rule's `when`, and in `depends_on`.
+"""References between rules: the names in a composite rule's `when`, and in `depends_on`.
 
-A name in `when` is a rule (`slow_support`, of any severity, or `slow_support.critical`), or a KPI,
-which stands for its target being missed. A name in `depends_on` is a rule; or a KPI or an event,
-which stand for the absence rules that watch them. Where names are equal, the rule is meant.
+A name in `when` is a rule (`slow_support`, of any severity, or `slow_support.critical`), or a KPI:
+whether it misses its target. A name in `depends_on` is a rule, or a KPI or an event: the absence
+rules that watch it. Where a rule and a KPI have the same name, the name means the rule.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _term(node: exp.Expression, text: str, names: list[Name]) -> Term:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One rule looks at another; or, with `rule` "", at whether a KPI misses its target."""
+    """A reference to another rule; or, with `rule` "", to whether a KPI misses its target."""
 
     name: str
     rule: str
@@ -94,7 +94,7 @@ def is_composite(model: RuleSpec) -> bool:
 
 
 def texts(written: str | dict[Severity, str] | None) -> Mapping[Severity | None, str]:
-    """Conditions as they are written, by severity; None: there is one for all."""
+    """Written conditions by severity; the key None: one for all severities."""
     if written is None:
         return {}
     return {None: written} if isinstance(written, str) else dict(written.items())
@@ -127,7 +127,7 @@ def severities_of(model: RuleSpec) -> frozenset[Severity] | None:
 
 
 class Links:
-    """Who looks at whom, as far as names are declared and conditions can be read."""
+    """The references of all rules, as far as names are declared and conditions can be read."""
 
     def __init__(self, declared: Declared, shapes: Mapping[str, Shape]) -> None:
         self._declared = declared
@@ -151,7 +151,7 @@ class Links:
                     yield link
 
     def link(self, name: str, severity: str | None) -> Link | None:
-        """What a name in a condition means; None: nothing that is declared."""
+        """The reference of a name in a condition; None: the name is not declared."""
         if name in self._declared.rules:
             kpi = self._declared.rules[name].model.kpi or ""
             return Link(name, name, kpi, cast("Severity | None", severity))
@@ -162,20 +162,20 @@ class Links:
     def _depends(self, entry: Entry[RuleSpec]) -> Iterator[Link]:
         seen = set()
         for name in entry.model.depends_on or ():
-            for rule in self.feeding(name):
+            for rule in self.rules_behind(name):
                 if rule not in seen and rule != entry.name:
                     seen.add(rule)
                     yield Link(rule, rule, self._declared.rules[rule].model.kpi or "", None)
 
-    def feeding(self, name: str) -> list[str]:
-        """The rules that a name in `depends_on` stands for."""
+    def rules_behind(self, name: str) -> list[str]:
+        """The rules that a name in `depends_on` means."""
         rules = self._declared.rules
         if name in rules:
             return [name]
-        silences = [n for n, rule in rules.items() if rule.model.no_data_for is not None]
+        absence_rules = [n for n, rule in rules.items() if rule.model.no_data_for is not None]
         if name in self._declared.kpis:
-            return [n for n in silences if rules[n].model.kpi == name]
-        return [n for n in silences if self.is_whole(n) and self._event_of(n) == name]
+            return [n for n in absence_rules if rules[n].model.kpi == name]
+        return [n for n in absence_rules if self.is_whole(n) and self._event_of(n) == name]
 
     def _event_of(self, rule: str) -> object:
         kpi = self._declared.kpis.get(self._declared.rules[rule].model.kpi or "")
@@ -190,7 +190,7 @@ class Links:
         return (model.per or ("series" if shape and shape.by else "kpi")) == "kpi"
 
     def order(self) -> list[str]:
-        """The rules, each after those that it looks at. There must be no circle."""
+        """The rules in dependency order. There must be no cycle."""
         done: dict[str, None] = {}
 
         def visit(name: str) -> None:
@@ -204,46 +204,47 @@ class Links:
             visit(name)
         return list(done)
 
-    def circle(self, name: str) -> list[str] | None:
-        """The way from a rule back to itself, if there is one."""
+    def cycle(self, name: str) -> list[str] | None:
+        """The path from a rule back to itself, if there is one."""
 
-        def search(way: list[str], seen: set[str]) -> list[str] | None:
-            for link in (*self.dependencies[way[-1]], *self.depends[way[-1]]):
+        def search(path: list[str], seen: set[str]) -> list[str] | None:
+            for link in (*self.dependencies[path[-1]], *self.depends[path[-1]]):
                 if link.rule == name:
-                    return [*way, name]
+                    return [*path, name]
                 if link.rule and link.rule not in seen:
                     seen.add(link.rule)
-                    circle = search([*way, link.rule], seen)
-                    if circle:
-                        return circle
+                    cycle = search([*path, link.rule], seen)
+                    if cycle:
+                        return cycle
             return None
 
         return search([name], {name})
 
-    def by(self, rule: str, way: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The dimensions of a rule's series: of a composite rule, those that all it names share."""
+    def by(self, rule: str, path: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The dimensions of a rule's series: for a composite rule, those that all its inputs
+        share."""
         model = self._declared.rules[rule].model
         if not is_composite(model):
             shape = self._shapes.get(model.kpi or "")
             return () if shape is None or self.is_whole(rule) else shape.by
-        if rule in way:
+        if rule in path:
             return ()
-        every = [self._by_of(link, (*way, rule)) for link in self.dependencies[rule]]
+        every = [self._by_of(link, (*path, rule)) for link in self.dependencies[rule]]
         return tuple(d for d in every[0] if all(d in by for by in every)) if every else ()
 
-    def _by_of(self, link: Link, way: tuple[str, ...] = ()) -> tuple[str, ...]:
+    def _by_of(self, link: Link, path: tuple[str, ...] = ()) -> tuple[str, ...]:
         if link.rule:
-            return self.by(link.rule, way)
+            return self.by(link.rule, path)
         return self._shapes[link.kpi].by if link.kpi in self._shapes else ()
 
-    def seen(self, rule: str, own: bool = True) -> frozenset[str]:
-        """The KPIs whose series a rule looks at, through the rules that it looks at; those that
-        are watched as a whole can be seen from anywhere."""
+    def input_kpis(self, rule: str) -> frozenset[str]:
+        """The KPIs whose series a rule depends on, directly or through other rules; without those
+        that are watched as a whole, which are known in every partition."""
         subjects: set[str] = set()
         visited = {rule}
         queue = [*self.dependencies[rule], *self.depends[rule]]
         model = self._declared.rules[rule].model
-        if own and model.kpi and not self.is_whole(rule):
+        if model.kpi and not self.is_whole(rule):
             subjects.add(model.kpi)
         while queue:
             link = queue.pop()
@@ -255,7 +256,7 @@ class Links:
         return frozenset(subjects)
 
     def dependency(self, link: Link, by: tuple[str, ...]) -> RuleRef:
-        """A link as it runs, for a rule whose series are by these dimensions."""
+        """The compiled reference, for a rule whose series have these dimensions."""
         theirs = self._by_of(link)
         shared = [d for d in by if d in theirs]
         rule = self._declared.rules[link.rule].model if link.rule else None

@@ -1,7 +1,7 @@
-"""From what is declared to what runs: the plan.
+"""Maps a valid declaration to the plan.
 
-Called only when nothing is wrong: every reference resolves, every statement has compiled. The parts
-are in `contracts`, `kpis` and `rules`; nothing else knows both models.
+Called only without errors: every reference resolves, every statement has compiled. The parts are in
+`contracts`, `kpis` and `rules`; only these modules know both models.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def make_plan(
     links: Links,
     lookups: Mapping[str, Lookup],
 ) -> Plan:
-    """The plan of a sound declaration. `shapes` is in dependency order, as `resolve` gives it."""
+    """The plan of a valid declaration. `shapes` is in dependency order, as `resolve` gives it."""
     slices = slices_of(declared, shapes)
-    placed = placements(couplings(declared, links, sql), shapes)
+    partitioned_by = placements(couplings(declared, links, sql), shapes)
     contracts = {
         name: make_contract(declared, entry, lookups, sql.computed.get(name, {}))
         for name, entry in declared.events.items()
@@ -48,8 +48,10 @@ def make_plan(
     kpis: dict[str, Kpi] = {}
     for name, shape in shapes.items():
         entry = declared.kpis[name]
-        # By all its dimensions, where nothing asks for less: so that state is kept.
-        placement = None if len(placed[name]) == len(shape.by) else placed[name]
+        # None for all dimensions: the fingerprint, and with it the state, does not depend on it
+        # then.
+        by = partitioned_by[name]
+        placement = None if len(by) == len(shape.by) else by
         kpis[name] = make_kpi(
             declared,
             entry,
@@ -78,15 +80,15 @@ def make_plan(
 
 def _objective(declared: Declared, entry: Entry[ObjectiveSpec]) -> Objective:
     model = entry.model
-    whole = math.fsum([*model.kpis.values(), *model.objectives.values()])
+    total = math.fsum([*model.kpis.values(), *model.objectives.values()])
     return Objective(
         name=entry.name,
         title=model.title or title_of(entry.name),
         description=model.description or "",
         owner=model.owner or declared.defaults.owner,
         team=model.team or declared.defaults.team,
-        kpis={name: weight / whole for name, weight in model.kpis.items()},
-        objectives={name: weight / whole for name, weight in model.objectives.items()},
+        kpis={name: weight / total for name, weight in model.kpis.items()},
+        objectives={name: weight / total for name, weight in model.objectives.items()},
     )
 
 
@@ -103,10 +105,10 @@ def _maintenance(declared: Declared, entry: Entry[MaintenanceSpec]) -> Maintenan
 
 
 def config_hash(declared: Declared, lookups: Mapping[str, Lookup]) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all that is declared, lookups and schemas
-    with what their files hold.
+    """The first 12 hexadecimal digits of the SHA-256 of the declaration, including the content of
+    lookup and schema files.
 
-    Files, order, comments and ways of writing a duration make no difference.
+    File names, order, comments and the notation of durations make no difference.
     """
     content: dict[str, Any] = {"defaults": declared.defaults.model_dump(mode="json")}
     for section in SECTIONS:

@@ -1,4 +1,4 @@
-"""Rules as they run: on values, on absence, and over other rules."""
+"""Compiled rules: on values, on absence, and over other rules."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def _escalation(declared: Declared, model: RuleSpec) -> tuple[Escalation, ...]:
 def _common_fields(
     declared: Declared, model: RuleSpec, owner: str | None, team: str | None
 ) -> dict[str, Any]:
-    """What a rule says to anybody who is called; owner and team where it names none."""
+    """The fields of a rule for people; `owner` and `team` are the defaults."""
     return {
-        # Without a summary, those who show the alert have each their own way of saying it.
+        # An alert without a summary is worded where it is shown.
         "summary": model.summary or "",
         "description": model.description or "",
         "runbook": model.runbook,
@@ -58,10 +58,10 @@ def _common_fields(
 def make_composite(
     declared: Declared, entry: Entry[RuleSpec], links: Links, kpis: Mapping[str, Kpi]
 ) -> CompositeRule:
-    """The plan of a rule over other rules."""
+    """The compiled composite rule."""
     model, by = entry.model, links.by(entry.name)
     dependencies = links.dependencies[entry.name]
-    under = [kpis[name].expire_after_ms for name in links.seen(entry.name)]
+    expiries = [kpis[name].expire_after_ms for name in links.input_kpis(entry.name)]
     rule = CompositeRule(
         name=entry.name,
         dependencies=tuple(links.dependency(link, by) for link in dependencies),
@@ -69,7 +69,7 @@ def make_composite(
         by=by,
         for_ms=model.for_ or 0,
         keep_firing_for_ms=model.keep_firing_for or 0,
-        expire_after_ms=max(under, default=LEAST_EXPIRY_MS),
+        expire_after_ms=max(expiries, default=LEAST_EXPIRY_MS),
         depends_on=_depends(entry, links, by),
         flapping=model.flapping,
         **_common_fields(declared, model, declared.defaults.owner, declared.defaults.team),
@@ -79,14 +79,14 @@ def make_composite(
         when = own.when if own.when is not None else model.when
         clear = own.clear if own.clear is not None or own.when is not None else model.clear
         levels = _composite_levels(links, dependencies, when, clear, own.severity or model.severity)
-        made = replace(
+        variant = replace(
             rule,
             levels=levels,
             for_ms=first_given(own.for_, rule.for_ms),
             keep_firing_for_ms=first_given(own.keep_firing_for, rule.keep_firing_for_ms),
             flapping=own.flapping or rule.flapping,
         )
-        overrides.append(RuleOverride(own.match, None if own.off else made))
+        overrides.append(RuleOverride(own.match, None if own.off else variant))
     return replace(rule, overrides=tuple(overrides))
 
 
@@ -97,14 +97,13 @@ def _composite_levels(
     clear: str | dict[Severity, str] | None,
     severity: Severity | None,
 ) -> tuple[CompositeLevel, ...]:
-    """The levels of a composite rule, its terms over all that it looks at."""
+    """The levels of a composite rule, with terms over all its dependencies."""
 
     def term(text: str) -> Term:
         condition = compile_composite(text)
-        links_ = [links.link(named.name, named.severity) for named in condition.names]
-        return _reindexed(
-            condition.term, [dependencies.index(link) for link in links_ if link is not None]
-        )
+        references = [links.link(named.name, named.severity) for named in condition.names]
+        indices = [dependencies.index(link) for link in references if link is not None]
+        return _reindexed(condition.term, indices)
 
     whens, clears = texts(when), texts(clear)
     levels = []
@@ -126,7 +125,7 @@ def _composite_levels(
 
 
 def _reindexed(term: Term, indices: list[int]) -> Term:
-    """A condition over its own names, with the indices of the rule's dependencies instead."""
+    """A term over the names of one condition as a term over all dependencies of the rule."""
     if term.op == "is":
         return Term("is", index=indices[term.index])
     return Term(term.op, tuple(_reindexed(part, indices) for part in term.parts))
@@ -139,12 +138,12 @@ def _depends(entry: Entry[RuleSpec], links: Links, by: tuple[str, ...]) -> tuple
 def make_rule(
     declared: Declared, entry: Entry[RuleSpec], kpi: Kpi, sql: Statements, links: Links
 ) -> Rule:
-    """The plan of a rule over a KPI: on its values, or on their absence."""
+    """The compiled rule over a KPI: on its values, or on their absence."""
     model = entry.model
-    shown = _common_fields(declared, model, kpi.owner, kpi.team)
-    shown["depends_on"] = _depends(entry, links, links.by(entry.name))
+    common = _common_fields(declared, model, kpi.owner, kpi.team)
+    common["depends_on"] = _depends(entry, links, links.by(entry.name))
     if model.no_data_for is not None:
-        return _absence(entry, kpi, shown)
+        return _absence(entry, kpi, common)
     compiled = sql.rules[entry.name]
     rule = ThresholdRule(
         name=entry.name,
@@ -152,9 +151,9 @@ def make_rule(
         levels=compiled.levels,
         on=model.on or "closed",
         for_ms=model.for_ or 0,
-        keep_firing_for_ms=_kept(model, compiled),
+        keep_firing_for_ms=_keep_firing_for_ms(model, compiled),
         min_events=model.min_events or 0,
-        **shown,
+        **common,
         features=compiled.features,
         min_history_ms=model.min_history or 0,
         on_no_data=model.on_no_data or "keep",
@@ -164,10 +163,10 @@ def make_rule(
     return replace(rule, overrides=tuple(_override(rule, *override) for override in overrides))
 
 
-def _kept(model: RuleSpec, sql: RuleSql) -> int:
-    """How long the end of a rule's condition has to hold."""
-    silent = model.keep_firing_for is None and model.clear is None
-    if silent and any(isinstance(feature, Anomaly) for feature in sql.features):
+def _keep_firing_for_ms(model: RuleSpec, sql: RuleSql) -> int:
+    """How long `clear` must hold; rules with `anomaly()` have a default of their own."""
+    is_default = model.keep_firing_for is None and model.clear is None
+    if is_default and any(isinstance(feature, Anomaly) for feature in sql.features):
         return KEEP_FIRING_MS
     return model.keep_firing_for or 0
 
@@ -175,7 +174,7 @@ def _kept(model: RuleSpec, sql: RuleSql) -> int:
 def _override(
     rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None
 ) -> RuleOverride[ThresholdRule]:
-    """The rule with what an override says otherwise."""
+    """The rule with the fields that an override changes."""
     if spec.off:
         return RuleOverride(spec.match, None)
     return RuleOverride(
@@ -194,33 +193,33 @@ def _override(
     )
 
 
-def _absence(entry: Entry[RuleSpec], kpi: Kpi, shown: dict[str, Any]) -> AbsenceRule:
+def _absence(entry: Entry[RuleSpec], kpi: Kpi, common: dict[str, Any]) -> AbsenceRule:
     model = entry.model
     rule = AbsenceRule(
         name=entry.name,
         kpi=kpi.name,
-        levels=_silences(model.no_data_for, model.severity),
+        levels=_absence_levels(model.no_data_for, model.severity),
         per=model.per or ("series" if kpi.by else "kpi"),
         keep_firing_for_ms=model.keep_firing_for or 0,
         min_history_ms=model.min_history or 0,
         flapping=model.flapping,
-        **shown,
+        **common,
     )
     overrides = []
     for own in model.overrides:
-        silence = own.no_data_for if own.no_data_for is not None else model.no_data_for
-        made = replace(
+        no_data_for = own.no_data_for if own.no_data_for is not None else model.no_data_for
+        variant = replace(
             rule,
-            levels=_silences(silence, own.severity or model.severity),
+            levels=_absence_levels(no_data_for, own.severity or model.severity),
             keep_firing_for_ms=first_given(own.keep_firing_for, rule.keep_firing_for_ms),
             min_history_ms=first_given(own.min_history, rule.min_history_ms),
             flapping=own.flapping or rule.flapping,
         )
-        overrides.append(RuleOverride(own.match, None if own.off else made))
+        overrides.append(RuleOverride(own.match, None if own.off else variant))
     return replace(rule, overrides=tuple(overrides))
 
 
-def _silences(
+def _absence_levels(
     written: int | dict[Severity, int] | None, severity: Severity | None
 ) -> tuple[AbsenceLevel, ...]:
     if not isinstance(written, dict):

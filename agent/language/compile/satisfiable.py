@@ -1,8 +1,8 @@
-"""Whether a condition can ever be true, where that can be published from the condition alone.
+"""Whether a condition can ever be true, where that can be decided from the condition alone.
 
-Decided for comparisons of columns with numbers and with each other, joined by and, or and not. Such
-a condition changes its answer only where a column passes one of the numbers, so a grid of points
-on, between and beyond them decides it. Conditions with arithmetic are left undecided.
+Decided for comparisons of columns with numbers and with each other, combined by and, or and not.
+Such a condition changes its value only where a column passes one of the numbers, so it is evaluated
+on a grid of points on, between and beyond them. Conditions with arithmetic are left undecided.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agent.language.sql.history_functions import CALLS
 from agent.language.sql.percents import Number, marked
 
 MOST_POINTS = 100_000
-"""A larger grid is left undecided: no condition that people write has one."""
+"""The largest grid that is evaluated; a condition with a larger one is left undecided."""
 
 _JOINS = (exp.And, exp.Or, exp.Not, exp.Paren)
 _COMPARISONS = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.EQ, exp.NEQ, exp.Between)
@@ -40,8 +40,8 @@ class Range:
     whole: bool = False
 
     def points(self, numbers: Iterable[float]) -> list[float]:
-        """Values on, between and beyond the numbers; between two, so many that as many columns as a
-        condition can name may differ there."""
+        """Values on, between and beyond the numbers; three between two numbers, so that three
+        columns can differ there."""
         marks = sorted({n for n in (*numbers, self.least, self.most) if abs(n) < float("inf")})
         marks = marks or [0.0]
         points = {*marks, *(marks[0] - step for step in (1, 2, 3))}
@@ -75,12 +75,12 @@ def range_of_value(text: str) -> Range:
 
 
 def _when_all_is_bad(feature: BurnRate | BudgetLeft) -> float:
-    """The burn rate when every event is bad, without the noise of 1 - 0.8."""
+    """The burn rate when every event is bad, rounded: 1 - 0.8 is not exactly 0.2."""
     return round(1 / feature.budget, 9)
 
 
 def can_hold(condition: pl.Expr, texts: Sequence[str], ranges: Mapping[str, Range]) -> bool | None:
-    """Whether a condition is true anywhere; None where that can't be published.
+    """Whether a condition is true for any values; None: undecided.
 
     `texts` are what it was compiled from, `ranges` the values that its columns can have.
     """

@@ -1,4 +1,4 @@
-"""The times of a maintenance, from what is written to what runs."""
+"""Compiles the schedule of a maintenance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agent.language.models.maintenance import MaintenanceSpec
 
 
 def compile_schedule(model: MaintenanceSpec, zone: str) -> Schedule:
-    """The schedule of a sound maintenance; `zone` holds where none is written."""
+    """The schedule of a valid maintenance, in the time zone `zone`."""
     return Schedule(
         timezone=zone,
         days=_days(model),
@@ -37,7 +37,7 @@ def instant_ms(text: str, zone: str) -> int:
 
 
 def counted_in(day: int | str) -> Literal["week", "month", "year"]:
-    """Of what a day of `on` is a day."""
+    """The period that a day of `on` belongs to."""
     if day in dates.WEEKDAYS:
         return "week"
     return "year" if isinstance(day, str) and dates.day_of_year(day) else "month"

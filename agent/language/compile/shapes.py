@@ -18,11 +18,11 @@ from agent.language.problems import suggest
 from agent.language.sql.types import words
 
 MANY_HOPS = 10_000
-"""Each closing window adds up its panes: more of them are slow, and mostly a slip of the unit."""
+"""Each closing window merges its panes: more of them are slow, and mostly a wrong unit."""
 
 
 LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
-"""A series without events is kept for so long where `expire_after` does not say otherwise."""
+"""The least default of `expire_after`."""
 
 Part = Literal["by", "window"]
 
@@ -31,7 +31,7 @@ Part = Literal["by", "window"]
 class Shape:
     """The dimensions (with the types that are known) and the window of a KPI.
 
-    `unsure` names what a mistake leaves open: nothing that follows from it may be called wrong.
+    `unsure`: the parts that are unknown because of an error. Nothing derived from them is reported.
     """
 
     by: tuple[str, ...]
@@ -43,15 +43,15 @@ class Shape:
 DIMENSIONS = "use a string, integer or boolean field"
 
 ANY_WINDOW = FixedWindow(300_000, 300_000)
-"""Stands where there is no window, or none that can be read."""
+"""A placeholder where there is no window, or none that can be read."""
 UNKNOWN = Shape((), ANY_WINDOW, {}, frozenset({"by", "window"}))
-"""The shape of a KPI of which nothing is known."""
+"""The shape of a KPI that could not be read."""
 
 
 def resolve(declared: Declared) -> dict[str, Shape]:
     """The shapes of the KPIs, inputs before what is derived from them.
 
-    Notes unknown events, KPIs and dimensions, cycles, and inputs that do not fit together.
+    Reports unknown events, KPIs and dimensions, cycles, and inputs that do not fit together.
     """
     shapes: dict[str, Shape] = {}
     done: set[str] = set()
@@ -61,12 +61,12 @@ def resolve(declared: Declared) -> dict[str, Shape]:
 
 
 def _visit(
-    declared: Declared, name: str, way: list[str], done: set[str], shapes: dict[str, Shape]
+    declared: Declared, name: str, path: list[str], done: set[str], shapes: dict[str, Shape]
 ) -> None:
-    if name in way:
-        entry = declared.kpis[way[-1]]
-        circle = [*way[way.index(name) :], name]
-        message = f"a circle of KPIs: {' → '.join(circle)}"
+    if name in path:
+        entry = declared.kpis[path[-1]]
+        cycle = [*path[path.index(name) :], name]
+        message = f"a cycle of KPIs: {' → '.join(cycle)}"
         at = _input_place(entry.model, name)
         declared.report(entry, at, message, "a KPI cannot be computed from itself")
         return
@@ -76,7 +76,7 @@ def _visit(
     inputs = entry.model.from_
     if isinstance(inputs, list):
         for other in inputs:
-            _visit(declared, other, [*way, name], done, shapes)
+            _visit(declared, other, [*path, name], done, shapes)
     if name in done:
         return
     done.add(name)
@@ -91,7 +91,7 @@ def _input_place(model: KpiSpec, name: str) -> tuple[str | int, ...]:
 
 
 def zone_of(declared: Declared, written: str | None) -> str:
-    """The time zone that holds where `written` may be None."""
+    """A time zone as written; else that of the defaults, or UTC."""
     return written or declared.defaults.timezone or "UTC"
 
 
@@ -120,7 +120,7 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
     elif not entry.is_written("window") and not entry.has_hole("from"):
         window = "add `window: 5m`, `5m every 1m`, or day, week, month"
         declared.report(entry, (), "'window' is missing", window, on="key")
-    if not declared.known(entry, ("from",), "events", event, hint) and hint is not None:
+    if not declared.check_reference(entry, ("from",), "events", event, hint) and hint is not None:
         return UNKNOWN
     contract = declared.events.get(event)
     types = _dimensions(declared, entry, contract)
@@ -137,7 +137,7 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> Shape:
 def _dimensions(
     declared: Declared, entry: Entry[KpiSpec], event: Entry[EventSpec] | None
 ) -> dict[str, FieldType]:
-    """The dimensions that are good fields of the event, with their types."""
+    """The dimensions that are valid fields of the event, with their types."""
     types: dict[str, FieldType] = {}
     by = entry.model.by or []
     columns = {} if event is None else columns_of(declared, event)
@@ -180,7 +180,7 @@ def _derived(declared: Declared, entry: Entry[KpiSpec], shapes: Mapping[str, Sha
             hint = f"write an event without brackets: `from: {name}`"
         if name in names[:i]:
             declared.report(entry, ("from", i), f"'{name}' is given twice", "keep one")
-        elif declared.known(entry, ("from", i), "kpis", name, hint) and name in shapes:
+        elif declared.check_reference(entry, ("from", i), "kpis", name, hint) and name in shapes:
             inputs.append((name, shapes[name]))
     if not _fit(declared, entry, inputs) or len(inputs) < len(names):
         return UNKNOWN
@@ -218,7 +218,7 @@ def _fit(declared: Declared, entry: Entry[KpiSpec], inputs: list[tuple[str, Shap
 
 
 def _own(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
-    """What the KPI itself says of the shape that its inputs share must not contradict it."""
+    """Report `by` and `window` of a derived KPI that differ from those of its inputs."""
     model = entry.model
     by_known = "by" not in shape.unsure and not entry.has_hole("by")
     rolled_up = model.by is not None and set(model.by) < set(shape.by)

@@ -1,4 +1,4 @@
-"""The SQL of all KPIs and rules, compiled; problems at their place within the text."""
+"""Compiles the SQL of all KPIs and rules; reports problems at their characters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.language.compile.shapes import UNKNOWN, Shape, zone_of
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
-from agent.language.recovery import NOBODY
+from agent.language.recovery import UNKNOWN_NAME
 from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import (
     casts_in,
@@ -33,8 +33,8 @@ from agent.language.sql.types import SqlType, Typed, sql_type
 
 @dataclass(frozen=True, slots=True)
 class KpiSql:
-    """A KPI's expressions; `partials` is empty for a KPI over KPIs, `whole` says whether its values
-    are whole numbers. The last `people` partials count people."""
+    """The compiled expressions of a KPI. `partials` is empty for a KPI over KPIs; `whole`: its
+    values are whole numbers; the last `people` of the partials count people."""
 
     where: pl.Expr | None
     partials: tuple[Partial, ...]
@@ -46,16 +46,16 @@ class KpiSql:
 
 @dataclass(slots=True)
 class Statements:
-    """What compiled. A KPI, a rule or a field whose SQL is wrong is missing. `computed`: the fields
-    with `as`, by event."""
+    """The compiled statements; those with errors are missing. `computed`: the fields with `as`, by
+    event."""
 
     computed: dict[str, dict[str, pl.Expr]] = field(default_factory=dict)
     kpis: dict[str, KpiSql] = field(default_factory=dict)
     rules: dict[str, RuleSql] = field(default_factory=dict)
 
 
-class _Open(dict[str, SqlType]):
-    """Columns that may be more than is known: any other name has one assumed type."""
+class _OpenColumns(dict[str, SqlType]):
+    """Columns of an event that may have others, too: these have one assumed type."""
 
     def __init__(self, known: Mapping[str, SqlType], other: SqlType) -> None:
         super().__init__(known)
@@ -68,36 +68,38 @@ class _Open(dict[str, SqlType]):
         return self.other
 
 
-def _readings(declared: Declared, event: Entry[EventSpec] | None) -> list[Mapping[str, SqlType]]:
+def _possible_columns(
+    declared: Declared, event: Entry[EventSpec] | None
+) -> list[Mapping[str, SqlType]]:
     """The columns that SQL over an event may name, with their types.
 
-    Where a mistake in the event leaves types open, one reading for each type: only what is wrong
-    in all of them is wrong by itself.
+    Where an error in the event leaves types unknown, one mapping for each type: a statement is
+    reported only if it is wrong with all of them.
     """
     types = [sql_type(type_) for type_ in get_args(FieldType)]
     if event is None:
-        return [_Open({}, type_) for type_ in types]
+        return [_OpenColumns({}, type_) for type_ in types]
     columns = columns_of(declared, event)
     known = {name: type_ for name, type_ in columns.items() if type_ is not None}
     if may_have_more(event):
-        return [_Open(known, type_) for type_ in types]
+        return [_OpenColumns(known, type_) for type_ in types]
     if len(known) == len(columns):
         return [known]
     return [dict.fromkeys(columns, type_) | known for type_ in types]
 
 
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
-    """Compile every statement; notes what is wrong."""
+    """Compile every statement; reports what is wrong."""
     statements = Statements({e.name: _computed(declared, e) for e in declared.events.values()})
     for name in _inputs_first(declared):
         kpi = declared.kpis[name]
-        made = (
+        sql = (
             _derived(declared, kpi, shapes, statements.kpis)
             if isinstance(kpi.model.from_, list)
             else _base(declared, kpi)
         )
-        if made is not None:
-            statements.kpis[name] = made
+        if sql is not None:
+            statements.kpis[name] = sql
     for name, rule in declared.rules.items():
         if rule.model.kpi is None:
             continue  # over other rules: see `agent.language.compile.links`
@@ -108,7 +110,7 @@ def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
 
 
 def _computed(declared: Declared, entry: Entry[EventSpec]) -> dict[str, pl.Expr]:
-    """What is made of the values of an event's fields."""
+    """The compiled `as` of an event's fields."""
     computed = {}
     zone = zone_of(declared, entry.model.timezone)
     columns = columns_of(declared, entry)
@@ -117,14 +119,14 @@ def _computed(declared: Declared, entry: Entry[EventSpec]) -> dict[str, pl.Expr]
         if spec.as_ is None or type_ is None:
             continue
         way = partial(compile_computed, type_=type_, timezone=zone)
-        made = compile_first(declared, entry, ("fields", name, "as"), spec.as_, [way])
-        if made is not None:
-            computed[name] = made
+        expr = compile_first(declared, entry, ("fields", name, "as"), spec.as_, [way])
+        if expr is not None:
+            computed[name] = expr
     return computed
 
 
 def _inputs_first(declared: Declared) -> list[str]:
-    """The KPIs, each after those it is computed from (which may be wrong, and go in a circle)."""
+    """The KPIs, each after its inputs; in any order within a cycle, which is an error."""
     ordered: dict[str, None] = {}
     begun: set[str] = set()
     waiting = list(reversed(declared.kpis))
@@ -144,25 +146,25 @@ def _inputs_first(declared: Declared) -> list[str]:
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     model, event = entry.model, str(entry.model.from_)
     if event in declared.names["kpis"] and event not in declared.names["events"]:
-        return None  # published already, and what is written is SQL over KPIs
+        return None  # reported already; the SQL is over KPIs
     entry_of = declared.events.get(event)
-    readings = _readings(declared, entry_of)
+    possible = _possible_columns(declared, entry_of)
     zone = zone_of(declared, None if entry_of is None else entry_of.model.timezone)
     where = None
     if model.where is not None:
-        tries = [partial(compile_where, fields=fields, timezone=zone) for fields in readings]
-        where = compile_first(declared, entry, ("where",), model.where, tries)
-    wanted: list[Callable[[str], Any]] = [
-        partial(compile_value, fields=f, timezone=zone) for f in readings
+        ways = [partial(compile_where, fields=fields, timezone=zone) for fields in possible]
+        where = compile_first(declared, entry, ("where",), model.where, ways)
+    value_ways: list[Callable[[str], Any]] = [
+        partial(compile_value, fields=fields, timezone=zone) for fields in possible
     ]
     if entry.has_hole("from"):
-        wanted.append(partial(compile_derived, inputs=list(declared.names["kpis"])))
-    value = compile_first(declared, entry, ("value",), model.value, wanted)
+        value_ways.append(partial(compile_derived, inputs=list(declared.names["kpis"])))
+    value = compile_first(declared, entry, ("value",), model.value, value_ways)
     if not isinstance(value, tuple) or (model.where is not None and where is None):
         return None
     partials, number = value
-    casts = _casts(model, where, readings[0], zone) if len(readings) == 1 else ()
-    people = _people(model, partials, readings[0], zone)
+    casts = _casts(model, where, possible[0], zone) if len(possible) == 1 else ()
+    people = _people(model, partials, possible[0], zone)
     return KpiSql(
         where, (*partials, *people), number.expr, number.type != "float", casts, len(people)
     )
@@ -174,8 +176,8 @@ _COUNTS = (PartialKind.COUNT, PartialKind.DISTINCT)
 def _people(
     model: KpiSpec, partials: Sequence[Partial], fields: Mapping[str, SqlType], zone: str
 ) -> list[Partial]:
-    """What counts the people of a KPI that everybody sees: those of all rows; and those that pass
-    the FILTER of an aggregate of values, which may be of one person where the rows are of many."""
+    """The partials that count the people of a public KPI: of all rows, and of the rows that pass
+    the FILTER of each aggregate of values, which may be of one person."""
     if model.person is None or model.visibility == "private" or model.minimum_people == 1:
         return []
     if model.person not in fields:
@@ -190,7 +192,7 @@ def _people(
 def _casts(
     model: KpiSpec, where: pl.Expr | None, fields: Mapping[str, SqlType], zone: str
 ) -> tuple[Cast, ...]:
-    """The casts that may fail. Those in `value` are made in the rows that `where` leaves."""
+    """The casts that may fail. Those in `value` only apply to rows that pass `where`."""
     in_where = () if model.where is None else casts_in(model.where, fields, zone)
     in_value = casts_in(model.value, fields, zone)
     if where is not None:
@@ -207,16 +209,16 @@ def _derived(
     inputs = list(entry.model.from_)
     unknown = [name for name in inputs if name not in declared.names["kpis"]]
     if any(name in declared.names["events"] for name in unknown):
-        return None  # published already, and what is written is SQL over events
+        return None  # reported already; the SQL is over events
     if unknown:
-        # Any of them may be meant.
-        inputs = [name for name in inputs if name != NOBODY] + list(declared.names["kpis"])
+        # Any KPI may be meant.
+        inputs = [name for name in inputs if name != UNKNOWN_NAME] + list(declared.names["kpis"])
     first, by = shapes.get(inputs[0]), entry.model.by
     ways: list[Callable[..., Typed]] = [compile_derived]
     if by is not None and first is not None and set(by) != set(first.by):
-        # By dimensions that the inputs don't have, either may be meant.
+        # With other dimensions than the inputs', it may be either.
         ways = [compile_roll_up] if set(by) < set(first.by) else [compile_derived, compile_roll_up]
     whole = [name for name in inputs if name in compiled and compiled[name].whole]
-    tries = [partial(way, inputs=inputs, whole=whole) for way in ways]
-    value = compile_first(declared, entry, ("value",), entry.model.value, tries)
+    with_inputs = [partial(way, inputs=inputs, whole=whole) for way in ways]
+    value = compile_first(declared, entry, ("value",), entry.model.value, with_inputs)
     return None if value is None else KpiSql(None, (), value.expr, value.type != "float")

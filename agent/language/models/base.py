@@ -1,4 +1,4 @@
-"""What the models of all sections share: strictness, and who is called when an alert goes on."""
+"""The base of all models, and the escalation of alerts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from agent.language.models.values import (
 
 
 class Strict(BaseModel):
-    """No unknown fields, no guessing of types: `"5"` is not a number."""
+    """A model without unknown fields or type coercion: `"5"` is not a number."""
 
-    # A validator is built when it is first needed: most models are only parts of others.
+    # Validators are built on first use: most models are only parts of others.
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
     )

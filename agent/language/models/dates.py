@@ -1,6 +1,6 @@
-"""Dates as they are written: a year, quarter, month, ISO week or day; times of the day; days.
+"""Parses dates (a year, quarter, month, ISO week or day), times of the day, and days of a schedule.
 
-Everything here is text in, plain values out; `values.py` makes pydantic types of it.
+Text in, plain values out; `values.py` makes pydantic types of them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ LAST_DAY = "last day"
 NTH = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
 
 DAY = rf"^(\d\d-\d\d|{LAST_DAY}|({'|'.join(NTH)}) ({'|'.join(WEEKDAYS)}))$"
-"""Days that have no word of one's own; the JSON Schema uses it."""
+"""Days other than weekdays and numbers; the JSON Schema uses it."""
 
 
 class DateError(ValueError):
-    """What is wrong with a date, and how to mend it."""
+    """What is wrong with a date, and how to fix it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ def first_day(text: str) -> date:
 
 
 def _repaired(text: str) -> str | None:
-    """What a near miss is meant to be."""
+    """A hint for a date in a similar notation."""
     plain = text.strip().upper().replace("/", "-").replace(".", "-")
     year = re.search(r"\b\d{4}\b", plain)
     part = re.search(r"[QW]\d{1,2}", plain)
@@ -71,9 +71,9 @@ def _repaired(text: str) -> str | None:
 
 
 def moment(text: str) -> tuple[datetime, bool]:
-    """An instant, and whether it has an offset: else it is what the zone's clocks show.
+    """A date and time, and whether it has an offset; without one, it is local time.
 
-    A date is the beginning of its first day. Raises DateError.
+    A date is the start of its first day. Raises DateError.
     """
     if re.fullmatch(DATE, text):
         day = first_day(text)
@@ -100,8 +100,8 @@ def clock(text: str) -> int:
 
 
 def day_of_year(text: str) -> tuple[int, int] | None:
-    """Month and day of `12-24`; None for what is not of that form. Raises DateError for a day that
-    no year has."""
+    """Month and day of `12-24`; None for other forms. Raises DateError for a day that no year
+    has."""
     if not re.fullmatch(r"\d\d-\d\d", text):
         return None
     month, day = int(text[:2]), int(text[3:])
@@ -113,7 +113,7 @@ def day_of_year(text: str) -> tuple[int, int] | None:
 
 
 def nth_weekday(text: str) -> tuple[int, int] | None:
-    """`first sunday` as (1, 6), `last friday` as (-1, 4); None for what is not of that form."""
+    """`first sunday` as (1, 6), `last friday` as (-1, 4); None for other forms."""
     words = text.split()
     if len(words) == 2 and words[0] in NTH and words[1] in WEEKDAYS:
         return NTH[words[0]], WEEKDAYS.index(words[1])

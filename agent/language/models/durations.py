@@ -10,7 +10,7 @@ from agent.core.model.text import UNIT_MS, duration
 __all__ = ["PATTERN", "UNIT_MS", "parse", "show"]
 
 show = duration
-"""A span as it is written."""
+"""A duration as text."""
 
 PATTERN = r"(\d+(\.\d+)?(ms|s|m|h|d|w))+"
 """A duration as a regular expression, anchors left out; the JSON Schema uses it too."""

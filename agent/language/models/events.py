@@ -118,7 +118,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "time": [*({"envelope": f"source.ts_{unit}"} for unit in ("us", "ms")), "record"],
     },
 }
-"""What an envelope says of type, time and identity; a contract may say otherwise."""
+"""The defaults that an envelope gives for type, time and id."""
 
 
 class TopicPattern(Strict):
@@ -255,7 +255,7 @@ class EventSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults(cls, value: Any) -> Any:
-        """An envelope says where type, time and identity are, unless the contract does."""
+        """Add the envelope's defaults for type, time and id."""
         if not isinstance(value, dict):
             return value
         envelope = value.get("envelope")

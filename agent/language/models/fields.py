@@ -1,4 +1,4 @@
-"""One field of an event: its type, and how its values are written."""
+"""A field of an event: its type, and the notation of its values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _list_type(types: list[str]) -> str:
 
 
 def _written(value: Any) -> Any:
-    """A type as the model has it already: `string[]`, which is written `[string]`."""
+    """The written form `[string]` of a type `string[]`, as models have it."""
     return [value.removesuffix("[]")] if isinstance(value, str) and value.endswith("[]") else value
 
 
@@ -67,8 +67,8 @@ def number_format(example: str) -> NumberFormat:
 
 
 def _is_decimal_sign(digits: str, signs: list[str]) -> bool:
-    """Whether the last sign is the decimal one: of several, if it differs from the others; one
-    alone, unless three digits follow, as behind a thousand."""
+    """Whether the last separator is the decimal one: of several, if it differs from the others; a
+    single one, unless three digits follow, as after thousands."""
     if len(signs) > 1:
         return len(set(signs)) > 1
     return signs[0] in ".," and len(digits.rsplit(signs[0], 1)[1]) != 3

@@ -31,7 +31,7 @@ SECTIONS: dict[str, type[Strict]] = {
 
 
 class FileHead(Strict):
-    """What a file says beside its sections. Entries of sections are validated one by one."""
+    """The keys of a file beside its sections, whose entries are validated one by one."""
 
     version: Literal[1] = Field(1, description="The version of this language.")
 

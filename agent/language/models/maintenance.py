@@ -1,4 +1,4 @@
-"""The section `maintenance`: time that is taken out of alerts, targets and baselines."""
+"""The section `maintenance`: time that is excluded from alerts, targets and baselines."""
 
 from __future__ import annotations
 

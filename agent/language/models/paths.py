@@ -1,4 +1,4 @@
-"""Where something stands in a record, as rules write it.
+"""Paths in a record, as rules write them.
 
 path: user.id                             keys with dots between them
 path: [Attributes, http.status_code]      a list of keys, which may hold dots
@@ -26,7 +26,7 @@ from agent.core.model.paths import Elements, Path, Root, RootName, Selector, Ste
 from agent.language.models.values import wrong
 
 MOST_STEPS = 32
-"""So many steps may lead to a field."""
+"""The most steps of a path."""
 RECORD_PARTS: tuple[RootName, ...] = ("timestamp", "topic", "partition", "offset")
 
 _HOW = "names with a dot between them: user.id"

@@ -1,4 +1,4 @@
-"""The section `rules`: conditions, silences, pace and objectives, and their overrides."""
+"""The section `rules`: conditions, absence, pace and SLOs, and their overrides."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from agent.language.models.values import (
     LabelName,
     Number,
     PositiveDuration,
-    PromiseText,
     SeverityDurations,
     SeverityTexts,
     Shape,
+    SloText,
     Text,
     Url,
     form,
@@ -102,7 +102,7 @@ class ConditionSpec(Strict):
         description="The target for the running total of a period. Without `when`, fires when the "
         "projected total misses it.",
     )
-    objective: PromiseText | None = Field(
+    objective: SloText | None = Field(
         None,
         description="For a ratio KPI: the objective (SLO), a share over a period. Without `when`, "
         "fires by the published windows and burn rates.",

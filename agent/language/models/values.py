@@ -46,7 +46,7 @@ def form(value: Any) -> str:
 
 
 def mapping_or_text(value: Any) -> str:
-    """As `form`, where everything but a mapping is evaluated as text is, in words of its own."""
+    """As `form`, where everything but a mapping is validated as text, with messages of its own."""
     return "<mapping>" if isinstance(value, dict) else "<text>"
 
 
@@ -209,7 +209,7 @@ def _days(value: Any) -> Any:
 
 
 def _country(value: str) -> str:
-    # Imported when it is first needed: it takes longer than all of the language.
+    # Imported on first use: it takes longer to import than the rest of the language.
     from holidays import country_holidays, list_supported_countries
 
     country, _, part = value.partition("-")
@@ -262,15 +262,15 @@ def _flapping(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """The share of good events that is promised over a period (ms)."""
+class Slo:
+    """A service level objective: the share of good events (0 to 1) over a period (ms)."""
 
     share: float
     period_ms: int
 
 
-def _promise(value: Any) -> Any:
-    if isinstance(value, Promise):
+def _slo(value: Any) -> Any:
+    if isinstance(value, Slo):
         return value
     pattern = r"(\d+(?:\.\d+)?)\s*%\s+over\s+(\S+)"
     match = re.fullmatch(pattern, value.strip()) if isinstance(value, str) else None
@@ -280,7 +280,7 @@ def _promise(value: Any) -> Any:
     share = float(match[1]) / 100
     if not 0 < share < 1:
         raise wrong(f"{match[1]}% leaves no error budget, or nothing else", hint)
-    return Promise(share, _positive(_duration(match[2])))
+    return Slo(share, _positive(_duration(match[2])))
 
 
 def _shape(value: Any) -> Any:
@@ -379,10 +379,10 @@ _FlappingPattern = Annotated[str, Field(pattern=r"^\d+ in \S+$", examples=["3 in
 FlappingText = Annotated[
     Flapping, BeforeValidator(_flapping, json_schema_input_type=_FlappingPattern)
 ]
-_PromisePattern = Annotated[
+_SloPattern = Annotated[
     str, Field(pattern=r"^\d+(\.\d+)?\s*%\s+over\s+\S+$", examples=["99.5% over 30d"])
 ]
-PromiseText = Annotated[Promise, BeforeValidator(_promise, json_schema_input_type=_PromisePattern)]
+SloText = Annotated[Slo, BeforeValidator(_slo, json_schema_input_type=_SloPattern)]
 _ShapePattern = Annotated[str, Field(pattern=r"^(line|last \d+)$", examples=["last 3"])]
 Shape = Annotated[
     Literal["line"] | int, BeforeValidator(_shape, json_schema_input_type=_ShapePattern)

@@ -1,4 +1,4 @@
-"""Windows as they are written: `5m`, `5m every 1m`, `day`, `week`, `month`, `quarter`, `year`."""
+"""Parses windows: `5m`, `5m every 1m`, `day`, `week`, `month`, `quarter`, `year`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from agent.language.problems import nearest
 CALENDAR_UNITS: tuple[CalendarUnit, ...] = get_args(CalendarUnit)
 PATTERN = rf"^({durations.PATTERN}(\s+every\s+{durations.PATTERN})?|{'|'.join(CALENDAR_UNITS)})$"
 LEAST_MS = 1000
-"""Windows of whole seconds: watermarks travel once a flush, and a flush is a second."""
+"""The shortest window: watermarks are sent with each flush, once a second."""
 
 
 class WindowError(ValueError):
-    """What is wrong with a window, and how to mend it."""
+    """What is wrong with a window, and how to fix it."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class WindowSpec:
     unit: CalendarUnit | None = None
 
     def compile(self, timezone: str) -> Window:
-        """The window that runs; fixed windows are the same in every time zone."""
+        """The compiled window; fixed windows are the same in every time zone."""
         if self.unit is not None:
             return CalendarWindow(self.unit, timezone)
         return FixedWindow(self.size_ms, self.hop_ms)

@@ -1,8 +1,8 @@
-"""The aggregates of a KPI's `value`, each split into partials (what rows fold into).
+"""The aggregates of a KPI's `value`, each split into partial aggregates.
 
-`AGGREGATES` has those that are one partial of one argument; `Split` has a method for each of the
-others, and collects the partials. What is around the aggregates becomes an expression over their
-finals `a0…an`.
+`AGGREGATES` lists those that are one partial of one argument; `Split` has a method for each of the
+others, and collects the partials. The expression around the aggregates reads their final values as
+columns `a0…an`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from agent.language.sql.types import SqlType, Typed, decimal_type, is_decimal, s
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """An aggregate of one argument: its partial, its final's type, that over integers, if it takes
-    numbers only, and the quantile that it is."""
+    """An aggregate of one argument. `type` is the type of its final value, `whole` that over
+    integers; `numbers`: it is for numbers only; `q`: the quantile that it computes."""
 
     kind: PartialKind
     type: SqlType = "float"
@@ -74,11 +74,13 @@ _BOOLEANS: Mapping[type[exp.Expression], PartialKind] = {
 def is_aggregate(node: exp.Expression) -> bool:
     """Whether a node is an aggregate over rows, with or without a FILTER."""
     node = _unwrapped(node)
-    return isinstance(node, exp.Filter) or type(node) in AGGREGATES or _way(node) is not None
+    return (
+        isinstance(node, exp.Filter) or type(node) in AGGREGATES or _split_method(node) is not None
+    )
 
 
 def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expression], Typed | None]:
-    """What a Scope asks first about each node, where aggregates have no place."""
+    """The `special` of a Scope that refuses aggregates."""
 
     def special(node: exp.Expression) -> Typed | None:
         if is_aggregate(node):
@@ -91,7 +93,7 @@ def without_aggregates(text: str, why: str, hint: str) -> Callable[[exp.Expressi
 def rows_scope(
     text: str, fields: Mapping[str, SqlType], timezone: str, why: str, hint: str
 ) -> Scope:
-    """Over the fields of single events, where an aggregate has no place."""
+    """The scope of expressions over the fields of one event, which refuses aggregates."""
     return Scope(text, SCALARS, fields, _column, without_aggregates(text, why, hint), timezone)
 
 
@@ -100,7 +102,7 @@ def _column(_node: exp.Column, name: str, type_: SqlType) -> Typed:
 
 
 def _unwrapped(node: exp.Expression) -> exp.Expression:
-    """The parser says of `any_value` itself that it leaves out nulls."""
+    """A node without the IGNORE NULLS that the parser wraps around `any_value`."""
     if isinstance(node, exp.IgnoreNulls) and isinstance(node.this, exp.AnyValue):
         return node.this
     return node
@@ -108,7 +110,7 @@ def _unwrapped(node: exp.Expression) -> exp.Expression:
 
 @dataclass(frozen=True, slots=True)
 class _Argument:
-    """What an aggregate is taken of: decimals, timestamps and dates as whole numbers."""
+    """The argument of an aggregate: decimals, timestamps and dates as whole numbers."""
 
     value: pl.Expr
     of: SqlType
@@ -116,7 +118,7 @@ class _Argument:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is taken of whole numbers."""
+        """Whether the argument is a whole number."""
         return self.of == "integer" or (self.whole and self.of not in ("float", "integer"))
 
     @property
@@ -131,7 +133,7 @@ class _Argument:
         return _Argument(Typed(self.value, self.of).cast("float"), "float", self.whole)
 
     def final(self, made: Typed) -> Typed:
-        """What an aggregate of whole numbers is of what they stand for."""
+        """The final value in the argument's own type: a decimal, a timestamp or a date."""
         if is_decimal(self.of):
             scale = scale_of(self.of)
             if made.type == "float":
@@ -155,12 +157,12 @@ class Split:
 
     @property
     def outer(self) -> Scope:
-        """What is around the aggregates: no column may stand there by itself."""
+        """The scope around the aggregates, where a column by itself is refused."""
         return Scope(self.text, SCALARS, self.fields, self._bare, self._aggregate, self.timezone)
 
     @property
     def inner(self) -> Scope:
-        """What an aggregate is taken of."""
+        """The scope of an aggregate's argument."""
         why = "aggregates can't be put into one another"
         hint = "a second KPI with `from: [the first]` can use its value"
         return rows_scope(self.text, self.fields, self.timezone, why, hint)
@@ -188,7 +190,7 @@ class Split:
         return self._split(_unwrapped(node), condition)
 
     def _split(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
-        return (_way(node) or Split._plain)(self, node, condition)
+        return (_split_method(node) or Split._plain)(self, node, condition)
 
     def _plain(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
         only(self.text, node, "this")
@@ -212,7 +214,7 @@ class Split:
         return self._shared(Partial(PartialKind.COUNT, None, both), "integer")
 
     def _boolean(self, node: exp.Expression, condition: pl.Expr | None) -> Typed:
-        """The least or the greatest of 0 and 1."""
+        """`bool_and` and `bool_or`: the least or the greatest of 0 and 1."""
         only(self.text, node, "this")
         whole = self.inner.of(node.this, "boolean").cast(pl.Int64)
         partial = Partial(_BOOLEANS[type(node)], whole, condition, whole=True)
@@ -268,7 +270,7 @@ class Split:
     def _argument(
         self, argument: exp.Expression, kind: PartialKind, numbers: bool = True
     ) -> _Argument:
-        """What an aggregate is taken of."""
+        """The argument of an aggregate of a kind, checked for its type."""
         typed = self.inner.translate(argument)
         takes = typed.is_number or typed.type in ("timestamp", "date")
         if not numbers and kind is not PartialKind.COUNT and typed.type.endswith("[]"):
@@ -286,7 +288,7 @@ class Split:
         return _Argument(expr, typed.type, whole=numbers)
 
     def _shared(self, partial: Partial, type_: SqlType) -> Typed:
-        """The final of the partial, of one that equals it where there is one."""
+        """The column of a partial's final value; equal partials share one."""
         same = (i for i, known in enumerate(self.partials) if _equal(known, partial))
         number = next(same, len(self.partials))
         if number == len(self.partials):
@@ -297,9 +299,9 @@ class Split:
 _MEANS = (PartialKind.MEAN, PartialKind.MEAN_DISTINCT)
 _EPOCHS = "take it of `epoch(x)`, seconds since 1970, or of a difference of two times"
 
-_Way = Callable[[Split, exp.Expression, pl.Expr | None], Typed]
+_SplitMethod = Callable[[Split, exp.Expression, pl.Expr | None], Typed]
 
-_WAYS: Mapping[type[exp.Expression], _Way] = {
+_SPLIT_METHODS: Mapping[type[exp.Expression], _SplitMethod] = {
     exp.Count: Split._count,
     exp.CountIf: Split._count_if,
     exp.Quantile: Split._quantile,
@@ -310,14 +312,17 @@ _WAYS: Mapping[type[exp.Expression], _Way] = {
     exp.LogicalAnd: Split._boolean,
     exp.LogicalOr: Split._boolean,
 }
-_NAMED: Mapping[str, _Way] = {"retention": Split._retention, "weighted_avg": Split._weighted}
+_NAMED: Mapping[str, _SplitMethod] = {
+    "retention": Split._retention,
+    "weighted_avg": Split._weighted,
+}
 
 
-def _way(node: exp.Expression) -> _Way | None:
-    """How an aggregate is split that is more than one partial of one argument."""
+def _split_method(node: exp.Expression) -> _SplitMethod | None:
+    """The method for an aggregate that is not one partial of one argument; None for others."""
     if isinstance(node, exp.Anonymous):
         return _NAMED.get(node.name.lower())
-    return _WAYS.get(type(node))
+    return _SPLIT_METHODS.get(type(node))
 
 
 def _equal(a: Partial, b: Partial) -> bool:
@@ -333,7 +338,7 @@ def _equal(a: Partial, b: Partial) -> bool:
 
 
 def quantile_of(text: str, node: exp.Expression) -> tuple[exp.Expression, float]:
-    """What a quantile is taken of, and which it is, from 0 to 1."""
+    """The argument of a quantile, and which quantile it is, from 0 to 1."""
     part = "quantile" if isinstance(node, exp.Quantile) else "expression"
     only(text, node, f"this {part}")
     q = node.args.get(part)

@@ -1,6 +1,6 @@
-"""The clauses of a condition: the text between its `and`s and `or`s, brackets opened.
+"""Splits a condition into clauses: the text between its `and`s and `or`s, also within parentheses.
 
-They are for people who ask which of them decided; what is evaluated is the condition as a whole.
+Explanations show which clauses are true; what is evaluated is the condition as a whole.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _OPEN, _CLOSE = TokenType.L_PAREN, TokenType.R_PAREN
 
 
 def clauses(text: str) -> list[str]:
-    """The clauses of a condition that compiles, as they are written, in their order."""
-    # Marked texts have the length of the ones that are written, so that places stay.
+    """The clauses of a condition that compiles, as written, in their order."""
+    # The marked text has the length of the original, so that positions are the same.
     tokens = Tokenizer(dialect="duckdb").tokenize(marked(text)[0])
     return [text[part[0].start : part[-1].end + 1] for part in _split(tokens)]
 
@@ -33,8 +33,7 @@ def _split(tokens: list[Token]) -> Iterator[list[Token]]:
 
 
 def _parts(tokens: list[Token]) -> Iterator[list[Token]]:
-    """The tokens between the outermost `and`s and `or`s; the `and` of a `between` is none, nor is
-    one within a `case`."""
+    """The tokens between the outermost `and`s and `or`s, without those of `between` and `case`."""
     depth, between = 0, False
     part: list[Token] = []
     for token in tokens:
@@ -51,12 +50,12 @@ def _parts(tokens: list[Token]) -> Iterator[list[Token]]:
 
 
 def _is_bracketed(tokens: list[Token]) -> bool:
-    """Whether one pair of brackets is around all of it."""
+    """Whether one pair of parentheses is around all tokens."""
     if len(tokens) < 3 or tokens[0].token_type is not _OPEN:
         return False
     depth = 0
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         depth += (token.token_type is _OPEN) - (token.token_type is _CLOSE)
         if depth == 0:
-            return place == len(tokens) - 1
+            return index == len(tokens) - 1
     return False

@@ -19,7 +19,7 @@ def compile_first(
     text: str,
     ways: Iterable[Callable[[str], T]],
 ) -> T | None:
-    """The text compiled in the first way that works; what is wrong with it in all is noted."""
+    """The text compiled in the first way that works; None, and a report, where all fail alike."""
     problems = []
     for compiler in ways:
         try:
@@ -27,7 +27,6 @@ def compile_first(
         except SqlProblem as problem:
             problems.append(problem)
     if len({(p.message, p.start, p.end) for p in problems}) == 1:
-        # The same text may be compiled for several severities: problems are published once.
         first = problems[0]
         chars = (first.start, max(first.end, first.start + 1))
         declared.report(entry, at, first.message, first.hint, chars=chars)

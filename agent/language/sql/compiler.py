@@ -26,7 +26,7 @@ from agent.core.model.kpis import Cast, Partial
 from agent.language.sql import instead
 from agent.language.sql.aggregates import Split, is_aggregate, rows_scope, without_aggregates
 from agent.language.sql.expressions import PREFIX, TEXT, Scope, SqlProblem, fail, finite
-from agent.language.sql.history_functions import Asked
+from agent.language.sql.history_functions import FeatureCollector
 from agent.language.sql.instants import in_zone
 from agent.language.sql.percents import marked
 from agent.language.sql.scalars import SCALARS
@@ -53,7 +53,7 @@ def compile_where(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC
 
 
 def compile_computed(text: str, type_: SqlType, timezone: str = "UTC") -> pl.Expr:
-    """What is made of a field's value: an expression over `value`, of the same type."""
+    """A field's `as`: an expression over `value`, of the field's type."""
     node = parsed(text, columns=["value"])
     why = "`as` looks at one value at a time"
     typed = rows_scope(text, {"value": type_}, timezone, why, "aggregate in a KPI").translate(node)
@@ -131,27 +131,27 @@ def compile_derived(text: str, inputs: Sequence[str], whole: Collection[str] = (
     return as_number(node, replace(scope, special=special).translate(node))
 
 
-def compile_condition(text: str, columns: Sequence[str], asked: Asked) -> pl.Expr:
-    """A rule's condition: a boolean expression over number columns, and over those of the features
-    that it asks for, which are added to `asked`."""
+def compile_condition(text: str, columns: Sequence[str], features: FeatureCollector) -> pl.Expr:
+    """A rule's condition: a boolean expression over number columns and the columns of the features
+    that it calls, which are added to `features`."""
     plain, numbers = marked(text)
     node = parsed(plain, text)
     scope = _values(text, columns, "a rule looks at values already aggregated")
     without = scope.special
 
     def special(node: exp.Expression) -> Typed | None:
-        return asked.special(text, numbers, node) or without(node)
+        return features.translate(text, numbers, node) or without(node)
 
     return _condition(node, replace(scope, special=special).translate(node))
 
 
 MOST_DEEP = 100
-"""Levels of an expression, of which `a and b and c` has two: what translates it calls itself."""
+"""Levels of an expression (`a and b and c` has two): its translation is recursive."""
 
 
 def parsed(text: str, written: str | None = None, columns: Iterable[str] = ()) -> exp.Expression:
-    """The tree of a text, to read only; `written`: as its writer knows it, of the same length;
-    `columns`: what it may name.
+    """The syntax tree of a text; callers must not modify it. `written`: the text that messages
+    quote, of the same length; `columns`: the names that it may use.
 
     Raises SqlProblem.
     """
@@ -205,7 +205,8 @@ def _is_deeper(tree: exp.Expression, levels: int) -> bool:
 
 
 def _reserved(text: str, columns: Iterable[str]) -> SqlProblem | None:
-    """What is wrong where a column is called as a word of SQL and stands without quotes."""
+    """The problem of a column whose name is a reserved word and is not quoted; None: there is
+    none."""
     known = {name.lower() for name in columns}
     plain = (TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING)
     reserved = [
@@ -225,7 +226,7 @@ def _reserved(text: str, columns: Iterable[str]) -> SqlProblem | None:
 
 
 def _explained(text: str, error: ParseError) -> SqlProblem:
-    """The parser's complaint in the words of its reader."""
+    """The parser's error, worded for the author of the rules."""
     details: dict[str, Any] = error.errors[0] if error.errors else {}
     lines = text.splitlines(keepends=True)
     line, column = int(details.get("line") or 1), int(details.get("col") or 1)
@@ -245,7 +246,7 @@ def _explained(text: str, error: ParseError) -> SqlProblem:
 
 
 def _way_out(text: str, token: str) -> str | None:
-    """What to write instead of some that is no SQL, or is SQL elsewhere."""
+    """A hint for syntax that is not SQL, or not supported here."""
     lower = text.lower()
     if lower.lstrip().startswith("select"):
         return "write the expression only, without SELECT: `count(*)`"
@@ -267,7 +268,8 @@ def _condition(node: exp.Expression, typed: Typed) -> pl.Expr:
 
 
 def as_number(node: exp.Expression, typed: Typed) -> Typed:
-    """A KPI's value."""
+    """An expression as a KPI's value: a whole number or a float. Raises SqlProblem for other
+    types."""
     if typed.type in ("integer", "hugeint"):
         return typed
     if is_decimal(typed.type):
@@ -282,7 +284,7 @@ def as_number(node: exp.Expression, typed: Typed) -> Typed:
 
 
 def _values(text: str, columns: Sequence[str], why: str, whole: Collection[str] = ()) -> Scope:
-    """Over columns of numbers that are aggregated already."""
+    """The scope of expressions over values of KPIs, which are aggregated already."""
     types = value_types(columns, whole)
 
     def column(_node: exp.Column, name: str, type_: SqlType) -> Typed:

@@ -1,8 +1,8 @@
-"""Translating sqlglot's tree into polars expressions: types, names, positions, refusals.
+"""Translates sqlglot's tree into polars expressions: types, names, positions, errors.
 
-`language/sql/scalars` has the tables of what is supported. A node that is not in it is refused
-with its position, and so is a node that carries a part which its entry does not name. Every
-expression has a static type, so that types are checked at `check` and not by the events.
+`language/sql/scalars` has the tables of supported nodes. A node that is not in them is refused with
+its position, and so is a node with a part that its entry does not name. Every expression has a
+static type, so that `check` finds type errors before any event does.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ from agent.language.sql.instants import in_zone, time_of
 from agent.language.sql.types import SqlType, Typed, common_type, words
 
 PREFIX = "SELECT "
-"""What is put before the text that is parsed: positions are counted without it."""
+"""The prefix of the text that is parsed; positions are counted without it."""
 
 TEXT = "text"
 """The key of the root's `meta` that holds the text."""
 
-Span = tuple[int, int]
-
 
 class SqlProblem(Exception):
-    """The user's SQL is wrong. `start` and `end` are character positions in its text, half open."""
+    """The user's SQL is wrong at the characters `[start, end)` of its text."""
 
     def __init__(self, message: str, hint: str | None, start: int, end: int) -> None:
         super().__init__(message)
@@ -51,11 +49,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names and calls mean at one place of the text.
+    """How names and calls are translated at one place of the text.
 
-    `column` makes a column's expression of its name and type. `special` is asked first about every
-    node, and answers None for those that are plain scalars: aggregates come in that way.
-    `timezone`: in which times are taken apart.
+    `column` returns the expression of a column by its name and type. `special` is called first for
+    every node, and returns None for plain scalars; aggregates and history functions are translated
+    there. `timezone` is the zone of date parts and of times without an offset.
     """
 
     text: str
@@ -66,7 +64,7 @@ class Scope:
     timezone: str = "UTC"
 
     def translate(self, node: exp.Expression | None) -> Typed:
-        """The expression of a node; SqlProblem if it is wrong, not supported or not there."""
+        """The expression of a node. Raises SqlProblem where it is wrong, unsupported or missing."""
         if node is None:
             raise SqlProblem("an argument is missing", None, 0, max(1, len(self.text)))
         typed = self.special(node)
@@ -98,18 +96,18 @@ class Scope:
         return self.column(node, name, self.columns[name])
 
     def _known(self, name: str) -> str | None:
-        """The column of that name; SQL names are the same in upper and lower case."""
+        """The column of a name, which SQL compares without case; None: there is none."""
         if name in self.columns:
             return name
         same = [known for known in self.columns if known.lower() == name.lower()]
         return same[0] if len(same) == 1 else None
 
     def number(self, node: exp.Expression) -> Typed:
-        """A node that has to be a number."""
+        """Translate a node that must be a number."""
         return self.as_number(node, self.translate(node))
 
     def as_number(self, node: exp.Expression, typed: Typed) -> Typed:
-        """What a node was translated to, which has to be a number."""
+        """Check that a translated node is a number."""
         if not typed.is_number:
             hint = None
             if typed.type == "string":
@@ -120,20 +118,20 @@ class Scope:
         return typed
 
     def of(self, node: exp.Expression, type_: FieldType) -> pl.Expr:
-        """A node that has to be a string or a boolean."""
+        """Translate a node that must be of a type, a string or a boolean."""
         typed = self.translate(node)
         if typed.type not in (type_, "null"):
             fail(node, f"{words(type_)} is needed here, this is {words(typed.type)}")
         return typed.cast(type_)
 
     def same(self, nodes: Sequence[exp.Expression]) -> tuple[list[pl.Expr], SqlType]:
-        """Nodes that have to be of one type, integers and floats together being floats."""
+        """Translate nodes to their common type; integers beside floats become floats."""
         return self.unified(nodes, [self.translate(node) for node in nodes])
 
     def unified(
         self, nodes: Sequence[exp.Expression], translated: Sequence[Typed]
     ) -> tuple[list[pl.Expr], SqlType]:
-        """As `same`, of nodes that are translated already."""
+        """The common type of translated nodes, as `same`."""
         operands = self._as_times(nodes, translated)
         type_ = common_type(operands[:1])
         for at in range(1, len(operands)):
@@ -151,7 +149,7 @@ class Scope:
     def _as_times(
         self, nodes: Sequence[exp.Expression], translated: Sequence[Typed]
     ) -> list[Typed]:
-        """Texts that are written out beside times, as times."""
+        """String literals beside times, as times."""
         times = {typed.type for typed in translated} & {"timestamp", "date"}
         if not times:
             return list(translated)
@@ -165,15 +163,15 @@ class Scope:
 
 
 def written_time(node: exp.Expression, text: str, type_: SqlType, timezone: str) -> Typed:
-    """A time that is written out."""
+    """A literal as a timestamp or date."""
     typed = time_of(text, type_, timezone)
     if typed is None:
         fail(node, f"'{text}' is no {type_}", "for example '2025-03-03' or '2025-03-03 08:30'")
     return typed
 
 
-def span(node: exp.Expression) -> Span:
-    """Where a node is in its text; of its nearest relative with a position if it has none."""
+def span(node: exp.Expression) -> tuple[int, int]:
+    """The characters of a node in its text; of the nearest node around it, where it has none."""
     at: exp.Expr | None = node
     while at is not None:
         positions = [n.meta for n in at.walk() if "start" in n.meta]
@@ -204,7 +202,7 @@ def fail(node: exp.Expression, message: str, hint: str | None = None) -> NoRetur
 
 
 def only(text: str, node: exp.Expression, parts: str) -> None:
-    """Refuse a node with a part that is not named: nothing that is written may be ignored."""
+    """Refuse a node with other parts than these (space-separated): none may be ignored."""
     for part, value in node.args.items():
         if value and part not in parts.split() and part not in _SILENT:
             inner = value[0] if isinstance(value, list) else value
@@ -215,12 +213,12 @@ def only(text: str, node: exp.Expression, parts: str) -> None:
             fail(at, f"this part of `{written(text, node)}` is not supported", hint)
 
 
-# Set by the parser for DuckDB itself, and true of DuckDB.
+# Parts that the parser sets by itself for DuckDB's dialect.
 _SILENT = frozenset({"big_int", "typed", "safe", "ignore_nulls", "is_string", "quoted"})
 
 
 def written(text: str, node: exp.Expression) -> str:
-    """A node as the user wrote it, shortened."""
+    """The text of a node, shortened."""
     start, end = span(node)
     return _short(text[start:end])
 
@@ -251,7 +249,7 @@ FUNCTIONS = (*AGGREGATES, *_SCALARS)
 
 
 def refuse_unsupported(text: str, node: exp.Expression, columns: Collection[str] = ()) -> NoReturn:
-    """Refuse a node that is not part of the language, with what to write instead."""
+    """Refuse a node that is not supported, with a hint what to write instead."""
     if isinstance(node, exp.Anonymous):
         fail_name(node, f"there is no function `{node.name}`", _instead_of(node.name))
     called = _called(text, node)
@@ -263,7 +261,7 @@ def refuse_unsupported(text: str, node: exp.Expression, columns: Collection[str]
     what = "window functions are" if isinstance(node, exp.Window) else None
     what = "subqueries are" if isinstance(node, exp.Subquery | exp.Select) else what
     shown = written(text, node)
-    if not _has_place(node) or isinstance(node, _PLACED_IN_PART):
+    if not _has_position(node) or isinstance(node, _PARTLY_POSITIONED):
         shown = _short(node.sql(dialect="duckdb"))
         if shown.lower() in {name.lower() for name in columns}:
             hint = f'it is a word of SQL: as a field it must be in double quotes: "{shown.lower()}"'
@@ -272,29 +270,29 @@ def refuse_unsupported(text: str, node: exp.Expression, columns: Collection[str]
     )
 
 
-_PLACED_IN_PART = (exp.Array, exp.Bracket, exp.Distinct, exp.JSONExtract, exp.JSONExtractScalar)
-"""Nodes with a part that the parser has no place for: shown as it writes them."""
+_PARTLY_POSITIONED = (exp.Array, exp.Bracket, exp.Distinct, exp.JSONExtract, exp.JSONExtractScalar)
+"""Nodes with a part that has no position: shown as the parser writes them."""
 
 _SUPPORTED = f"the functions are {', '.join(sorted(FUNCTIONS))}"
 
 
 def _instead_of(name: str) -> str:
-    """What to write instead of a function that there is not."""
+    """A hint for an unknown function."""
     return instead.FUNCTIONS.get(name.lower()) or suggest(name, FUNCTIONS, "functions")
 
 
-def _has_place(node: exp.Expression) -> bool:
-    """Whether the parser says where any part of a node is."""
+def _has_position(node: exp.Expression) -> bool:
+    """Whether any part of a node has a position."""
     return any("start" in part.meta for part in node.walk())
 
 
 def _called(text: str, node: exp.Expression) -> tuple[str, int, int] | None:
-    """The name of a function that is not supported, and where its call is; None for operators.
+    """The name of an unsupported function and the span of its call; None for operators.
 
-    The parser has places for names and literals only: what is called stands before the parenthesis
-    around them.
+    The parser records positions of names and literals only, so the name is searched for before the
+    parenthesis around them.
     """
-    if not isinstance(node, exp.Func | exp.Extract) or not _has_place(node):
+    if not isinstance(node, exp.Func | exp.Extract) or not _has_position(node):
         return None
     start, _ = span(node)
     own = re.match(r"[A-Za-z_]\w*(?=\s*\()", text[start:])
@@ -306,11 +304,12 @@ def _called(text: str, node: exp.Expression) -> tuple[str, int, int] | None:
 
 
 _BEFORE_PARENTHESES = ("and", "else", "filter", "in", "not", "or", "then", "when", "where")
-"""Words before a parenthesis that are no functions."""
+"""Keywords that may precede a parenthesis."""
 
 
 def _parenthesis_after(text: str, start: int) -> int:
-    """Where what the first parenthesis from a place on opens is closed; the end if nowhere."""
+    """The position after the parenthesis that closes the first one from `start` on; else the
+    end."""
     depth = 0
     unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "_" * len(quoted[0]), text)
     for at in range(start, len(unquoted)):
@@ -321,7 +320,7 @@ def _parenthesis_after(text: str, start: int) -> int:
 
 
 def _parenthesis_before(text: str, end: int) -> int:
-    """Where the innermost parenthesis is that is open at a place; 0 where none is."""
+    """The position of the innermost parenthesis that is open at `end`; 0: there is none."""
     depth = 0
     for at in range(end - 1, -1, -1):
         depth += {")": 1, "(": -1}.get(text[at], 0)
@@ -331,7 +330,7 @@ def _parenthesis_before(text: str, end: int) -> int:
 
 
 def fail_name(node: exp.Expression, message: str, hint: str | None) -> NoReturn:
-    """Refuse a call by its name alone."""
+    """Refuse a call; only its name is underlined."""
     if "start" in node.meta:
         start, end = node.meta["start"] - len(PREFIX), node.meta["end"] + 1 - len(PREFIX)
         raise SqlProblem(message, hint, start, end)

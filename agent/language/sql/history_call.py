@@ -1,6 +1,6 @@
-"""A call of a history function as it is written: its name, its arguments, and what they say.
+"""The arguments of a history function's call, as written in a condition.
 
-Every argument is read by the function that it is for; one that is left over is refused.
+Each function reads its own arguments; an argument that none has read is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from agent.core.history.seasonal import SEASON_MS, Season
 from agent.core.model.kpis import Better
 from agent.core.model.windows import CalendarUnit, Window
 from agent.language.models import durations
+from agent.language.models.values import Slo
 from agent.language.problems import suggest
 from agent.language.sql.expressions import SqlProblem, fail, span, written
 from agent.language.sql.percents import Number
@@ -28,7 +29,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "breach_in": ("season", "over", "at_least", "at_most"),
     "deviation_from_group": ("by",),
 }
-"""The arguments with a name that calls take."""
+"""The named arguments of each function."""
 
 EXAMPLES: Mapping[str, str] = {
     "change": "for example `change('1 week') < -20%`",
@@ -45,20 +46,13 @@ EXAMPLES: Mapping[str, str] = {
     "deviation_from_group": "for example `deviation_from_group > 3`, or "
     "`deviation_from_group(by='region') > 3`",
 }
-"""How each call is written."""
+"""An example of each call, for hints."""
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
-    """`99.5% over 30d`: the share of good events that is promised over a period."""
-
-    share: float
-    period_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What a period's running total should come to."""
+class PaceTarget:
+    """The target for the running total of a period. `shape`: the number of earlier periods whose
+    course is expected; 0: a line."""
 
     unit: CalendarUnit
     target: float
@@ -67,7 +61,8 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The KPI that a rule's conditions are about; `window` None: it is not known."""
+    """The KPI that a rule's conditions are about. `window` None: it is unknown; `by_unsure`: so are
+    some of its dimensions."""
 
     window: Window | None
     by: tuple[str, ...]
@@ -75,13 +70,13 @@ class Subject:
     zone: str
     better: Better
     has_target: bool
-    objective: Objective | None = None
-    due: Due | None = None
+    slo: Slo | None = None
+    pace: PaceTarget | None = None
 
 
 def called(node: exp.Expression) -> tuple[str, list[exp.Expression]]:
-    """The name of what a node calls, in lower case, and its arguments; "" if it calls nothing.
-    Without arguments, the parentheses may be left out."""
+    """The name of the function that a node calls, in lower case, and its arguments; "" where it
+    calls none. Some functions may be called without parentheses."""
     if isinstance(node, exp.Anonymous):
         return node.name.lower(), list(node.expressions)
     if isinstance(node, exp.Column) and not node.args.get("table"):
@@ -103,7 +98,7 @@ def is_beside(node: exp.Expression, names: tuple[str, ...]) -> bool:
 
 @dataclass(slots=True)
 class Call:
-    """One call, whose arguments are taken one by one; what is not taken is refused."""
+    """One call. Reading an argument removes it; `refuse_rest` refuses what is left."""
 
     subject: Subject
     sql: str
@@ -115,21 +110,21 @@ class Call:
 
     @property
     def text(self) -> str:
-        """The call as it is written; without arguments, always in one way."""
+        """The call as written; without arguments, in one canonical form."""
         if not self.given:
             return self.name if self.name in _USUALLY_BARE else f"{self.name}()"
         start, end = span(self.node)
         return " ".join(self.sql[start:end].split())
 
     def next(self) -> exp.Expression | None:
-        """The next argument without a name."""
+        """Remove and return the next positional argument."""
         for i, argument in enumerate(self.arguments):
             if not isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg):
                 return self.arguments.pop(i)
         return None
 
     def named(self, name: str) -> exp.Expression | None:
-        """The value of the argument with a name."""
+        """Remove a named argument, and return its value."""
         for i, argument in enumerate(self.arguments):
             named = isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg)
             if named and argument.this.name.lower() == name:
@@ -138,7 +133,7 @@ class Call:
         return None
 
     def refuse_rest(self) -> None:
-        """Nothing that is written may be ignored."""
+        """Fail for arguments that were not read: none may be ignored."""
         known = ARGUMENTS.get(self.name, ())
         for argument in self.arguments:
             if isinstance(argument, exp.EQ | exp.PropertyEQ | exp.Kwarg):
@@ -164,12 +159,12 @@ class Call:
         return percent
 
     def span(self, node: exp.Expression | None, default: Span | None = None) -> Span:
-        """A stretch of time. Raises SqlProblem if there is none and no default."""
+        """The span of time of an argument, else the default. Raises SqlProblem without both."""
         if node is None:
             if default is None:
                 fail(self.node, f"`{self.name}` needs a time", EXAMPLES[self.name])
             return default
-        return stretch(self, node)
+        return read_span(self, node)
 
     def season(self) -> Season | None:
         """The argument `season`."""
@@ -189,8 +184,8 @@ _WORDS = {
 _TEXT = re.compile(r"(\d+)\s+(second|minute|hour|day|week|month|quarter|year|window)s?")
 
 
-def stretch(call: Call, node: exp.Expression) -> Span:
-    """The stretch of time that an argument says. Raises SqlProblem if it says none."""
+def read_span(call: Call, node: exp.Expression) -> Span:
+    """The span of time that an argument denotes. Raises SqlProblem where it denotes none."""
     hint = "for example '3 days', '8 weeks', '1 month' or '1h'"
     if not (isinstance(node, exp.Literal) and node.is_string):
         fail(node, f"`{written(call.sql, node)}` is not a time: it must be in quotes", hint)

@@ -1,6 +1,6 @@
-"""What conditions ask of a series' history: `change('1 week')`, `anomaly()` and their like.
+"""The history functions of conditions: `change('1 week')`, `anomaly()` and the others.
 
-A call becomes a feature of the rule, and a column `f0…fn` of its conditions.
+Each call becomes a feature of the rule, which the conditions read as a column `f0…fn`.
 """
 
 from __future__ import annotations
@@ -22,37 +22,39 @@ from agent.core.history.seasonal import SEASON_MS, SeasonalAnomaly
 from agent.core.history.trend import LEAST_POINTS, Run, Trend
 from agent.core.model.history import Feature
 from agent.core.model.windows import FixedWindow
+from agent.language.models.values import Slo
 from agent.language.problems import suggest
 from agent.language.sql.expressions import fail
 from agent.language.sql.history_call import (
     EXAMPLES,
     Call,
-    Objective,
+    PaceTarget,
     Subject,
     called,
     is_beside,
-    stretch,
+    read_span,
 )
 from agent.language.sql.percents import Number
 from agent.language.sql.types import Typed
 
 MOST_WINDOWS = 50_000
-"""A rule looks back on so many windows of each series at the most: it keeps them in memory."""
+"""Windows of each series that a rule may look back on: they are kept in memory."""
 
 
 @dataclass(slots=True)
-class Asked:
-    """The features of one rule, in the order of their columns."""
+class FeatureCollector:
+    """Collects the features of one rule, in the order of their columns."""
 
     subject: Subject
     features: list[Feature] = field(default_factory=list)
 
-    def special(
+    def translate(
         self, text: str, numbers: Mapping[str, Number], node: exp.Expression
     ) -> Typed | None:
-        """The column of a call, the value of a percentage; None for anything else.
+        """The column of a history function's call, or the value of a percentage; None for other
+        nodes.
 
-        Raises SqlProblem for a call that is wrong.
+        Raises SqlProblem for an invalid call.
         """
         if isinstance(node, exp.Column) and node.name in numbers:
             return _number(node, numbers[node.name])
@@ -85,10 +87,10 @@ class Asked:
 
 
 def _number(node: exp.Expression, number: Number) -> Typed:
-    speed = number.per_days is not None
-    if speed and not is_beside(node, ("trend",)):
-        fail(node, "a speed (`per …`) is compared with `trend(…)`", "leave out `per …`")
-    return Typed(pl.lit(number.a_day if speed else number.value), "float")
+    is_rate = number.per_days is not None
+    if is_rate and not is_beside(node, ("trend",)):
+        fail(node, "a rate (`per …`) is compared with `trend(…)` only", "leave out `per …`")
+    return Typed(pl.lit(number.a_day if is_rate else number.value), "float")
 
 
 def _count(call: Call, node: exp.Expression | None) -> int:
@@ -100,7 +102,7 @@ def _count(call: Call, node: exp.Expression | None) -> int:
 
 
 def _enough(call: Call, length_ms: int) -> None:
-    """A trend needs values: refuse a span that cannot hold enough of them."""
+    """Refuse a span with fewer windows than a trend needs."""
     window = call.subject.window
     if window is None:
         return
@@ -116,7 +118,7 @@ def _enough(call: Call, length_ms: int) -> None:
 def _change(call: Call) -> Feature:
     node = call.next()
     previous = isinstance(node, exp.Literal) and node.name in ("previous", "1 window")
-    length = None if node is None or previous else stretch(call, node)
+    length = None if node is None or previous else read_span(call, node)
     if length is not None and call.subject.window is not None:
         window = call.subject.window
         shortest = window.step_ms if not isinstance(window, FixedWindow) else window.hop_ms
@@ -182,39 +184,43 @@ def _bound(call: Call, node: exp.Expression | None) -> float | None:
     fail(node, "a bound is a number", EXAMPLES["breach_in"])
 
 
-def _burn(call: Call) -> Feature:
+def _burn_rate(call: Call) -> Feature:
     length_ms = call.span(call.next()).mean_ms
-    promised = _promised(call)
-    if length_ms > promised.period_ms:
+    slo = _slo(call)
+    if length_ms > slo.period_ms:
         fail(call.node, f"`{call.text}` is longer than the objective's period")
-    return BurnRate(call.text, length_ms, 1 - promised.share, call.subject.better)
+    return BurnRate(call.text, length_ms, 1 - slo.share, call.subject.better)
 
 
-def _left(call: Call) -> Feature:
-    promised = _promised(call)
-    return BudgetLeft(call.text, promised.period_ms, 1 - promised.share, call.subject.better)
+def _budget_left(call: Call) -> Feature:
+    slo = _slo(call)
+    return BudgetLeft(call.text, slo.period_ms, 1 - slo.share, call.subject.better)
 
 
-def _promised(call: Call) -> Objective:
-    if call.subject.objective is None:
+def _slo(call: Call) -> Slo:
+    if call.subject.slo is None:
         hint = "add `objective: 99.5% over 30d` to the rule"
         fail(call.node, f"`{call.text}` needs the rule's objective", hint)
-    return call.subject.objective
+    return call.subject.slo
 
 
 def _pace(call: Call) -> Feature:
-    due = call.subject.due
-    if due is None:
+    pace = _pace_target(call)
+    ask: Ask = call.name  # type: ignore[assignment]
+    return Pace(call.text, ask, pace.unit, call.subject.zone, pace.target, pace.shape)
+
+
+def _pace_target(call: Call) -> PaceTarget:
+    if call.subject.pace is None:
         hint = "add `pace: {period: month, target: …}` to the rule"
         fail(call.node, f"`{call.text}` needs the rule's pace", hint)
-    ask: Ask = call.name  # type: ignore[assignment]
-    return Pace(call.text, ask, due.unit, call.subject.zone, due.target, due.shape)
+    return call.subject.pace
 
 
 def _peers(call: Call) -> Feature:
     node = call.named("by") or call.next()
     names = node.expressions if isinstance(node, exp.Tuple | exp.Array) else [node] if node else []
-    places = []
+    indices = []
     for dimension in names:
         if not isinstance(dimension, exp.Literal | exp.Column):
             fail(dimension, "a group is named by dimensions", EXAMPLES[call.name])
@@ -223,11 +229,11 @@ def _peers(call: Call) -> Feature:
                 continue
             hint = suggest(dimension.name, call.subject.by, "dimensions")
             fail(dimension, f"the KPI has no dimension '{dimension.name}'", hint)
-        places.append(call.subject.by.index(dimension.name))
-    if len(places) == len(call.subject.by) and not call.subject.by_unsure:
-        hint = "add `by` to the KPI" if not places else "leave one dimension out of the group"
+        indices.append(call.subject.by.index(dimension.name))
+    if len(indices) == len(call.subject.by) and not call.subject.by_unsure:
+        hint = "add `by` to the KPI" if not indices else "leave one dimension out of the group"
         fail(call.node, "each series would be a group of its own", hint)
-    return Deviation(call.text, tuple(sorted(places)))
+    return Deviation(call.text, tuple(sorted(indices)))
 
 
 CALLS: Mapping[str, Callable[[Call], Feature]] = {
@@ -237,11 +243,11 @@ CALLS: Mapping[str, Callable[[Call], Feature]] = {
     "rising": _run,
     "anomaly": _anomaly,
     "breach_in": _breach,
-    "burn_rate": _burn,
-    "budget_left": _left,
+    "burn_rate": _burn_rate,
+    "budget_left": _budget_left,
     "pace": _pace,
     "projected": _pace,
     "to_date": _pace,
     "deviation_from_group": _peers,
 }
-"""The calls of the language, by name."""
+"""The history functions, by name."""

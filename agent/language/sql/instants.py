@@ -1,7 +1,7 @@
 """Timestamps and dates as polars expressions, in the zone of their contract.
 
-A timestamp is an instant (DuckDB's TIMESTAMPTZ), a date a day of the calendar (DATE). What is taken
-out of an instant, and what it is compared with, goes by the clocks of the zone, as in DuckDB with
+A timestamp is an instant (DuckDB's TIMESTAMPTZ), a date a day of the calendar (DATE). Parts of an
+instant, and literals it is compared with, are in local time of the zone, as in DuckDB with
 `SET TimeZone`.
 """
 
@@ -21,7 +21,7 @@ TIMESTAMP = FIELD_DTYPES["timestamp"]
 
 
 def time_of(text: str, type_: SqlType, timezone: str) -> Typed | None:
-    """A time that is written out, None where it is none."""
+    """A literal as a timestamp or date; None: it is neither."""
     us = instant_of(text, timezone, 6)
     if us is None:
         return None
@@ -32,22 +32,22 @@ def time_of(text: str, type_: SqlType, timezone: str) -> Typed | None:
 
 
 def in_zone(typed: Typed, type_: SqlType, timezone: str) -> pl.Expr:
-    """An expression in a type that its own widens to; a date is its first midnight."""
+    """An expression widened to a type; a date becomes the midnight at its start."""
     if type_ == "timestamp" and typed.type == "date":
         return instant(typed.expr.cast(pl.Datetime("us")), timezone)
     return typed.cast(type_)
 
 
 def local(typed: Typed, timezone: str) -> pl.Expr:
-    """What the clocks of the zone show, as Datetime without zone."""
+    """Local time in the zone, as Datetime without zone."""
     if typed.type == "date":
         return typed.expr.cast(pl.Datetime("us"))
     return typed.expr.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
 
 
 def instant(local_time: pl.Expr, timezone: str) -> pl.Expr:
-    """The instant at which the clocks of the zone show a time: the first of two; where they skip
-    it, as if they had not been moved yet."""
+    """The instant of a local time in the zone: the earlier of two; a time that the clocks skip is
+    read with the offset before."""
     if timezone == "UTC":
         return local_time.dt.replace_time_zone("UTC")
     ahead = pl.duration(hours=3)  # no clock is moved by more

@@ -1,7 +1,6 @@
-"""SQL that other databases have and rules don't: what to write instead.
+"""Hints for SQL and PromQL that rules do not support: what to write instead.
 
-By the name of a function, of a node of sqlglot's tree, or of a clause. A refusal without a way out
-sends its reader to a manual that says nothing of it.
+By the name of a function, the type of a node of sqlglot's tree, or the name of a clause.
 """
 
 from __future__ import annotations
@@ -33,6 +32,15 @@ _PAST = (
 )
 _BITS = "let the event have each flag as a boolean field"
 _SHARE = "write `count_if(x) / count(*)`, the share of events of which it is true"
+_RATE = (
+    "a KPI aggregates the events of a window, not samples of a counter: `count(*)` is the increase,"
+    " `count(*) / 300` the rate per second in a window of 5m"
+)
+_DELTA = (
+    "`max(x) - min(x)` is the range in a window; a rule compares windows: "
+    "`when: change('previous') > 20%`"
+)
+_CASE = "write `case x when 1 then 'a' else 'b' end`"
 _NEVER_SAME = "a KPI's value depends on its events only, so that it can be computed again"
 
 FUNCTIONS: Mapping[str, str] = {
@@ -65,6 +73,7 @@ FUNCTIONS: Mapping[str, str] = {
         (
             "percentile", "approx_percentile",
             "percentile_approx", "approx_quantile", "approx_quantiles", "p50", "p90", "p95", "p99",
+            "histogram_quantile", "quantile_over_time",
         ),
         _QUANTILE,
     ),
@@ -80,6 +89,9 @@ FUNCTIONS: Mapping[str, str] = {
         _PAST,
     ),
     **dict.fromkeys(("every", "some"), _SHARE),
+    **dict.fromkeys(("rate", "irate", "increase"), _RATE),
+    **dict.fromkeys(("delta", "idelta", "deriv", "derivative"), _DELTA),
+    **dict.fromkeys(("decode", "switch", "multiif"), _CASE),
     "product": "write `exp(sum(ln(x)))`, of numbers above 0",
     **dict.fromkeys(("geomean", "geometric_mean"), "write `exp(avg(ln(x)))`, of numbers above 0"),
     **dict.fromkeys(("wavg", "avg_weighted"), "write `weighted_avg(x, weight)`"),

@@ -1,6 +1,6 @@
-"""`-20%` and `2% per week` in conditions: numbers that SQL has no way to write.
+"""Percentages and rates in conditions, `-20%` and `2% per week`, which SQL does not have.
 
-They are put into the text as names of the same length, so that every position stays what it was.
+They are replaced by names of the same length, so that positions in the text stay the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PER_DAYS: Mapping[str, float] = {
     "quarter": 365.2425 / 4,
     "year": 365.2425,
 }
-"""A speed is per one of these; their length in days, of the Gregorian year on average."""
+"""The units of rates, in days, of the mean Gregorian year."""
 
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<number>\d+(?:_\d+)*(?:\.\d+)?)"
@@ -30,7 +30,7 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as it was written: 20 % is a `value` of 0.2; `per_days` None: it is no speed."""
+    """A percentage or rate as written: 20 % is a `value` of 0.2; `per_days` None: it is no rate."""
 
     value: float
     percent: bool
@@ -38,12 +38,12 @@ class Number:
 
     @property
     def a_day(self) -> float:
-        """As a speed, it is so much a day."""
+        """The rate per day."""
         return self.value / (self.per_days or 1)
 
 
 def marked(text: str) -> tuple[str, dict[str, Number]]:
-    """The text with a name of the same length for each such number, and the numbers by name."""
+    """The text with a name of the same length for each percentage and rate, and these by name."""
     numbers: dict[str, Number] = {}
 
     def name(match: re.Match[str]) -> str:

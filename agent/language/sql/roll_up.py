@@ -1,7 +1,7 @@
-"""SQL of a KPI that rolls up the series of other KPIs: aggregates over their values.
+"""Compiles the SQL of a roll-up: aggregates over the values of other KPIs' series.
 
-The values of a window are few and at hand, so these aggregates are exact, and polars' own. Nulls
-don't take part, as in SQL; of nothing, count is 0 and everything else null.
+All values of a window are in memory, so these aggregates are exact, and polars' own. Nulls are
+ignored, as in SQL; without values, count is 0 and every other aggregate null.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SIMPLE: Mapping[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
     exp.VariancePop: lambda values: values.var(ddof=0),
 }
 _EXACT = (exp.Sum, exp.Min, exp.Max)
-"""Of whole numbers, these are whole numbers."""
+"""Aggregates that keep whole numbers whole."""
 _OTHERS = (exp.AggFunc, exp.Anonymous, exp.Filter)
 
 

@@ -1,8 +1,8 @@
 """The static types of SQL expressions, and expressions that have one.
 
-A decimal is held as a whole number, its value times 10^scale: `decimal(2)` in 64 bits, as fields
-have it, `hugedecimal(2)` in 128, as aggregates give it. Among each other and with integers and
-literals they are calculated with exactly; a float makes a float of them.
+A decimal is stored as a whole number, its value times 10^scale: `decimal(2)` in 64 bits for fields,
+`hugedecimal(2)` in 128 bits for aggregates. Arithmetic with decimals, integers and literals is
+exact; with a float, the result is a float.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def words(type_: SqlType) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A polars expression and its static SQL type. `literal`: what it is, where it is written out
-    as a number or a text."""
+    """A polars expression and its static SQL type. `literal`: its text, if it is a literal number
+    or string."""
 
     expr: pl.Expr
     type: SqlType
@@ -89,12 +89,12 @@ class Typed:
 
     @property
     def is_number(self) -> bool:
-        """Whether arithmetic takes it; NULL is of every type."""
+        """Whether it can be used in arithmetic; NULL is of every type."""
         return self.type in ("integer", "hugeint", "float", "null") or is_decimal(self.type)
 
     @property
     def is_exact(self) -> bool:
-        """Whether it can be calculated with as a decimal."""
+        """Whether arithmetic with a decimal is exact."""
         if self.type == "float" and self.literal is not None:
             return _decimals(self.literal) <= DECIMAL_DIGITS
         return self.type in (*_WHOLE, "null") or is_decimal(self.type)
@@ -106,7 +106,7 @@ class Typed:
         return _decimals(self.literal or "") if is_written else scale_of(self.type)
 
     def cast(self, type_: SqlType) -> pl.Expr:
-        """The expression in a type that its own widens to."""
+        """The expression widened to a type."""
         if is_decimal(type_):
             return self.scaled(scale_of(type_))
         if type_ == "float" and is_decimal(self.type):
@@ -126,7 +126,7 @@ class Typed:
 
 
 def _as_float(expr: pl.Expr, type_: SqlType) -> pl.Expr:
-    """The double nearest to a decimal: what is before the point is exact below 2^53."""
+    """The double nearest to a decimal; the integer part is exact below 2^53."""
     if not is_huge(type_):
         return expr.cast(pl.Float64) / 10.0 ** scale_of(type_)
     unit = int(10 ** scale_of(type_))
@@ -142,7 +142,7 @@ def _decimals(literal: str) -> int:
 
 
 def common_type(operands: Sequence[Typed]) -> SqlType | None:
-    """The type that all widen to; None where there is none."""
+    """The type that all operands widen to; None: there is none."""
     types = {typed.type for typed in operands} - {"null"}
     if len(types) < 2:
         return types.pop() if types else "null"

@@ -1,4 +1,4 @@
-"""Rules over rules: names that mean something, and no circles."""
+"""Rules over rules: names that mean something, and no cycles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.language.checks.rule_set import messages
         ("success", []),
         ("orders", ["'orders' has no target to miss"]),
         ("success.warning", ["'success' is a KPI: only rules have severities"]),
-        ("low and both", ["a circle of rules: both → both"]),
+        ("low and both", ["a cycle of rules: both → both"]),
     ],
 )
 def test_a_composite_is_over_what_can_fire(when: str, expected: list[str], tmp_path: Path) -> None:

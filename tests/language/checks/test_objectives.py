@@ -1,4 +1,4 @@
-"""Objectives: parts that there are, weights above 0, no circles."""
+"""Objectives: parts that there are, weights above 0, no cycles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ kpis:
         ("kpis: {sales: 1, orders: 1}, objectives: {paln: 1}", ["unknown objective 'paln'"]),
         (
             "kpis: {sales: 1, orders: 1}, objectives: {growth: 1}",
-            ["a circle of objectives: growth → growth"],
+            ["a cycle of objectives: growth → growth"],
         ),
     ],
 )

@@ -15,7 +15,10 @@ from tests.language.checks.rule_set import messages
         ("match: {region: emea}, when: value < 5", []),
         ("match: {region: emea}, off: true", []),
         ("match: {region: emea}", ["an override that changes nothing"]),
-        ("match: {region: emea}, off: true, for: 2h", ["an override that is `off` says more"]),
+        (
+            "match: {region: emea}, off: true, for: 2h",
+            ["an override that is `off` cannot change the rule, too"],
+        ),
         ("match: {clerk: ann}, for: 2h", ["'clerk' is not a dimension of 'sales'"]),
         (
             "match: {region: emea}, no_data_for: 2h",

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from agent.language.compile.satisfiable import Range, can_hold
 from agent.language.sql.compiler import compile_condition
 from agent.language.sql.history_call import Subject
-from agent.language.sql.history_functions import Asked
+from agent.language.sql.history_functions import FeatureCollector
 
 COLUMNS = ("value", "events", "target")
 
 
 def answer(text: str, least_events: float = 0) -> bool | None:
     subject = Subject(None, (), False, "UTC", "higher", True)
-    condition = compile_condition(text, COLUMNS, Asked(subject))
+    condition = compile_condition(text, COLUMNS, FeatureCollector(subject))
     return can_hold(condition, [text], {"events": Range(least_events, whole=True)})
 
 

@@ -24,7 +24,7 @@ from agent.language.sql.compiler import (
     compile_where,
 )
 from agent.language.sql.history_call import Subject
-from agent.language.sql.history_functions import Asked
+from agent.language.sql.history_functions import FeatureCollector
 
 SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
@@ -400,7 +400,7 @@ def test_derived_values_are_arithmetic_over_inputs(
 def test_conditions_are_null_without_a_value() -> None:
     rows = pl.DataFrame({"value": [700.0, 100.0, None], "events": [3, 3, 0]})
     columns = ["value", "events", "target"]
-    condition = compile_condition("value > 600 and events >= 3", columns, Asked(SUBJECT))
+    condition = compile_condition("value > 600 and events >= 3", columns, FeatureCollector(SUBJECT))
     assert rows.select(v=condition)["v"].to_list() == [True, False, False]
-    plain = compile_condition("value > 600", columns, Asked(SUBJECT))
+    plain = compile_condition("value > 600", columns, FeatureCollector(SUBJECT))
     assert rows.select(v=plain)["v"].to_list() == [True, False, None]

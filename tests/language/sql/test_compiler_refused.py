@@ -19,7 +19,7 @@ from agent.language.sql.compiler import (
     compile_where,
 )
 from agent.language.sql.history_call import Subject
-from agent.language.sql.history_functions import Asked
+from agent.language.sql.history_functions import FeatureCollector
 
 SUBJECT = Subject(FixedWindow(60_000, 60_000), (), False, "UTC", "higher", True)
 
@@ -154,7 +154,7 @@ def test_aggregates_are_refused_in_derived_values_and_conditions() -> None:
     with pytest.raises(SqlProblem, match="a value already"):
         compile_derived("sum(orders)", ["orders"])
     with pytest.raises(SqlProblem, match="already aggregated"):
-        compile_condition("max(value) > 3", ["value"], Asked(SUBJECT))
+        compile_condition("max(value) > 3", ["value"], FeatureCollector(SUBJECT))
     with pytest.raises(SqlProblem, match="there is no expression"):
         compile_derived("", ["orders"])
 

@@ -17,7 +17,7 @@ _PREDICATES = (exp.Predicate, exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, 
 
 
 def operand(node: exp.Expression) -> exp.Expression:
-    """An operand of a predicate, which may be a predicate itself in parentheses only."""
+    """An operand of a predicate. Raises SqlProblem for a predicate without parentheses."""
     if isinstance(node, _PREDICATES) and not isinstance(node, exp.Func):
         fail(
             node,

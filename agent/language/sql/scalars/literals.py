@@ -1,4 +1,4 @@
-"""What is written out in the text: literals, and arguments that have to be literals."""
+"""Literals, and arguments that must be literals."""
 
 from __future__ import annotations
 

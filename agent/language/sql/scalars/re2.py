@@ -1,8 +1,9 @@
-"""Regular expressions of RE2, which DuckDB has, as those of Rust's regex crate, which polars has.
+"""Translates regular expressions from RE2, which DuckDB uses, to Rust's regex crate, which polars
+uses.
 
-Both are without backtracking, and agree in most. What RE2 means otherwise is rewritten: `\\d`,
-`\\w`, `\\s` and `\\b` are ASCII; `\\Q…\\E` quotes; a `{` that counts
-nothing is a character, and so are `[`, `&&` and `~~` in a class.
+Both are without backtracking, and mostly agree. Where they differ, the expression is rewritten:
+`\\d`, `\\w`, `\\s` and `\\b` are ASCII; `\\Q…\\E` quotes; a `{` that counts nothing is a character,
+and so are `[`, `&&` and `~~` in a class.
 """
 
 from __future__ import annotations

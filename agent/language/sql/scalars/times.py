@@ -1,7 +1,7 @@
 """Timestamps and dates: differences, parts, calendar units.
 
-The results are DuckDB's with `SET TimeZone` to the contract's zone, but for one: the difference of
-two timestamps is a number of seconds, of which an aggregate can be taken, where DuckDB has an
+The results are DuckDB's with `SET TimeZone` to the contract's zone, with one exception: the
+difference of two timestamps is a number of seconds, which aggregates accept, where DuckDB has an
 INTERVAL. `epoch(a - b)` is the same number in both. The difference of two dates is a number of
 days, as in DuckDB.
 """
