@@ -200,6 +200,11 @@ class StateTable(faust.Table[bytes, bytes]):
         return [] if self._disk is None else self._disk.databases()
 
 
+def key_of_row(changelog_key: bytes) -> bytes:
+    """The key of a row (`agent.core.state.rows`) by that of its message on the changelog."""
+    return changelog_key[_PARTITION.size :]
+
+
 def known_rows(known: int | None, offsets: Sequence[int]) -> tuple[int, int | None]:
     """How many rows, of those with these offsets of the changelog, follow what is known of it
     without a gap; and up to where it is known then. None: nothing is."""

@@ -22,6 +22,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agent.cli import main
+from agent.commands.common import ENVIRONMENT
 from agent.commands.parser import COMMANDS, command_line
 from agent.kafka.embedded import EmbeddedBroker
 from tests.conftest import ROOT
@@ -103,6 +104,9 @@ check rules --registry {registry} --settings agent.yaml
 diff rules --agent {agent}
 explain slow --agent {agent}
 """
+ERASE = (
+    "erase clerk --file clerk.txt --rules rules --brokers {brokers} --settings agent.yaml --apply"
+)
 RUN = "run --rules rules --brokers {brokers} --settings agent.yaml --port 0"
 
 
@@ -176,6 +180,8 @@ def test_a_running_agent_and_its_topics_are_asked(
     *others, explain = (command.format(**running) for command in lines(ON_KAFKA))
     for command in others:
         assert use(command, monkeypatch) == 0, command
+    Path("clerk.txt").write_text("c9\n")
+    assert use(ERASE.format(**running), monkeypatch) == ENVIRONMENT  # an agent is running
     while use(explain, monkeypatch) != 0:  # until its first window has closed
         time.sleep(0.2)
 
@@ -185,7 +191,7 @@ _, PARSERS = command_line()
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_uses_leave_no_option_out(name: str) -> None:
-    uses = [shlex.split(line) for line in [*lines(USES), *lines(ON_KAFKA), RUN]]
+    uses = [shlex.split(line) for line in [*lines(USES), *lines(ON_KAFKA), ERASE, RUN]]
     used = {word for use in uses if use[0] == name for word in use if word.startswith("--")}
     has = {option for option in PARSERS[name]._option_string_actions if option.startswith("--")}
     assert used == has - {"--help"}
