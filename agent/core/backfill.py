@@ -18,7 +18,7 @@ from agent.core.fold.folder import Folder
 from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
-from agent.core.merge.live_series import limit_of
+from agent.core.merge.live_series import series_limit
 from agent.core.merge.watermark import Source
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
@@ -121,7 +121,7 @@ class _KpiBackfill:
         self, plan: Plan, kpi: Kpi, request: BackfillRequest, state_partitions: int
     ) -> None:
         evaluator = Evaluator(plan, kpi, history_only=True)
-        self._state = BaseKpi(evaluator, limit_of(kpi, state_partitions), is_read=False)
+        self._state = BaseKpi(evaluator, series_limit(kpi, state_partitions), is_read=False)
         self._handoff_ms = request.handoff_ms
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None

@@ -20,7 +20,7 @@ from agent.core.evaluate.evaluator import Evaluator
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
-from agent.core.merge.live_series import limit_of
+from agent.core.merge.live_series import series_limit
 from agent.core.merge.merger import Merger
 from agent.core.merge.step import Step
 from agent.core.model.kpis import Dimensions, Kpi
@@ -87,7 +87,7 @@ class FixedBaseKpi(BaseKpi):
     """A KPI over events whose windows are given."""
 
     def __init__(self, evaluator: Evaluator, is_read: bool, windows: list[WindowValue]) -> None:
-        super().__init__(evaluator, limit_of(evaluator.kpi, 1), is_read)
+        super().__init__(evaluator, series_limit(evaluator.kpi, 1), is_read)
         self._windows = _FixedSeries(self, is_read, windows)
 
     def advance(self, frontier_ms: int) -> Step:

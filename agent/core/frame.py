@@ -1,7 +1,7 @@
-"""Frames: the wire format between the stages.
+"""Frames: the wire format between the stages, in MessagePack.
 
-A frame holds the cumulative partials that changed since the last flush, from one source partition
-to one state partition, and names the source offset it covers. Its bytes are MessagePack.
+A frame contains the cumulative partials that changed since the last flush, from one source
+partition to one state partition, and the source offset that it covers.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from agent.core.model.kpis import Dimensions
 from agent.errors import UnknownVersionError
 
 MAX_FRAME_BYTES = 200_000
-"""A topic that takes a quarter of Kafka's default (`max.message.bytes`, 1,048,588) takes such a
-frame, with room for headers (`agent.kafka.message_sizes`)."""
+"""Fits a topic with a quarter of Kafka's default `max.message.bytes` (1,048,588), with room for
+headers (`agent.kafka.message_sizes`)."""
 
-Written = bytes | list[bytes | None]
-"""A column of partial states (`core/aggregate/columns.py`): numbers as their bytes, sketches as a
-list."""
+EncodedColumn = bytes | list[bytes | None]
+"""An encoded column of partial states (`core/aggregate/columns.py`): the bytes of 8-byte numbers,
+or a list of sketches."""
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True):
-    """The rows of one KPI in the slice that starts at `start_ms`, as columns: row i is the series
-    with the key `keys[i]` (`series_key`), and has the partial state `columns[0][i], columns[1][i]…`
+    """The partials of one KPI in the slice that starts at `start_ms`, as columns: row i is the
+    series with the key `keys[i]` (`series_key`), with the state `columns[0][i], columns[1][i]…`
 
-    `pane_ms`: None of events whose time lies in the slice; else they came after the slice of their
-    time was sealed, and belong to the pane that starts there (`agent.core.fold.lateness`).
-    `first_column`: a row that is larger than a frame comes in several blocks, each with the columns
-    from there on; the others stay as they are.
+    `pane_ms`: None if the events' times are in the slice. Otherwise the slice of their time was
+    sealed when they arrived, and they belong to the pane that starts there
+    (`agent.core.fold.lateness`). `first_column`: a row that is larger than a frame is sent as
+    several blocks, each with the columns from this index on.
     """
 
     kpi: str
     fingerprint: str
     start_ms: int
     keys: list[bytes]
-    columns: list[Written]
+    columns: list[EncodedColumn]
     pane_ms: int | None = None
     first_column: int = 0
 
@@ -72,25 +72,24 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
 class Frame(msgspec.Struct, array_like=True, frozen=True):
     """One message from one source partition to one state partition.
 
-    `covered`: the source offset up to which (exclusive) the frame covers the log. `watermark_ms`:
-    the running maximum of event time there, None before the first event. `idle_ms`: None while
-    records come; else for how long none came, known from a fetch that found the log's end.
-    `clock_ms`: when the frame was made. `last` False: more blocks of the same flush follow, the
-    watermark does not count yet. `active`: the slices in which a KPI had rows in this flush, for
-    KPIs whose absence is watched as a whole. `again`: the first frames of a source's new owner,
-    which send again what the last one sent already. `filled` names the KPIs with `backfill`
-    that the owner folds, with their fingerprints; a slice that starts after `since_ms` (None: any)
-    has no event that was folded by somebody else, or published in an earlier frame only
-    (`agent.core.merge.backfill_buffer`).
-
-    `topic_id` and `epoch` name the log that `covered` counts in, and the stretch of it that is read
-    without a gap (`agent.core.fold.checkpoint`). `missed` is the last span of event time, from the
-    watermark before a gap up to its end (ms), in which records of this source are missing: every
-    window that it touches may lack some. Each frame repeats it, so a merger knows of it before it
-    closes one.
-
-    `partitions` is how many partitions the topic has, `siblings` how many each other topic has that
-    holds events of one of its contracts; seen after the records that the frame covers were fetched.
+    - `partitions`: the number of partitions of the topic. `siblings`: that of each other topic with
+      events of the same contracts. Both were read after the covered records were fetched.
+    - `covered`: the source offset (exclusive) up to which the frame accounts for the log.
+    - `watermark_ms`: the maximum event time up to there, None before the first event.
+    - `idle_ms`: None while records arrive; otherwise the time since the last one, confirmed by a
+      fetch at the end of the log.
+    - `clock_ms`: when the frame was made.
+    - `last` False: more frames of the same flush follow, and the watermark does not count yet.
+    - `active`: for KPIs with `per: kpi` absence rules, the slices with rows in this flush.
+    - `resent`: the frame of a source's new owner, which repeats what the last owner sent.
+    - `filled`: the KPIs with `backfill` that the owner folds, with their fingerprints. All events
+      in slices that start after `since_ms` (None: in all slices) were folded by this owner with
+      these KPIs, and are in frames since then (`agent.core.merge.backfill_buffer`).
+    - `topic_id`, `epoch`: the log that `covered` refers to, and the part of it that is read without
+      gaps (`agent.core.fold.checkpoint`).
+    - `missed`: the last span of event time, from the watermark before a gap to its end (ms), in
+      which records of this source are missing. Windows that overlap it may be incomplete. Every
+      frame repeats it, so that the merger knows it before it closes such a window.
     """
 
     topic: str
@@ -103,7 +102,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     last: bool
     active: dict[str, list[int]]
     blocks: list[Block]
-    again: bool = False
+    resent: bool = False
     filled: dict[str, str] = {}
     since_ms: int | None = None
     topic_id: str = ""
@@ -113,10 +112,11 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
 
 
 VERSION = 1
-"""Of the layout of frames. It changes with every change that an older agent would misread."""
+"""The version of the frame layout. It increases with each change that an older agent would
+misread."""
 
 _HEAD = bytes([0x92, VERSION])
-"""What a frame's bytes begin with: MessagePack's list of two, the version and the frame."""
+"""The first bytes of a message: a MessagePack list of two, the version and the frame."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
@@ -125,8 +125,8 @@ _keys = msgspec.msgpack.Decoder(list[Scalar])
 
 
 def decode(data: bytes) -> Frame:
-    """Read a frame. Raises `msgspec.DecodeError` for anything that is not one, and
-    `UnknownVersionError` for what another version of the agent wrote."""
+    """Decode a frame. Raises `msgspec.DecodeError` if the bytes are not a frame, and
+    `UnknownVersionError` if another version of the agent wrote it."""
     if not data.startswith(_HEAD):
         version, _ = _versions.decode(data)
         raise UnknownVersionError("a frame", version, VERSION)
@@ -139,38 +139,38 @@ def decode(data: bytes) -> Frame:
     return frame
 
 
-def written(column: Column) -> Written:
-    """A column as a block has it."""
+def encode_column(column: Column) -> EncodedColumn:
+    """A column as it is in a block."""
     return column.tolist() if column.dtype == OBJECT else column.tobytes()
 
 
-def read(column: Written, dtype: np.dtype[Any]) -> Column:
-    """A block's column, read-only."""
+def decode_column(column: EncodedColumn, dtype: np.dtype[Any]) -> Column:
+    """A column of a block, read-only."""
     return np.frombuffer(column, dtype) if isinstance(column, bytes) else object_column(column)
 
 
-def joined(parts: Sequence[Written]) -> Written:
-    """A block's column of the rows of several blocks, in order."""
+def join_columns(parts: Sequence[EncodedColumn]) -> EncodedColumn:
+    """One column with the rows of the same column of several blocks, in order."""
     if isinstance(parts[0], bytes):
         return b"".join(parts)  # type: ignore[arg-type]
     return list(chain.from_iterable(parts))  # type: ignore[arg-type]
 
 
 def series_key(dimensions: Dimensions) -> bytes:
-    """How frames name a series."""
+    """The key of a series in frames."""
     return _encoder.encode(dimensions)
 
 
-def named(key: bytes) -> Dimensions:
-    """The dimensions of a series by its key."""
+def dimensions_of_key(key: bytes) -> Dimensions:
+    """The dimensions of a series from its key."""
     return tuple(_keys.decode(key))
 
 
 def encode(frame: Frame) -> Iterator[bytes]:
-    """The frame as one or more messages, in order: cut between rows, and a row between its columns.
+    """The frame as one or more messages, in order, each of at most `MAX_FRAME_BYTES`.
 
-    A message has at most `MAX_FRAME_BYTES`. No single column of a row is larger: a sketch has at
-    most 64 KiB, of a quantile 192,000 bytes (`agent.core.aggregate.sketches`).
+    It is split between rows, and a large row between its columns. A single state fits: a sketch has
+    at most 64 KiB, a quantile's 192,000 bytes (`agent.core.aggregate.sketches`).
     """
     data = _HEAD + _encoder.encode(frame)
     rows = sum(len(block.keys) for block in frame.blocks)
@@ -178,7 +178,7 @@ def encode(frame: Frame) -> Iterator[bytes]:
         yield data
         return
     if rows > 1:
-        # Pieces of as many rows each are seldom of one size, so they are somewhat smaller.
+        # Rows differ in size, so aim at three quarters of the limit.
         most = max(1, rows * MAX_FRAME_BYTES * 3 // (len(data) * 4))
         pieces = list(_pieces(frame.blocks, min(most, rows - 1)))
     elif frame.blocks and len(frame.blocks[0].columns) > 1:
@@ -198,7 +198,7 @@ def encode(frame: Frame) -> Iterator[bytes]:
 
 
 def _pieces(blocks: Sequence[Block], most_rows: int) -> Iterator[list[Block]]:
-    """The blocks in order, cut so that no piece has more rows."""
+    """The blocks in order, in pieces of at most `most_rows` rows."""
     piece: list[Block] = []
     room = most_rows
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Which state partition a series lives in."""
+"""The state partition of each series."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def _nearest(plan: Plan, subject: str) -> str:
 
 
 def watch_partition(plan: Plan, kpi: str, partitions: int) -> int:
-    """The state partition that watches a KPI as a whole, and says what it sees."""
+    """The state partition that evaluates and reports the `per: kpi` rules of a KPI."""
     if any(is_whole(rule) and rule.depends_on for rule in plan.rules_of(kpi)):
-        return gathering_partition(partitions)  # where what they depend on can be seen
+        return gathering_partition(partitions)  # where their dependencies are evaluated
     return zlib.crc32(kpi.encode()) % partitions
 
 
 def gathering_partition(partitions: int) -> int:
-    """The state partition of all series that are placed by no dimension."""
+    """The state partition of all series that are placed by no dimensions."""
     return zlib.crc32(_encoder.encode([])) % partitions

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 
 from aiokafka.errors import IllegalStateError
 
+from agent.core.merge.active_alerts import active_alerts
 from agent.core.merge.merger import Merger
-from agent.core.merge.standing_alerts import standing_alerts
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.errors import EnvironmentFault, UnknownVersionError
@@ -151,7 +151,7 @@ class MergeStage:
             self._progress.held(frozenset(held))
             mergers = [partition.merger for partition in held.values()]
             self._progress.restored(
-                [step for m in mergers for step in standing_alerts(self._plan, m.state)]
+                [step for m in mergers for step in active_alerts(self._plan, m.state)]
             )
             log.info(
                 "restored %d state partitions with %d series in %.2f s",

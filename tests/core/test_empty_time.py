@@ -15,7 +15,7 @@ from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.frame import Block, decode
 from agent.core.merge import frontiers
 from agent.core.merge.base_kpi import BaseKpi
-from agent.core.merge.live_series import limit_of
+from agent.core.merge.live_series import series_limit
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
@@ -179,7 +179,7 @@ def advanced(
     frontiers = list(frontiers)
     for kpi in plan.kpis.values():
         evaluator = Evaluator(plan, kpi, on_evaluation=count)
-        state = BaseKpi(evaluator, limit_of(kpi, 1), is_read=False)
+        state = BaseKpi(evaluator, series_limit(kpi, 1), is_read=False)
         for block in blocks:
             if block.kpi == kpi.name:
                 state.update(block, 0, 0)

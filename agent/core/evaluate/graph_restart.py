@@ -100,7 +100,9 @@ class GraphRestart:
             own = first.previous if first is not None else phase
             if severity not in reported and own is not AlertPhase.INACTIVE:
                 # The rule did not depend on others before: its alerts were reported as they were.
-                series.report(name, severity, last_step(inhibitor.rule, severity, series, own))
+                series.report(
+                    name, severity, last_transition(inhibitor.rule, severity, series, own)
+                )
             last = series.reported.get(name, {}).get(severity)
             if last is not None:
                 inhibitor.restore((dimensions, severity), own is AlertPhase.FIRING, last)
@@ -126,7 +128,7 @@ def phases_of(series: Series, rule: Rule) -> Mapping[str, AlertPhase]:
     return {severity: state.phase for severity, state in series.alerts.get(rule.name, {}).items()}
 
 
-def last_step(rule: Rule, severity: str, series: Series, phase: AlertPhase) -> Transition:
+def last_transition(rule: Rule, severity: str, series: Series, phase: AlertPhase) -> Transition:
     """A transition into the current phase of an alert, reconstructed from its row."""
     state = series.alerts.get(rule.name, {}).get(severity)
     at_ms = state.episode_ms if state and state.episode_ms is not None else series.closed_ms

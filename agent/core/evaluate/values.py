@@ -16,7 +16,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Number, number
 from agent.core.state.series import State
 
-Pair = tuple[State, State | None]
+WindowStates = tuple[State, State | None]
 """A window's state and, for retention, that of the window before."""
 
 _GROUP = "_group"  # no KPI's name begins with an underscore
@@ -33,7 +33,7 @@ class ValueExpression:
         plain = (i for i in range(len(kpi.partials)) if kpi.value.meta.eq(pl.col(f"a{i}")))
         self._plain = next(plain, None)
 
-    def evaluate_states(self, states: Sequence[Pair]) -> list[Number]:
+    def evaluate_states(self, states: Sequence[WindowStates]) -> list[Number]:
         """The value of each state of a KPI over events."""
         if not states:
             return []

@@ -14,7 +14,7 @@ from agent.core.model.kpis import Kpi
 class FrameBuilder:
     """Frames of one topic.
 
-    A source's first frames here repeat what its last owner sent (`Frame.again`): its partials are
+    A source's first frames here repeat what its last owner sent (`Frame.resent`): its partials are
     sent whole. `backfilled`: the KPIs whose past may be read beside the live flow.
     """
 

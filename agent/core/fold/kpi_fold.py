@@ -34,7 +34,7 @@ from agent.core.fold.lateness import (
     slice_starts,
 )
 from agent.core.fold.series_numbers import SeriesNumbers
-from agent.core.frame import Block, written
+from agent.core.frame import Block, encode_column
 from agent.core.model.events import Contract
 from agent.core.model.kpis import Kpi, Partial
 from agent.core.model.windows import Window
@@ -238,7 +238,7 @@ class KpiFold:
         order, parts = _apart(places)
         rows = rows[order]
         keys = self._series.keys[slice_.numbers[rows]].tolist()
-        columns = [written(column[rows]) for column in slice_.partials.columns]
+        columns = [encode_column(column[rows]) for column in slice_.partials.columns]
         made = dict(zip(self._aggregator.columns(), columns, strict=True))
         pane_ms = part.pane_ms if part.window else None
         whole = [

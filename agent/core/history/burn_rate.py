@@ -21,7 +21,7 @@ HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class BurnWindows:
     """A row of the workbook's table: an alert fires while both windows burn faster than its rate.
     `budget` is the share of the budget that is used up when it fires."""
 
@@ -31,10 +31,10 @@ class Pair:
     short_ms: int
 
 
-PUBLISHED: tuple[Pair, ...] = (
-    Pair("critical", 0.02, HOUR_MS, 300_000),
-    Pair("critical", 0.05, 6 * HOUR_MS, 30 * 60_000),
-    Pair("warning", 0.10, 72 * HOUR_MS, 6 * HOUR_MS),
+PUBLISHED: tuple[BurnWindows, ...] = (
+    BurnWindows("critical", 0.02, HOUR_MS, 300_000),
+    BurnWindows("critical", 0.05, 6 * HOUR_MS, 30 * 60_000),
+    BurnWindows("warning", 0.10, 72 * HOUR_MS, 6 * HOUR_MS),
 )
 """Table 5-8 of the workbook. The burn rate of a row is its budget times the period (30 days)
 divided by the long window: 14.4, 6 and 1."""

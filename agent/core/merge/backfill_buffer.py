@@ -1,43 +1,43 @@
-"""KPIs whose backfill is not read yet: their live partials, and where the live flow takes over.
+"""Buffers the live partials of KPIs until their backfill is finished, and decides the handoff.
 
 A KPI with `backfill` that has no state yet is not evaluated at once. Its live partials are buffered
-here, for one state partition, until the events before them are folded (`agent.core.backfill`).
+here, for one state partition, until `agent.core.backfill` has folded the events before them.
 
 States
 ------
-| state | marker | what happens with frames |
+| state | marker row | frames |
 |---|---|---|
 | waiting | none | partials are buffered |
 | done | `done` | partials go to the KPI; the handoff is known |
-| written in part | not `done` | after a restart: the rows are deleted, and the KPI waits |
+| partly written | not `done` | after a restart: the rows are deleted, and the KPI waits again |
 
 Events
 ------
-- `note`, the last frame of a flush. A frame names the KPIs that its source's owner folds, and up to
-  which instant (`since_ms`) they may have events that it has not folded, or that only an earlier
-  frame holds. The first frame that names the KPI decides for its source. One that does not name it,
-  from a worker with older rules, makes its source begin again.
-- `update`, partials. They are cumulative: one replaces the one known from the same source.
-- `reached`, how far the live flow is settled.
-- `adopt`, the past as rows.
-- `had_state`, after a restart: the KPI was there before it had a backfill. That is past enough.
+- `note`: the last frame of a flush. It names the KPIs that the source's owner folds; in slices
+  after `since_ms`, all events are in its frames (`agent.core.frame.Frame`). The first frame that
+  names the KPI counts for its source. A frame without the KPI, from a worker with older rules,
+  resets its source.
+- `update`: partials. They are cumulative, so one replaces the last from the same source.
+- `note_frontier`: how far the live flow is settled.
+- `adopt`: the finished backfill, as rows.
+- `had_state`: after a restart, if the KPI has state from before it had a backfill. It needs none.
 
 Rules
 -----
 1. The *handoff* is the first slice start after the latest `since_ms` of all sources: live partials
-   count for slices from there on, the backfill for those before. It is known once all sources of
-   the contract have been learned of.
-2. Where no source has a `since_ms`, the live flow has all there ever was: the KPI is done at once,
-   and needs no past.
-3. A past is pending once the live flow is settled beyond the handoff: everything that decides it is
-   in the logs by then.
-4. A past is adopted only if its handoff is not before the one known now, and if it was read from
+   count for slices from there on, the backfill for earlier slices. It is known once each source of
+   the contract has sent a frame with the KPI.
+2. If no source has a `since_ms`, the live flow contains all events: the KPI is done at once,
+   without a backfill.
+3. A backfill can be read once the live flow is settled beyond the handoff: all records that it
+   needs are in the logs by then.
+4. A backfill is adopted only if its handoff is not before the current one, and if it was read from
    all sources known now.
 
 Commit
 ------
-A crash may leave any first part of the rows of a past written. So the marker says first that they
-are being written, and last that they are.
+A crash may leave only the first rows of a backfill written. So a marker that is not `done` is
+written before them, and one that is `done` after them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.frame import Block, Frame, named
+from agent.core.frame import Block, Frame, dimensions_of_key
 from agent.core.merge.slice_partials import SlicePartials
 from agent.core.merge.watermark import ContractSources, Source, Sources
 from agent.core.model.kpis import Kpi
@@ -56,13 +56,13 @@ from agent.core.model.plan import Plan
 from agent.core.state.rows import DamagedRow, Row, body_of, kpi_of, versioned
 
 BEGINNING_MS = -(2**62)
-"""Stands for "from the first event on": no event is older."""
+"""From the first event on: no event is older."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingBackfill:
-    """What a backfill must read: everything before the offsets `covered`, by source partition,
-    decides what lies before `handoff_ms`."""
+    """A backfill that can be read: the records before the offsets `covered`, by source partition,
+    determine the state of the KPI before `handoff_ms`."""
 
     kpi: str
     handoff_ms: int
@@ -70,8 +70,8 @@ class PendingBackfill:
 
 
 class BackfillMarker(msgspec.Struct, array_like=True, frozen=True):
-    """A row that says what became of a KPI's backfill: `done` False: its rows are being written.
-    `begun_ms`: how far the live flow was settled when the KPI began to take part."""
+    """The row that marks the state of a KPI's backfill. `done` False: its rows are being written.
+    `begun_ms`: how far the live flow was settled when the buffered partials went to the KPI."""
 
     fingerprint: str
     handoff_ms: int
@@ -80,7 +80,7 @@ class BackfillMarker(msgspec.Struct, array_like=True, frozen=True):
 
 
 class BackfillBuffer:
-    """The live partials of one KPI in one state partition, until its past is known."""
+    """The live partials of one KPI in one state partition, until its backfill is finished."""
 
     def __init__(self, kpi: Kpi) -> None:
         self.kpi = kpi
@@ -91,31 +91,31 @@ class BackfillBuffer:
         self._slices: dict[tuple[int, int | None], SlicePartials] = {}
 
     def note(self, frame: Frame) -> None:
-        """Note what the last frame of a flush says of its source."""
+        """Note from where on a source's frames contain all events; from the last frame of a
+        flush."""
         source = frame.topic, frame.partition
         if frame.filled.get(self.kpi.name) != self.kpi.fingerprint:
             self._since.pop(source, None)
         elif source not in self._since:
-            known = frame.since_ms
-            self._since[source] = BEGINNING_MS if known is None else known
+            self._since[source] = BEGINNING_MS if frame.since_ms is None else frame.since_ms
 
     def update(self, block: Block, source: int, position: int) -> None:
-        """Keep a frame's cumulative partials: one replaces the one known from the same source."""
+        """Buffer a frame's cumulative partials: they replace the last from the same source."""
         key = block.start_ms, block.pane_ms
         if key not in self._slices:
-            self._slices[key] = SlicePartials(self._aggregator, named)
+            self._slices[key] = SlicePartials(self._aggregator, dimensions_of_key)
         self._slices[key].update(block, source)
         if self.first_position is None:
             self.first_position = position
 
     def handoff_ms(self, sources: ContractSources) -> int | None:
-        """The first slice start from which on everything is live; None while a source was not
-        learned of. `BEGINNING_MS`: all of it is live."""
-        known = [self._since.get(source) for source, _ in sources.sources()]
-        learned = [since for since in known if since is not None]
-        if not sources.is_complete or len(learned) < len(known):
+        """The first slice start from which on the buffer has all events. None: a source is not
+        known yet; `BEGINNING_MS`: it has all there are."""
+        all_since = [self._since.get(source) for source, _ in sources.sources()]
+        known = [since for since in all_since if since is not None]
+        if not sources.is_complete or len(known) < len(all_since):
             return None
-        since = max(learned, default=BEGINNING_MS)
+        since = max(known, default=BEGINNING_MS)
         span = self.kpi.slice_ms
         return since if since == BEGINNING_MS else since - since % span + span
 
@@ -128,10 +128,11 @@ class BackfillBuffer:
 
 
 class BackfillBuffers:
-    """All KPIs of one state partition that wait, and the markers of those that have their past.
+    """The KPIs of one state partition that wait for their backfill, and the markers of those that
+    are done.
 
-    `handoffs` has the handoff of every KPI that has its past, `begun` how far the live flow was
-    settled when it began to take part.
+    For KPIs that are done, `handoffs` has the handoff, and `begun` how far the live flow was
+    settled when the buffered partials went to the KPI.
     """
 
     def __init__(self, plan: Plan, sources: Sources) -> None:
@@ -147,26 +148,26 @@ class BackfillBuffers:
         self._rows: list[Row] = []
 
     def drain_rows(self) -> list[Row]:
-        """The rows of pasts, and the markers, to be written before all others."""
+        """The rows of finished backfills and their markers, to be written before all others."""
         rows, self._rows = self._rows, []
         return rows
 
     @property
     def names(self) -> frozenset[str]:
-        """The KPIs that wait."""
+        """The KPIs that wait for their backfill."""
         return frozenset(self._buffers)
 
     @property
     def first_position(self) -> int | None:
-        """The first frame that holds anything of theirs."""
+        """The position of the first frame with buffered partials."""
         known = [w.first_position for w in self._buffers.values() if w.first_position is not None]
         return min(known, default=None)
 
     def restore(self, markers: Iterable[Row]) -> tuple[set[str], list[bytes]]:
-        """Know by the markers which KPIs have their past.
+        """Restore from the markers which KPIs are done.
 
-        Returns those whose past was only written in part, and the keys of markers of another rule
-        set.
+        Returns the KPIs whose backfill was only partly written, and the keys of markers of another
+        rule set.
         """
         half, unknown = set(), []
         for key, data in markers:
@@ -183,37 +184,38 @@ class BackfillBuffers:
         return half, unknown
 
     def had_state(self, kpi: str) -> None:
-        """Note that a KPI has state of before it had a backfill: that is past enough."""
+        """Note that a KPI has state from before it had a backfill, so that it needs none."""
         if kpi in self._buffers:
             self._done(kpi, BEGINNING_MS, ())
 
     def buffer(self, block: Block, source: int, position: int) -> bool:
-        """Keep a frame's partials if they are of a KPI that waits; whether they are."""
+        """Buffer a frame's partials if their KPI waits for its backfill; returns whether it
+        does."""
         buffer = self._buffers.get(block.kpi)
         if buffer is not None:
             buffer.update(block, source, position)
         return buffer is not None
 
-    def reached(self, kpi: str, frontier_ms: int) -> bool:
-        """Note how far the live flow is settled if the KPI waits; whether it does."""
+    def note_frontier(self, kpi: str, frontier_ms: int) -> bool:
+        """Note how far the live flow is settled if the KPI waits; returns whether it does."""
         buffer = self._buffers.get(kpi)
         if buffer is not None:
             buffer.frontier_ms = frontier_ms
         return buffer is not None
 
     def note(self, frame: Frame) -> list[BackfillBuffer]:
-        """Note what the last frame of a flush says; those that wait no longer, because the live
-        flow has all there ever was."""
-        begin = []
+        """Note the last frame of a flush. Returns the buffers of KPIs that need no backfill,
+        because the live flow has all events; they no longer wait."""
+        complete = []
         for name, buffer in list(self._buffers.items()):
             if frame.topic in self._sources_of(buffer).contract.topics:
                 buffer.note(frame)
                 if self._handoff_ms(buffer) == BEGINNING_MS:
-                    begin.append(self._done(name, BEGINNING_MS, ()))
-        return begin
+                    complete.append(self._done(name, BEGINNING_MS, ()))
+        return complete
 
     def pending(self) -> list[PendingBackfill]:
-        """Those whose live flow is past the handoff: what decides their past is in the logs."""
+        """The backfills that can be read (rule 3)."""
         pending = []
         for name, buffer in self._buffers.items():
             handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
@@ -230,9 +232,10 @@ class BackfillBuffers:
         sources: Collection[Source],
         rows: Sequence[Row],
     ) -> BackfillBuffer | None:
-        """Let a KPI have its past, as the rows that it would have left, read from these sources.
+        """Adopt the finished backfill of a KPI, as rows, read from these sources. Returns the live
+        partials that continue from there.
 
-        None, and nothing has changed: it does not wait, or not all that came since is here.
+        None, and nothing has changed: the KPI does not wait, or live partials are missing.
         """
         buffer = self._buffers.get(kpi)
         handoff = self._handoff_ms(buffer) if buffer is not None else None
@@ -240,8 +243,6 @@ class BackfillBuffers:
             return None
         if not {source for source, _ in self._sources_of(buffer).sources()} <= set(sources):
             return None
-        # A crash may leave any first part of them: the marker says first that they are being
-        # written, and last that they are.
         self._rows.append(_marker_row(buffer.kpi, handoff_ms, False))
         return self._done(kpi, handoff_ms, rows)
 

@@ -1,9 +1,9 @@
-"""Targets that are another KPI's value: windows are evaluated once the other has closed the same.
+"""Targets that are the values of other KPIs: evaluates windows once the benchmarks closed theirs.
 
-A KPI with such a target closes its windows as any other, and keeps them
-(`Series.pending_evaluation`) until all its benchmarks are as far. Then they are evaluated against
-the benchmarks' values, and emitted: value, status and alerts together. So it makes no difference
-which of the feeds is read first.
+A KPI with such a target closes its windows like any other, but keeps them
+(`Series.pending_evaluation`) until all its benchmarks have closed the same windows. Then they are
+evaluated with the benchmarks' values, and value, status and alerts are emitted together. So it
+makes no difference which of the topics is read first.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from agent.core.model.results import Number, WindowValue
 
 
 class BenchmarkTargets:
-    """Evaluates one KPI against others, in one state partition."""
+    """Evaluates the windows of one KPI with benchmarks, in one state partition."""
 
     def __init__(self, plan: Plan, state: KpiState, against: Mapping[str, KpiState]) -> None:
         self.state = state
         self.frontier_ms: int | None = None
-        self.consumed_ms: int | None = None  # up to here, what was evaluated is in rows
+        self.consumed_ms: int | None = None  # rows contain the evaluations up to here
         self._against = against
         by = state.kpi.by
         self._indexes = {
@@ -30,7 +30,7 @@ class BenchmarkTargets:
         }
 
     def advance(self) -> Step:
-        """Evaluate every window that all benchmarks have closed, too."""
+        """Evaluate every window that all benchmarks have closed."""
         step = Step()
         frontiers = [s.frontier_ms for s in (self.state, *self._against.values())]
         known = [f for f in frontiers if f is not None]
@@ -51,7 +51,7 @@ class BenchmarkTargets:
         return step
 
     def _end_expired(self, step: Step) -> None:
-        """End the alerts of expired series, now that all their windows have been evaluated."""
+        """End the alerts of expired series once all their windows are evaluated."""
         for series in [s for s in self.state.expiring if not s.pending_evaluation]:
             self.state.expiring.remove(series)
             step.transitions += self.state.evaluator.close_alerts(series)
@@ -59,10 +59,11 @@ class BenchmarkTargets:
                 step.expired.add(series.dimensions or ())
 
     def mark_durable(self) -> None:
-        """Note that what was evaluated is in rows: its benchmarks are not needed any more."""
+        """Note that rows contain all evaluations so far: the benchmarks' windows are no longer
+        needed."""
         self.consumed_ms = self.frontier_ms
 
     def _value(self, name: str, window: WindowValue) -> Number:
-        """A benchmark's value of the same window; None where it has none."""
+        """A benchmark's value in the same window; None: it has none."""
         dimensions = tuple(window.dimensions[i] for i in self._indexes[name])
         return self._against[name].unread(dimensions, window.end_ms)

@@ -1,7 +1,7 @@
-"""KPIs over KPIs: a window closes when all inputs have closed theirs.
+"""KPIs over KPIs: a window closes once all inputs have closed the same window.
 
-One that is by fewer dimensions than its inputs rolls them up: its value is made of aggregates over
-those of their series that have events in the window.
+A KPI with fewer dimensions than its inputs is a roll-up: its value aggregates over the series of
+its inputs that have events in the window.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.core.merge.input_windows import (
     events_of,
     is_other,
 )
-from agent.core.merge.missed_records import NONE_MISSED, MissedUnder
+from agent.core.merge.missed_records import NONE_MISSED, MissedForKpi
 from agent.core.merge.step import Step
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
@@ -30,8 +30,8 @@ from agent.core.state.series import Series
 
 
 class _Window(NamedTuple):
-    """What the inputs say of one window. `overflows`: series that belong to it may be in
-    `__other__`; `hidden`: it is of too few people to be shown."""
+    """The inputs of one window. `overflows`: an input has folded series into `__other__` that may
+    belong to it. `hidden`: it has fewer people than may be shown."""
 
     dimensions: Dimensions
     rows: Rows
@@ -40,29 +40,29 @@ class _Window(NamedTuple):
 
     @property
     def events(self) -> int:
-        """How many events it has, as far as they may be shown."""
+        """The number of its events; 0 if it is hidden."""
         return 0 if self.hidden else events_of(self.rows)
 
 
 class DerivedKpi:
-    """A derived KPI's series; their inputs live in the same state partition."""
+    """The series of a derived KPI; those of its inputs are in the same state partition."""
 
     def __init__(
         self,
         plan: Plan,
         evaluator: Evaluator,
         is_read: bool,
-        missed: MissedUnder = NONE_MISSED,
+        missed: MissedForKpi = NONE_MISSED,
     ) -> None:
         self.kpi = kpi = evaluator.kpi
         self.evaluator = evaluator
         self.series: dict[Dimensions, Series] = {}
-        self.expiring: list[Series] = []  # none: a series is kept until all is evaluated
+        self.expiring: list[Series] = []  # always empty: series are live until all is evaluated
         self.frontier_ms: int | None = None
-        self.touched: set[Dimensions] = set()
-        # An input that has its past has windows up to here that the others have no more.
+        self.changed_views: set[Dimensions] = set()
+        # The last handoff of the inputs' backfills: earlier windows are not known of all inputs.
         self._begins_ms = BEGINNING_MS
-        self._waits = False  # an input waits for its past: nothing can be said
+        self._waits = False  # an input waits for its backfill, so that no window is known
         self._is_read = is_read
         self._missed = missed
         self._dimensions = InputDimensions(plan, kpi)
@@ -71,25 +71,25 @@ class DerivedKpi:
 
     @property
     def consumed_ms(self) -> int | None:
-        """How far the windows of the inputs are used."""
+        """How far the windows of the inputs are consumed."""
         return self.frontier_ms
 
     @property
     def unread_series(self) -> Iterable[Series]:
-        """All series: they may have windows which KPIs over this one have not read."""
+        """All series: they may have windows that other KPIs have not read."""
         return self.series.values()
 
     def find(self, dimensions: Dimensions) -> Series | None:
-        """A series."""
+        """A series; None: it does not exist."""
         return self.series.get(dimensions)
 
     def unread(self, dimensions: Dimensions, end_ms: int) -> Number:
-        """The value of a closed window that is kept for KPIs over this one."""
+        """The value of a closed window that is kept for other KPIs."""
         series = self.series.get(dimensions)
         return series.unread[end_ms][0] if series and end_ms in series.unread else None
 
-    def begin(self, waits: bool, handoff_ms: int | None) -> None:
-        """Note whether an input waits for its past, and from where on all inputs are known."""
+    def note_backfills(self, waits: bool, handoff_ms: int | None) -> None:
+        """Note whether an input waits for its backfill, and the last handoff of the others."""
         self._waits = waits
         if handoff_ms is not None:
             self._begins_ms = handoff_ms
@@ -97,7 +97,7 @@ class DerivedKpi:
     def restore(self, series: Series) -> None:
         """Continue with a series from its row."""
         self.series[series.dimensions or ()] = series
-        self.touched.add(series.dimensions or ())
+        self.changed_views.add(series.dimensions or ())
 
     def advance(self, inputs: Sequence[KpiState]) -> Step:
         """Close every window that all inputs have closed."""
@@ -123,18 +123,18 @@ class DerivedKpi:
         return step
 
     def _unread(self, index: int, state: KpiState) -> Iterator[tuple[Key, Dimensions, Closed]]:
-        """The closed windows of an input that are not used yet."""
+        """The closed windows of an input that this KPI may not have consumed."""
         for series in state.unread_series:
             if series.unread:
                 dimensions = series.dimensions or ()
                 ours = self._dimensions.ours(index, dimensions)
-                theirs = self._dimensions.alike(index, dimensions)
+                theirs = self._dimensions.in_common_order(index, dimensions)
                 for end, waiting in series.unread.items():
                     yield (end, ours), theirs, waiting
 
     def _values(self, windows: Sequence[_Window]) -> list[Number]:
-        """The value of each window: of the inputs' values, or rolled up over those of all series
-        that have events. None where it is not known, or hidden."""
+        """The value of each window, from the inputs' values or rolled up over the series that have
+        events. None: it is unknown, or hidden."""
         if not self._rolls_up:
             return self.evaluator.values.evaluate_inputs(
                 [[value for value, _ in window.rows[0]] for window in windows]
@@ -185,10 +185,8 @@ class DerivedKpi:
         return series
 
     def _expire(self, inputs: Sequence[KpiState], step: Step) -> None:
-        """Forget a series when no input has it any more.
-
-        After a restart an input may not have it yet: its frames are still read again.
-        """
+        """Expire the series that no input has any more, and that had no event for the longest
+        `expire_after` of the inputs: after a restart, an input may still have to read frames."""
         oldest = (self.frontier_ms or 0) - max(i.kpi.expire_after_ms for i in inputs)
         old = [
             dimensions
@@ -213,30 +211,30 @@ class DerivedKpi:
         maintenance = self.evaluator.maintenance.covering(of.dimensions, start, end)
         return WindowValue(
             self.kpi.name, of.dimensions, start, end, value, of.events, open_, maintenance,
-            self._missed.touch(start, end), of.hidden,
+            self._missed.overlaps(start, end), of.hidden,
         )  # fmt: skip
 
-    def drain_touched(self) -> set[Dimensions]:
-        """The series whose view is old."""
-        touched, self.touched = self.touched, set()
-        return touched
+    def drain_changed_views(self) -> set[Dimensions]:
+        """The series whose views changed since the last call."""
+        changed, self.changed_views = self.changed_views, set()
+        return changed
 
     def empty_value(self) -> Number:
-        """The value of a window that no input knows of."""
+        """The value of a window that no input has: unknown."""
         return None
 
     def open_windows(
         self, inputs: Sequence[KpiState], windows: Sequence[Sequence[WindowValue]]
     ) -> list[WindowValue]:
-        """The windows as they stand: of the inputs' open windows, and of those that an input has
-        closed before the others did. Only those that hold rows."""
+        """The open windows that have events, from the inputs' open windows (`windows`, by input)
+        and from those that some inputs have closed already."""
         if self._waits:
             return []
         ready = InputWindows(inputs)
         for index, state in enumerate(inputs):
             for window in windows[index]:
                 key = window.end_ms, self._dimensions.ours(index, window.dimensions)
-                theirs = self._dimensions.alike(index, window.dimensions)
+                theirs = self._dimensions.in_common_order(index, window.dimensions)
                 ready.put(key, theirs, index, (window.value, window.events))
             for key, theirs, waiting in self._unread(index, state):
                 if self.frontier_ms is None or key[0] > self.frontier_ms:

@@ -1,10 +1,10 @@
-"""Moves the frontiers of a state partition's KPIs as the watermarks of their contracts advance.
+"""Advances the frontiers of a state partition's KPIs with the watermarks of their contracts.
 
 The *frontier* of a KPI is the watermark of its contract minus the KPI's lateness. One advance
 closes windows of many KPIs; results are emitted in event-time order across KPIs.
 
-If a watermark lets very many windows close, they are closed in strides of about `STRIDE_WINDOWS`.
-The results of a stride are those of a frame with an earlier watermark.
+If very many windows can close, they are closed in strides of about `STRIDE_WINDOWS`. A stride has
+the same results as a frame with an earlier watermark.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.core.merge.backfill_buffer import BackfillBuffers
 from agent.core.merge.base_kpi import BaseKpi
-from agent.core.merge.emission import Emission, joined
+from agent.core.merge.emission import Emission, concatenated
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.step import Step
 from agent.core.merge.watermark import Sources
@@ -23,7 +23,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 
 STRIDE_WINDOWS = 4_000
-"""About how many windows one call closes: a tenth of a second's work."""
+"""About how many windows one call closes: a tenth of a second of work."""
 
 
 class Frontiers:
@@ -44,7 +44,7 @@ class Frontiers:
         self._backfills = backfills
         self._emission = emission
         self._until_ms = until_ms
-        # Contracts with windows that applied frames let close, but that are not closed yet.
+        # Groups of contracts that were advanced by a stride only, and can advance further.
         self._behind: set[tuple[str, ...]] = set()
 
     def restore(self, frontiers: Mapping[str, int]) -> None:
@@ -58,11 +58,11 @@ class Frontiers:
 
     @property
     def is_behind(self) -> bool:
-        """Whether applied frames let more windows close than are closed yet."""
+        """Whether more windows can close."""
         return bool(self._behind)
 
     def catch_up(self) -> Emitted:
-        """Close the next windows that applied frames let close."""
+        """Close the windows of the next stride."""
         return self.advance(min(self._behind)) if self._behind else Emitted()
 
     def finish(self, contracts: Sequence[str], watermark_ms: int) -> Emitted:
@@ -70,11 +70,11 @@ class Frontiers:
         emitted = [self.advance(contracts, watermark_ms)]
         while self._behind:
             emitted.append(self.advance(contracts, watermark_ms))
-        return joined(emitted)
+        return concatenated(emitted)
 
     def advance(self, contracts: Sequence[str], watermark_ms: int | None = None) -> Emitted:
-        """Close the next windows of the KPIs of some contracts, up to `watermark_ms` or, if None,
-        their watermarks."""
+        """Close the windows of the next stride of some contracts' KPIs, up to `watermark_ms` or, if
+        None, up to the watermarks of the contracts."""
         names = tuple(contracts)
         reached = [
             (self._plan.contracts[name], now)
@@ -95,7 +95,7 @@ class Frontiers:
         steps += [(name, kpi.advance(inputs)) for name, kpi, inputs in self._state.derived]
         steps += [(name, targets.advance()) for name, targets in self._state.benchmarked.items()]
         self._state.drop_consumed()
-        return self._emission.of(absences, steps)
+        return self._emission.emit(absences, steps)
 
     def _watermark_ms(self, contract: str) -> int | None:
         return self._sources.of_contract(contract).watermark_ms()
@@ -128,7 +128,7 @@ class Frontiers:
             frontier = self._frontier_ms(kpi, watermark_ms)
             if stride_ms is not None:
                 frontier = min(frontier, stride_ms)
-            if self._backfills.reached(kpi.name, frontier):
+            if self._backfills.note_frontier(kpi.name, frontier):
                 continue
             if isinstance(state, BaseKpi) and (
                 state.frontier_ms is None or frontier > state.frontier_ms

@@ -1,4 +1,4 @@
-"""Whether a KPI has any events at all, for the absence rules that watch it as a whole."""
+"""Evaluates the `per: kpi` absence rules of a base KPI: whether any of its series has events."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from agent.core.state.series import Series
 
 
 class KpiAbsence:
-    """What is watched of a base KPI as a whole: whether any of its series has events.
+    """The `per: kpi` rules of one base KPI in one state partition.
 
-    One state partition is the reporter. Where rules depend on it, the others watch it, too: every
-    partition receives which slices hold events, wherever.
+    Frames name the slices with events of all series (`Frame.active`) to every state partition. One
+    partition is the reporter. If other rules depend on these, all partitions evaluate them.
     """
 
     def __init__(self, state: BaseKpi, is_reporter: bool) -> None:
         self.state = state
         self.is_reporter = is_reporter
         self.series: Series | None = None
-        self.changed = False  # the series, in the last advance
-        self._slices: dict[int, int] = {}  # that hold events: start (ms) to position of the frame
+        self.changed = False  # whether the last advance changed the series
+        self._slices: dict[int, int] = {}  # with events: start (ms) to position of the frame
         self._transitions: list[Transition] = []
 
     @property
     def first_position(self) -> int | None:
-        """The first frame that names a slice whose time has not come yet."""
+        """The position of the first frame that names a slice beyond the frontier."""
         return min(self._slices.values(), default=None)
 
     def restore(self, series: Series) -> None:
         """Continue from a row."""
         self.series = series
 
-    def note(self, slices: Iterable[int], position: int, is_news: bool) -> None:
-        """Note slices (starts, ms) that hold events, anywhere. `is_news`: of records that no frame
-        covered before; those of a sealed slice are events of the oldest that is not."""
+    def note(self, slices: Iterable[int], position: int, is_new: bool) -> None:
+        """Note slices (starts, ms) with events. `is_new`: no earlier frame covered their records,
+        so a sealed slice counts as the oldest that is not sealed."""
         frontier_ms, span = self.state.frontier_ms, self.state.kpi.slice_ms
         oldest_ms = None if frontier_ms is None else frontier_ms - frontier_ms % span
         for start in slices:
-            at = max(start, oldest_ms) if is_news and oldest_ms is not None else start
+            at = max(start, oldest_ms) if is_new and oldest_ms is not None else start
             self._slices.setdefault(at, position)
 
     def drain(self) -> list[Transition]:
@@ -48,7 +48,7 @@ class KpiAbsence:
         return transitions
 
     def advance(self, frontier_ms: int) -> None:
-        """Evaluate the silence up to the frontier, one event after the other."""
+        """Evaluate the rules up to the frontier, slice by slice."""
         self.changed = False
         evaluator, span = self.state.evaluator, self.state.kpi.slice_ms
         for start in sorted(s for s in self._slices if s + span <= frontier_ms):

@@ -1,58 +1,58 @@
 """Stage 2: frames in, closed windows, target states and alert transitions out.
 
-One `Merger` per state partition, a pure function of that partition's log of frames. A partial whose
-windows are all closed is dropped and counted (`unsettled`).
+There is one `Merger` per state partition: a pure function of that partition's log of frames. A
+partial whose windows are all closed is dropped and counted (`unsettled`).
 
 States
 ------
-| what | where |
+| state | module |
 |---|---|
 | per source partition, its watermark and gaps | `watermark`, `missed_records` |
-| the same at the position where a restart begins | `source_snapshots` |
+| the same at the position from which a restart reads | `source_snapshots` |
 | per KPI, unsealed slices, and series with their panes | `partition_state`, `base_kpi` |
-| per KPI, its frontier: up to where its windows are closed | `frontiers` |
+| per KPI, its frontier, up to which its windows are closed | `frontiers` |
 | rows to write to the table | `row_store` |
 | KPIs that wait for their backfill | `backfill_buffer` |
 
 Events
 ------
-| event | what happens | where |
+| event | effect | module |
 |---|---|---|
-| `restore` | the rows of the table, before any frame | `recovery` |
-| `apply` | one frame: its partials replace those of the same source and slice | here |
-| | the last frame of a flush moves the watermark of its source | `watermark` |
+| `restore` | state continues from the rows of the table, before any frame | `recovery` |
+| `apply` | the partials of a frame replace those of the same source and slice | here |
+| | the last frame of a flush advances the watermark of its source | `watermark` |
 | | frontiers advance with it, and windows close | `frontiers` |
 | `catch_up` | the next windows close, while `is_behind` | `frontiers` |
-| `adopt` | the backfill of a KPI that waits for it | `recovery` |
-| `drain_rows` | a round: the rows that changed since the last one | here |
+| `adopt` | a KPI continues from its finished backfill | `recovery` |
+| `drain_rows` | a round: returns the rows that changed since the last one | here |
 
 Rules
 -----
 1. A slice is sealed, and a window closed, once the frontier (the watermark minus the lateness) has
-   passed its end. This happens in the order of their ends, however far one frame moves the
+   passed its end. This happens in the order of their ends, however far one frame advances the
    watermark.
-2. A series has every window from its first event on, also empty ones, until it expires. While no
-   series lives, time is skipped.
-3. If a watermark lets very many windows close, they are closed in strides (`frontiers`).
+2. A series has every window from its first event on, including empty ones, until it expires. Time
+   without any series is skipped.
+3. If very many windows can close, they are closed in strides (`frontiers`).
 
 Exceptions
 ----------
 - A frame that covers less than one that was applied is skipped, and counted as stale.
-- A frame of a topic that no contract reads is skipped; so is a block of a KPI that is not declared,
+- A frame of a topic that no contract reads is skipped. So is a block of a KPI that is not declared
   or has another fingerprint.
 - Bytes that are not a frame raise `msgspec.DecodeError`, and change nothing.
 
 Commit
 ------
 1. `apply` frames, and `catch_up`.
-2. `needed_position`: the first frame that a restart needs, if the rows are as they are now.
+2. `needed_position`: the first frame that a restart from the current state needs.
 3. `drain_rows`: write them, in their order, and wait until the changelog has them.
 4. Publish what was emitted, and wait.
 5. Acknowledge the frames before the position of step 2.
 
 After a crash at any point, `restore` the rows and `apply` the frames from the acknowledged position
-on. The last results of each row are emitted again under the same keys, because the crash may have
-come before step 4 was done.
+on. The last results of each row are emitted again under the same keys, because step 4 may not have
+been completed.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ from agent.core.frame import Frame, decode
 from agent.core.merge.backfill_buffer import BackfillBuffers, PendingBackfill
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
-from agent.core.merge.emission import Emission, joined
+from agent.core.merge.emission import Emission, concatenated
 from agent.core.merge.frontiers import Frontiers
-from agent.core.merge.live_series import limit_of
-from agent.core.merge.missed_records import MissedByTopic, MissedUnder
+from agent.core.merge.live_series import series_limit
+from agent.core.merge.missed_records import MissedByTopic, MissedForKpi
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.recovery import Recovery
 from agent.core.merge.row_store import RowStore
@@ -84,7 +84,7 @@ from agent.core.state.rows import SOURCES_KEY, Row, Write, is_of_topic, topic_of
 
 
 class Merger:
-    """Stage 2 of one state partition. Not thread-safe. `state` is for reading only."""
+    """Stage 2 of one state partition. Not thread-safe. `state` is read-only for callers."""
 
     def __init__(
         self,
@@ -95,8 +95,9 @@ class Merger:
         on_evaluation: OnEvaluation | None = None,
         make_kpi: Callable[[Evaluator, bool], KpiState | None] = lambda evaluator, is_read: None,
     ) -> None:
-        """`until_ms`: event time stops there. `on_evaluation` is called with every evaluation of a
-        rule. `make_kpi` may create another state for a KPI (`agent.core.fixed_windows`)."""
+        """`until_ms`: event time does not advance further. `on_evaluation` is called with every
+        evaluation of a rule. `make_kpi` may create the state of a KPI; if it returns None, a
+        default one is created (`agent.core.fixed_windows` uses this)."""
         self.plan = plan
         self._partitions = state_partitions
         self._sources = Sources(plan.contracts.values())
@@ -122,7 +123,7 @@ class Merger:
     def _make_kpi(self, evaluator: Evaluator, is_read: bool) -> KpiState:
         """The state of a KPI; `is_read`: derived KPIs read its windows."""
         plan, kpi = self.plan, evaluator.kpi
-        missed = MissedUnder(
+        missed = MissedForKpi(
             [
                 (base, self._missed.of_contract(base.contract or ""))
                 for base in plan.bases_under(kpi.name)
@@ -130,7 +131,7 @@ class Merger:
         )
         if kpi.contract is None:
             return DerivedKpi(plan, evaluator, is_read, missed)
-        limit = limit_of(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
+        limit = series_limit(kpi, self._partitions, partial(self._rows.bytes_of, kpi.name))
         sources = self._sources.of_contract(kpi.contract)
         return BaseKpi(evaluator, limit, is_read, missed, sources)
 
@@ -147,13 +148,13 @@ class Merger:
         while self.is_behind:
             emitted.append(self.catch_up())
         emitted.append(self._apply(frame, position))
-        return joined(emitted)
+        return concatenated(emitted)
 
     def _apply(self, frame: Frame, position: int) -> Emitted:
         if position != self._position:
             self._snapshots.note(position, self._position)
         self._position = position
-        self._rows.pass_time(frame.clock_ms)
+        self._rows.expire_unknown(frame.clock_ms)
         replay = self._rows.drain_replay()
         if self._snapshots.is_before(position):
             return replay
@@ -162,27 +163,28 @@ class Merger:
             return replay
         sources = self._sources.of_topic(frame.topic)
         if sources.is_stale(frame):
-            return joined([replay, Emitted(stale=1)])
-        is_news = sources.is_news(frame)
+            return concatenated([replay, Emitted(stale=1)])
+        is_new = sources.covers_new_records(frame)
         late, full = self._apply_partials(frame, sources.source_of(frame), position)
         for kpi, slices in frame.active.items():
             if kpi in self.state.absences:
-                self.state.absences[kpi].note(slices, position, is_news)
-        # A repeated frame counts no late partials: they were in time when it was sent first.
-        counted = Emitted(late=late if is_news else 0, full=full)
+                self.state.absences[kpi].note(slices, position, is_new)
+        # The partials of a resent frame were in time when it was sent first.
+        counted = Emitted(late=late if is_new else 0, full=full)
         if not frame.last:
             sources.flushing.add(frame.partition)
-            return joined([replay, counted])
+            return concatenated([replay, counted])
         self._sources.update(frame)
         self._missed.of_topic(frame.topic).note(frame)
         for buffer in self._backfills.note(frame):
             self._recovery.begin(buffer)
-        return joined([replay, counted, self._frontiers.advance(contracts)])
+        return concatenated([replay, counted, self._frontiers.advance(contracts)])
 
     def _apply_partials(
         self, frame: Frame, source: int, position: int
     ) -> tuple[int, tuple[str, ...]]:
-        """How many partials were too late, and the KPI of each new series over its limit."""
+        """Apply the partials of a frame. Returns how many were too late, and the name of the KPI
+        for each new series beyond its limits."""
         late = 0
         overflowed: dict[BaseKpi, int] = {}  # before the frame
         for block in frame.blocks:
@@ -200,32 +202,32 @@ class Merger:
 
     @property
     def is_behind(self) -> bool:
-        """Whether applied frames let more windows close than are closed yet."""
+        """Whether more windows can close: call `catch_up`."""
         return self._frontiers.is_behind
 
     def catch_up(self) -> Emitted:
-        """Close the next windows that applied frames let close."""
+        """Close the next windows that can close."""
         return self._frontiers.catch_up()
 
     # --- without frames --------------------------------------------------------------------
 
     def finish(self, contracts: Sequence[str], watermark_ms: int) -> Emitted:
-        """Close the windows up to a watermark of some contracts without a frame, for files that
+        """Close the windows of some contracts up to a watermark without a frame, for files that
         have ended."""
         return self._frontiers.finish(contracts, watermark_ms)
 
     def end(self, topic: str, partition: int) -> None:
-        """Note that a source has ended, as a file does: no frame of it follows."""
+        """Note that a source has ended, as a file does, and sends no more frames."""
         self._sources.of_topic(topic).ended.add(partition)
 
     def note_events(self, kpi: str, slices: Iterable[int]) -> None:
-        """Note slices in which a KPI has events, without a frame, for its `per: kpi` rules."""
+        """Note slices with events of a KPI without a frame, for its `per: kpi` rules."""
         if kpi in self.state.absences:
-            self.state.absences[kpi].note(slices, self._position, is_news=False)
+            self.state.absences[kpi].note(slices, self._position, is_new=False)
 
     def note_lost_frames(self) -> None:
-        """Note, before any frame, that frames were deleted before they were merged: windows that
-        are open now may lack their partials, and are marked as incomplete."""
+        """Note, before any frame, that frames were deleted before they were merged. The windows
+        that are open now may lack partials, and are marked as incomplete."""
         self._missed.note_lost_frames()
 
     # --- rows ------------------------------------------------------------------------------
@@ -249,8 +251,8 @@ class Merger:
         self._frontiers.restore(frontiers)
 
     def drain_rows(self) -> list[Write]:
-        """The rows to write (None: to delete) for what was applied since the last call, in an order
-        in which any first part of them leaves the table consistent."""
+        """The rows to write (None: to delete) since the last call. Their order keeps the table
+        consistent if a crash interrupts the writes."""
         before: list[Write] = [*self._backfills.drain_rows()]
         for missed in self._missed:
             before += missed.drain_rows()
@@ -264,12 +266,12 @@ class Merger:
         return writes
 
     def mark_durable(self) -> None:
-        """Note that applied frames are in rows, or that there is no crash to recover from."""
+        """Note that the rows contain all applied frames, or that there are no rows."""
         self.state.mark_durable()
 
     @property
     def is_full(self) -> bool:
-        """Whether enough was emitted since `drain_rows` that the rows should be written now."""
+        """Whether so much was emitted since `drain_rows` that the rows should be written now."""
         return self._rows.is_full
 
     def needed_position(self) -> int:
@@ -277,7 +279,7 @@ class Merger:
         return self._snapshots.before(self._needed_position())
 
     def _needed_position(self) -> int:
-        # While it is behind, the last frame is needed for its watermark.
+        # While windows can still close, a restart needs the watermark of the last frame.
         positions = [self._position if self.is_behind else self._position + 1]
         for state in self.state.kpis.values():
             if isinstance(state, BaseKpi):
@@ -302,11 +304,11 @@ class Merger:
         self, kpi: str, handoff_ms: int, sources: Collection[Source], rows: Sequence[Row]
     ) -> bool:
         """Continue from the rows of a KPI's backfill up to `handoff_ms`, read from these source
-        partitions. False, and nothing has changed, if the KPI is not waiting, or if live partials
-        since then are missing."""
+        partitions. Returns False, and changes nothing, if the KPI is not waiting, or if live
+        partials since then are missing."""
         return self._recovery.adopt(kpi, handoff_ms, sources, rows)
 
     def views(self) -> list[SeriesView]:
-        """Every series held here, with its open window; and, with `dimensions` None, the phases of
-        `per: kpi` rules. A view that did not change is the same object as before."""
+        """Every series of this partition with its open window; with `dimensions` None, the phases
+        of `per: kpi` rules. A view that did not change is the same object as before."""
         return self._views.read()

@@ -1,12 +1,12 @@
-"""Which windows may lack records that were gone before they were read.
+"""Tracks the spans of event time in which records are missing, to mark windows as incomplete.
 
-Stage 1 notices gaps in a source's log, and each of its frames says in which span of event time the
-records lie that were not read. Where frames themselves were gone before they were merged, what they
-covered is missing up to the clock of the next frame of their source. A window that touches such a
-span may be wrong: it is published, and marked as incomplete.
+Records may be deleted from a topic before they are read. Stage 1 notices such gaps, and its frames
+name the span of event time of the missing records. If frames themselves are deleted before they are
+merged, the span ends at the clock of the next frame of the source. A window that overlaps a span
+may be wrong: it is published, and marked as incomplete.
 
-A frame repeats the last span of its source only, and of lost frames only the merger knows that
-noticed. So all spans are in a row of their topic, which is written before the rows of series.
+Frames repeat only the last span of their source, and only the merger that noticed lost frames knows
+of them. So all spans of a topic are kept in a row, which is written before the rows of series.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from agent.core.model.windows import previous_start
 from agent.core.state.rows import DamagedRow, Row, body_of, topic_key, versioned
 
 SPANS_KEPT = 100
-"""Gaps of a source that are remembered: more of them lie in windows that are closed long since."""
+"""The number of spans kept per source: windows that overlap older ones are closed."""
 
 
 class _State(msgspec.Struct, array_like=True):
-    """What the row of a topic holds: spans by source, and, since frames were lost, the sources that
-    have sent some again."""
+    """The row of a topic: spans by source, and, if frames were lost, the sources that have sent
+    frames since."""
 
     spans: dict[int, list[tuple[int | None, int]]]
     lost_before: list[int] | None
@@ -38,18 +38,18 @@ _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_State)
 
 
 class MissedRecords:
-    """The spans of one topic. `lateness_ms`: records may be so much older than their watermark."""
+    """The spans of one topic. `lateness_ms`: how much older than the watermark records may be."""
 
     def __init__(self, lateness_ms: int, topic: str = "") -> None:
         self._lateness_ms = lateness_ms
         self._key = topic_key(topic)
         self._changed = False
-        # By source partition: by where the span begins (ms; None: the log's beginning), its end.
+        # By source partition: the end of each span by its start (ms; None: the start of the log).
         self._spans: dict[int, dict[int | None, int]] = {}
         self._lost_before: set[int] | None = None  # sources that sent frames since some were lost
 
     def note(self, frame: Frame) -> None:
-        """Note what a frame says of its source. The end of a span may become known later."""
+        """Note the span that a frame names. A later frame may name a later end of it."""
         if self._lost_before is not None and frame.partition not in self._lost_before:
             self._lost_before.add(frame.partition)
             self._spans.setdefault(frame.partition, {})[None] = frame.clock_ms
@@ -64,7 +64,7 @@ class MissedRecords:
             del spans[next(iter(spans))]
 
     def note_lost_frames(self) -> None:
-        """Note that frames were gone before they were merged."""
+        """Note that frames were deleted before they were merged."""
         self._lost_before = set()
         self._changed = True
 
@@ -86,7 +86,7 @@ class MissedRecords:
         lost = None if self._lost_before is None else sorted(self._lost_before)
         return [(self._key, versioned(_encoder.encode(_State(spans, lost))))]
 
-    def touch(self, start_ms: int, end_ms: int) -> bool:
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
         """Whether records of a window may be missing."""
         return bool(self._spans) and any(
             start_ms <= until_ms and (from_ms is None or from_ms - self._lateness_ms < end_ms)
@@ -95,28 +95,28 @@ class MissedRecords:
         )
 
 
-class MissedOfContract:
-    """What is missing in the topics of a contract."""
+class MissedForContract:
+    """The missing records in all topics of a contract."""
 
     def __init__(self) -> None:
         self._topics: list[MissedRecords] = []
 
     def add(self, missed: MissedRecords) -> None:
-        """Note that a topic belongs to the contract."""
+        """Add a topic of the contract."""
         self._topics.append(missed)
 
-    def touch(self, start_ms: int, end_ms: int) -> bool:
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
         """Whether records of a window may be missing."""
-        return any(missed.touch(start_ms, end_ms) for missed in self._topics)
+        return any(missed.overlaps(start_ms, end_ms) for missed in self._topics)
 
 
 class MissedByTopic:
-    """The spans of all topics, those included that appear while frames come."""
+    """The missing records of all topics, including topics that appear later."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._topics: dict[str, MissedRecords] = {}
-        self._contracts = {name: MissedOfContract() for name in plan.contracts}
+        self._contracts = {name: MissedForContract() for name in plan.contracts}
         self._has_lost_frames = False
         for topic in plan.topics:
             self.of_topic(topic)
@@ -125,7 +125,7 @@ class MissedByTopic:
         return iter(self._topics.values())
 
     def of_topic(self, topic: str) -> MissedRecords:
-        """What is missing in a topic that some contract reads."""
+        """The missing records of a topic that some contract reads."""
         if topic not in self._topics:
             contracts = self._plan.contracts_of(topic)
             missed = MissedRecords(max(c.lateness_ms for c in contracts), topic)
@@ -136,33 +136,33 @@ class MissedByTopic:
                 self._contracts[contract.name].add(missed)
         return self._topics[topic]
 
-    def of_contract(self, contract: str) -> MissedOfContract:
-        """What is missing in all topics of a contract, now and later."""
+    def of_contract(self, contract: str) -> MissedForContract:
+        """The missing records of a contract."""
         return self._contracts[contract]
 
     def note_lost_frames(self) -> None:
-        """Note that frames were gone before they were merged, of whichever topics."""
+        """Note that frames of any topics were deleted before they were merged."""
         self._has_lost_frames = True
         for missed in self:
             missed.note_lost_frames()
 
 
 @dataclass(frozen=True, slots=True)
-class MissedUnder:
-    """What may be missing under a KPI: the base KPIs that it comes from, each with the spans of its
-    contract's topics. `retention` reads the window before, too."""
+class MissedForKpi:
+    """The missing records that affect a KPI: the base KPIs that it is computed from, each with
+    those of its contract. A KPI with `retention` also reads the window before."""
 
-    bases: Sequence[tuple[Kpi, MissedOfContract]]
+    bases: Sequence[tuple[Kpi, MissedForContract]]
 
-    def touch(self, start_ms: int, end_ms: int) -> bool:
-        """Whether records that a window is made of may be missing."""
+    def overlaps(self, start_ms: int, end_ms: int) -> bool:
+        """Whether records of a window may be missing."""
         return any(
-            missed.touch(
+            missed.overlaps(
                 previous_start(kpi.window, end_ms) if kpi.has_retention else start_ms, end_ms
             )
             for kpi, missed in self.bases
         )
 
 
-NONE_MISSED = MissedUnder(())
-"""Of what is read without gaps."""
+NONE_MISSED = MissedForKpi(())
+"""For sources without gaps."""

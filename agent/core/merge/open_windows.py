@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.evaluate.values import Pair
+from agent.core.evaluate.values import WindowStates
 from agent.core.merge.slices import UnsealedSlices
 from agent.core.merge.unsettled import UnsettledPartials
 from agent.core.merge.window_values import WindowValues
@@ -37,9 +37,9 @@ class OpenWindows:
     def at(
         self, ends: Iterable[int], only: Collection[Dimensions] | None = None
     ) -> list[WindowValue]:
-        """The windows with these ends that hold rows; of some series only, if these are named."""
+        """The open windows with these ends that have events; `only`: of these series."""
         windows: list[tuple[Series, int]] = []
-        pairs: list[Pair] = []
+        states: list[WindowStates] = []
         wanted = self._series if only is None else [d for d in only if d in self._series]
         replaced = self._unsettled.replaced(self._slices)
         merge = self._aggregator.merge_all
@@ -54,19 +54,19 @@ class OpenWindows:
                 series = self._series[dimensions]
                 if end <= series.closed_ms:
                     continue
-                state, previous = self._values.pair(series, start, end, replaced)
+                state, previous = self._values.states(series, start, end, replaced)
                 if unsealed := now.get(dimensions):
                     state = merge([state, *unsealed] if state[0] else unsealed)
                 if not state[0]:
                     continue
                 if previous is not None:
                     previous = merge([previous, *before.get(dimensions, ())])
-                pairs.append((state, previous))
+                states.append((state, previous))
                 windows.append((series, end))
-        return self._values.of(windows, pairs, is_open=True)
+        return self._values.windows(windows, states, is_open=True)
 
     def all(self, frontier_ms: int | None) -> list[WindowValue]:
-        """All windows that hold rows and are not closed, in the order of their ends."""
+        """All open windows that have events, in the order of their ends."""
         window = self._kpi.window
         starts = self._slices.starts_ms
         for series in self._series.values():
@@ -78,8 +78,8 @@ class OpenWindows:
         return self.at(sorted(e for e in ends if frontier_ms is None or e > frontier_ms))
 
     def current_end(self, frontier_ms: int | None) -> int | None:
-        """The end of the current window, for readers: the first window after the watermark that has
-        rows; otherwise the one that waits for late events."""
+        """The end of the window that views show as current: the first one after the watermark if it
+        has events, otherwise the last one with events, which waits for late events."""
         newest_ms = self._slices.newest_ms
         if newest_ms is None:
             return None

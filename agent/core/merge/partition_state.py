@@ -1,6 +1,4 @@
-"""What one state partition holds: its KPIs, what is watched of them as a whole, and the rules that
-depend on other rules.
-"""
+"""The state of one state partition: its KPIs, their `per: kpi` rules, and the rule graph."""
 
 from __future__ import annotations
 
@@ -23,15 +21,15 @@ from agent.core.placement import gathering_partition, watch_partition
 from agent.core.state.series import Series
 
 MakeKpi = Callable[[Kpi, bool], KpiState]
-"""Makes the state of a KPI; whether other KPIs read its windows."""
+"""Makes the state of a KPI; the second argument: whether other KPIs read its windows."""
 
 
 class Consumer(Protocol):
-    """Who reads the windows of a KPI: they are kept until all have."""
+    """A reader of a KPI's closed windows, which are kept until all consumers have read them."""
 
     @property
     def consumed_ms(self) -> int | None:
-        """How far the windows are not needed any more."""
+        """Windows that end up to here are no longer needed."""
 
 
 class PartitionState:
@@ -81,18 +79,19 @@ class PartitionState:
     def _absences(
         self, plan: Plan, state_partition: int, state_partitions: int
     ) -> dict[str, KpiAbsence]:
-        """The KPIs that are watched as a whole here."""
-        looked_at = {h.subject for r in plan.rules.values() for h in dependencies(r) if h.whole}
+        """The KPIs whose `per: kpi` rules are evaluated here."""
+        depended_on = {d.subject for r in plan.rules.values() for d in dependencies(r) if d.whole}
         absences = {}
         for name, state in self.kpis.items():
             if isinstance(state, BaseKpi) and state.evaluator.absences.per_kpi:
                 reports = watch_partition(plan, name, state_partitions) == state_partition
-                if reports or name in looked_at:
+                if reports or name in depended_on:
                     absences[name] = KpiAbsence(state, reports)
         return absences
 
     def owner(self, series: Series) -> KpiState | CompositeState | None:
-        """Whose series it is; None: not declared, or declared otherwise."""
+        """The KPI or composite rule that a series belongs to; None: it is not declared, or was
+        changed."""
         state = self.kpis.get(series.kpi)
         if state is not None:
             return state if state.kpi.fingerprint == series.fingerprint else None
@@ -101,7 +100,7 @@ class PartitionState:
         return composite if known else None
 
     def series(self, ref: SeriesRef) -> Series | None:
-        """A series that is held here, one that is about to be forgotten included."""
+        """A series of this partition, including expired ones that are still needed."""
         kpi, dimensions = ref
         if dimensions is None:
             absence = self.absences.get(kpi)
@@ -111,7 +110,7 @@ class PartitionState:
         return self.kpis[kpi].find(dimensions)
 
     def series_of(self, owner: str, whole: bool) -> Sequence[Series]:
-        """The series of a KPI or a composite rule; or what is watched of it as a whole."""
+        """The series of a KPI or a composite rule; `whole`: the KPI as a whole."""
         if whole:
             absence = self.absences.get(owner)
             return [absence.series] if absence and absence.series else []
@@ -120,7 +119,7 @@ class PartitionState:
         return list(self.kpis[owner].series.values()) if owner in self.kpis else []
 
     def reported_series(self, rule: Rule) -> Sequence[Series]:
-        """The series here that a rule watches and reports."""
+        """The series whose alerts of a rule are reported from this partition."""
         if is_whole(rule):
             absence = self.absences.get(rule.kpi)
             return self.series_of(rule.kpi, True) if absence and absence.is_reporter else []
@@ -128,11 +127,11 @@ class PartitionState:
 
     @property
     def size(self) -> int:
-        """How many series are held here."""
+        """The number of series."""
         return sum(len(state.series) for state in self.kpis.values())
 
     def open_windows(self) -> dict[str, list[WindowValue]]:
-        """The windows not yet closed that hold rows, by KPI."""
+        """The open windows that have events, by KPI."""
         out: dict[str, list[WindowValue]] = {}
         for name, state in self.kpis.items():
             if isinstance(state, BaseKpi):
@@ -149,14 +148,14 @@ class PartitionState:
         return self.kpis[kpi].frontier_ms if kpi in self.kpis else None
 
     def mark_durable(self) -> None:
-        """Note that what was applied is in rows, or that no crash can undo it: what only a repeat
-        would need again may be forgotten."""
+        """Note that the rows contain all applied frames: what only a restart would need again may
+        be dropped."""
         self.rule_graph.mark_durable()
         for benchmarked in self.benchmarked.values():
             benchmarked.mark_durable()
 
     def drop_consumed(self) -> None:
-        """Drop the closed windows that everybody who reads them has used."""
+        """Drop the closed windows that all consumers have read."""
         for name, consumers in self._consumers.items():
             reached = [consumer.consumed_ms for consumer in consumers]
             known = [at for at in reached if at is not None]

@@ -1,17 +1,17 @@
-"""Rows become state: after a restart, and where the backfill of a KPI is done.
+"""Restores state from rows: after a restart, and at the end of a KPI's backfill.
 
 After a restart
 ---------------
-1. Rows of KPIs that are not declared, or otherwise, are passed over, and kept for a while
-   (`agent.core.merge.row_store`): their state means something else.
-2. What a row emitted last is emitted again: the crash may have come before it was published.
-3. Alerts of rules that are no longer declared end, with what is emitted again.
-4. A backfill that was written in part is deleted, and begins again.
+1. Rows of KPIs that are not declared, or have another fingerprint, are skipped, and kept for a
+   while (`agent.core.merge.row_store`).
+2. The last results of each row are emitted again: they may not have been published.
+3. Alerts of rules that are no longer declared end.
+4. A backfill that was partly written is deleted, and starts again.
 
-A backfill
-----------
-Its rows are taken as after a restart, and the frames that came meanwhile
-(`agent.core.merge.backfill_buffer`) are applied on top. Until then the KPIs over it wait.
+After a backfill
+----------------
+Its rows are restored like those of a restart, and the live partials that were buffered meanwhile
+(`agent.core.merge.backfill_buffer`) are applied on top. Until then, KPIs derived from it wait.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from agent.core.state.series import Series
 
 
 class Recovery:
-    """Brings one state partition to where its rows say."""
+    """Restores one state partition."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Recovery:
         self._rows = rows
         self._backfills = backfills
         self._emission = emission
-        self._begin_derived()
+        self._note_backfills()
 
     # --- after a restart -------------------------------------------------------------------
 
@@ -71,10 +71,10 @@ class Recovery:
         for name, state in self._state.kpis.items():
             if state.series:
                 self._backfills.had_state(name)
-        self._begin_derived()
+        self._note_backfills()
 
     def _restore_series(self, series: Series, owner: KpiState | CompositeState) -> None:
-        self._rows.restored(series)
+        self._rows.replay_last(series)
         rules = owner if isinstance(owner, CompositeState) else owner.evaluator
         restart = self._state.rule_graph.restart
         gone = [*rules.drop_undeclared(series), *restart.no_longer_inhibited(series)]
@@ -85,24 +85,25 @@ class Recovery:
             absence.restore(series)
         if gone:
             place = series.kpi, series.dimensions
-            self._emission.changed(place)
-            self._rows.emitted(place, transitions=gone)
+            self._emission.note_changed(place)
+            self._rows.note_emitted(place, transitions=gone)
             self._rows.emit_with_replay(gone)
 
     def _without_partial_backfills(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows of series and chunks. A backfill that was written in part is deleted: its rows,
-        and then the marker that says so."""
-        half, unknown = self._backfills.restore(row for row in rows if is_marker(row[0]))
+        """The rows of series and chunks, without partly written backfills. These are deleted: first
+        their rows, then their markers."""
+        partial, unknown = self._backfills.restore(row for row in rows if is_marker(row[0]))
         for key in unknown:
             self._rows.keep_unknown(key)
         others = [row for row in rows if not is_marker(row[0])]
-        if half:
-            self._rows.delete(key for key, _ in others if kpi_of(key) in half)
-            self._rows.delete(map(marker_key, sorted(half)))
-        return [row for row in others if kpi_of(row[0]) not in half] if half else others
+        if not partial:
+            return others
+        self._rows.delete(key for key, _ in others if kpi_of(key) in partial)
+        self._rows.delete(map(marker_key, sorted(partial)))
+        return [row for row in others if kpi_of(row[0]) not in partial]
 
     def _restore_chunk(self, chunk: Chunk) -> bool:
-        """Restore windows that a series' row no longer has; False: no series has them."""
+        """Restore older windows of a series; False: the series does not exist."""
         state = self._state.kpis.get(chunk.kpi)
         series = state.series.get(chunk.dimensions) if state else None
         archive = state.evaluator.archive if state else None
@@ -119,16 +120,17 @@ class Recovery:
         self, kpi: str, handoff_ms: int, sources: Collection[Source], rows: Sequence[Row]
     ) -> bool:
         """Continue from the rows of a KPI's backfill up to `handoff_ms`, read from these source
-        partitions. The next frame moves the KPI on from there.
+        partitions. The next frame advances the KPI from there.
 
-        False, and nothing has changed: it is not waiting, or not all that came since is here.
+        Returns False, and changes nothing, if the KPI is not waiting, or if live partials since
+        then are missing.
         """
         state = self._state.kpis[kpi]
         buffer = self._backfills.adopt(kpi, handoff_ms, sources, rows)
-        if buffer is None or not isinstance(state, BaseKpi):  # KPIs over others have no backfill
+        if buffer is None or not isinstance(state, BaseKpi):  # derived KPIs have no backfill
             return False
         for key, _ in rows:
-            self._rows.keep(key)
+            self._rows.cancel_delete(key)
         for _, series in self._rows.read(row for row in rows if not is_chunk(row[0])):
             state.restore(series)
         for _, chunk in _chunks(rows):
@@ -138,18 +140,19 @@ class Recovery:
         return True
 
     def begin(self, buffer: BackfillBuffer) -> None:
-        """Let a KPI that waited take part, with what came of it since the handoff."""
+        """Start the evaluation of a KPI that waited, with its live partials since the handoff."""
         name = buffer.kpi.name
         state = self._state.kpis[name]
         if isinstance(state, BaseKpi):
             for source, block in buffer.blocks(self._backfills.handoffs[name]):
                 state.update(block, source, buffer.first_position or 0)
-        self._rows.keep(marker_key(name))
-        self._begin_derived()
+        self._rows.cancel_delete(marker_key(name))
+        self._note_backfills()
 
-    def _begin_derived(self) -> None:
-        """Let the KPIs over others know which of those wait, and the last handoff: the windows
-        before it, which the others may still have, are not theirs."""
+    def _note_backfills(self) -> None:
+        """Pass the handoffs on: to the KPIs themselves, and to derived KPIs, which also need to
+        know whether an input waits. They have no windows before the last handoff of their
+        inputs."""
         waiting, handoffs = set(self._backfills.names), dict(self._backfills.handoffs)
         for name, handoff in handoffs.items():
             base = self._state.kpis[name]
@@ -161,7 +164,7 @@ class Recovery:
             handoff_ms = max((handoffs[i] for i in state.kpi.inputs if i in handoffs), default=None)
             if handoff_ms is not None:
                 handoffs[name] = handoff_ms
-            state.begin(waits, handoff_ms)
+            state.note_backfills(waits, handoff_ms)
 
 
 def _chunks(rows: Sequence[Row]) -> list[tuple[bytes, Chunk]]:
@@ -169,7 +172,7 @@ def _chunks(rows: Sequence[Row]) -> list[tuple[bytes, Chunk]]:
 
 
 def _last_transitions(series: Series) -> list[Transition]:
-    """What ends the alerts of a composite rule that is no longer declared."""
+    """The transitions that end the alerts of a composite rule that is no longer declared."""
     if not series.kpi.startswith(RULE_SUBJECT):
         return []
     alerts = [(rule, s, a) for rule, states in series.alerts.items() for s, a in states.items()]

@@ -1,19 +1,18 @@
-"""The rows of one state partition that are still to be written or deleted, and what is emitted
-again.
+"""The rows of one state partition that must be written or deleted, and what a restart emits again.
 
 Contract
 --------
-1. What happens to a series is noted as it happens: `changed`, `emitted`, `expired`.
-2. `writes` gives the rows of all that, in an order in which any first part of them leaves the table
-   consistent. From then on nothing of it is owed.
-3. A row holds what its series emitted last. A restart can't know whether that was published, so it
-   is emitted once more with the first frame, and consumers drop repeated keys. The rows that are
-   written then still hold it, too: the round that repeats it may be cut short as well.
+1. Changes of series are noted as they happen: `note_changed`, `note_emitted`, `note_expired`.
+2. `writes` returns the rows of all changes since the last call. Their order keeps the table
+   consistent if a crash interrupts the writes.
+3. A row contains the results that its series emitted since the row before. A restart can't know
+   whether they were published, so it emits them again with the first frame, and consumers drop
+   repeated keys. The rows of that round contain them again: it may be interrupted, too.
 4. The row of an expired series is deleted one round later: until its last transitions are
    acknowledged, a restart must be able to emit them again.
-5. Rows that the rule set does not know are kept for `UNKNOWN_KEPT_MS`, then deleted: in a rolling
-   restart with new rules they may be what a new worker wrote and an old one does not know.
-6. A row that can't be read ends the start (`agent.core.state.rows`), and is never written over.
+5. Rows that this rule set does not know are kept for `UNKNOWN_KEPT_MS`, then deleted: during a
+   rolling restart with new rules, a worker with the new rules may have written them.
+6. A row that can't be read stops the start (`agent.core.state.rows`), and is never overwritten.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from agent.core.state.rows import Row, SeriesRows, Write, row_key
 from agent.core.state.series import Series
 
 UNKNOWN_KEPT_MS = 3_600_000
-"""How long rows that this rule set does not know are kept: longer than a rolling restart takes."""
+"""How long unknown rows are kept: longer than a rolling restart takes."""
 ROUND_WINDOWS = 8_000
-"""So many windows that no row has yet make a round due: a row must not grow with them."""
+"""The number of emitted windows that makes a round due, because rows contain them."""
 
 Find = Callable[[SeriesRef], Series | None]
 
 
 @dataclass(slots=True)
 class _Output:
-    """What a series emitted since its row was written."""
+    """The results that a series emitted since its row was written."""
 
     windows: list[WindowValue] = field(default_factory=list)
     targets: list[TargetStatus] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
 
     def after(self, before: Emitted) -> Emitted:
-        """All of it, after what was emitted before."""
+        """These results after earlier ones."""
         return Emitted(
             (*before.windows, *self.windows),
             (*before.targets, *self.targets),
@@ -52,27 +51,27 @@ class _Output:
 
 
 class RowStore:
-    """What one state partition owes to its table, and what is to be emitted again."""
+    """The pending writes of one state partition, and the results to emit again."""
 
     def __init__(self, order: Mapping[str, int]) -> None:
         """`order`: the position of each KPI among all, inputs before KPIs derived from them."""
         self._order = order
         self._rows = SeriesRows()
         self._changed: dict[SeriesRef, _Output] = {}
-        self._windows = 0  # among what was emitted
+        self._windows = 0  # emitted since the last round
         self._expired: set[SeriesRef] = set()  # in this round
         self._expired_before: set[SeriesRef] = set()  # in the round before: to delete
         self._unknown: set[bytes] = set()
         self._deletions: dict[bytes, None] = {}  # other rows to delete, in order
-        self._replay = _Output()  # to be emitted again
-        self._replayed: dict[SeriesRef, Emitted] = {}  # what of that each row holds
+        self._replay = _Output()  # to emit again
+        self._replayed: dict[SeriesRef, Emitted] = {}  # the same by row
         self._is_replayed = False
         self._began_ms: int | None = None
 
     # --- after a restart -------------------------------------------------------------------
 
     def read(self, rows: Iterable[Row]) -> list[tuple[bytes, Series]]:
-        """The series that rows hold, with their keys. Parts that belong to none are deleted.
+        """The series in rows, with their keys. Parts that belong to no row are deleted.
 
         Raises UnknownVersion and DamagedRow.
         """
@@ -80,8 +79,8 @@ class RowStore:
         self._deletions.update(dict.fromkeys(orphans))
         return series
 
-    def restored(self, series: Series) -> None:
-        """Emit again what a series emitted last."""
+    def replay_last(self, series: Series) -> None:
+        """Emit the last results of a series again, with the first frame."""
         last = series.last_emitted
         self._replayed[series.kpi, series.dimensions] = last
         self._replay.windows += last.windows
@@ -89,30 +88,30 @@ class RowStore:
         self._replay.transitions += last.transitions
 
     def emit_with_replay(self, transitions: Iterable[Transition]) -> None:
-        """Emit transitions that a restart brings, with what is emitted again."""
+        """Emit transitions that follow from the restart, with the first frame."""
         self._replay.transitions += transitions
 
     def drain_replay(self) -> Emitted:
-        """What is emitted again, with the first frame only."""
+        """The results to emit again, once."""
         replay, self._replay = self._replay.after(Emitted()), _Output()
         self._is_replayed = True
         return replay
 
     def keep_unknown(self, key: bytes) -> None:
-        """Keep a row that the rule set does not know, for a while."""
+        """Keep a row that this rule set does not know, for `UNKNOWN_KEPT_MS`."""
         self._unknown.add(key)
 
     def delete(self, keys: Iterable[bytes]) -> None:
         """Delete rows, in this order, with the next round."""
         self._deletions.update(dict.fromkeys(keys))
 
-    def keep(self, key: bytes) -> None:
-        """Do not delete a row: it is written by somebody else."""
+    def cancel_delete(self, key: bytes) -> None:
+        """Do not delete a row, because it will be written."""
         self._unknown.discard(key)
         self._deletions.pop(key, None)
 
-    def pass_time(self, clock_ms: int) -> None:
-        """Delete what nobody has known for long."""
+    def expire_unknown(self, clock_ms: int) -> None:
+        """Delete unknown rows after `UNKNOWN_KEPT_MS`."""
         if self._began_ms is None:
             self._began_ms = clock_ms
         if self._unknown and clock_ms - self._began_ms > UNKNOWN_KEPT_MS:
@@ -121,18 +120,18 @@ class RowStore:
 
     # --- as it happens ---------------------------------------------------------------------
 
-    def changed(self, ref: SeriesRef) -> None:
+    def note_changed(self, ref: SeriesRef) -> None:
         """Note that the row of a series must be written."""
         self._output(ref)
 
-    def emitted(
+    def note_emitted(
         self,
         ref: SeriesRef,
         windows: Iterable[WindowValue] = (),
         targets: Iterable[TargetStatus] = (),
         transitions: Iterable[Transition] = (),
     ) -> None:
-        """Note what a series emits."""
+        """Note the results that a series emits."""
         output = self._output(ref)
         before = len(output.windows)
         output.windows += windows
@@ -140,8 +139,8 @@ class RowStore:
         output.transitions += transitions
         self._windows += len(output.windows) - before
 
-    def expired(self, ref: SeriesRef) -> None:
-        """Note that a series is gone."""
+    def note_expired(self, ref: SeriesRef) -> None:
+        """Note that a series has expired."""
         self._changed.pop(ref, None)
         self._expired.add(ref)
 
@@ -163,16 +162,17 @@ class RowStore:
         return self._windows >= ROUND_WINDOWS
 
     def bytes_of(self, kpi: str) -> int:
-        """How many bytes the rows of a KPI's series have, without the small ones."""
+        """The total size of the rows of a KPI's series, without the small ones."""
         return self._rows.bytes_of(kpi)
 
     def writes(
         self, find: Find, before: Iterable[Write], prune: Callable[[Series], None]
     ) -> list[Write]:
-        """The rows to write (None: to delete) since the last call; `before` goes before the series.
+        """The rows to write (None: to delete) since the last call. `before`: rows to write before
+        those of series. `prune` is called with each series before its row is written.
 
-        A crash may leave any first part of them written. So KPIs over others go first: an input
-        whose row says that its window was used must not be written before the row that used it.
+        A crash may leave only the first rows written. So derived KPIs come first: the row of an
+        input that no longer has a window must not be written before the row that consumed it.
         """
         out: list[Write] = []
         for key in self._deletions:

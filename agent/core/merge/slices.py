@@ -1,4 +1,4 @@
-"""The partials of one KPI's slices that are not sealed yet, by slice and source."""
+"""The unsealed slices of one KPI."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ SeriesFor = Callable[[int, bytes], Dimensions | None]
 
 
 class SliceKey(NamedTuple):
-    """A slice, and the pane of its rows. `late`: the rows came after the slice of their time was
-    sealed, so their pane may be earlier than the slice. `folded`: if this slice was not the one in
-    which the source stored them, because that one was sealed: its start, and whether they were
-    late there."""
+    """A slice, and the pane of its rows. `late`: the source folded the rows after the slice of
+    their time was sealed, so their pane may be earlier than the slice. `origin`: if the merger
+    stores rows in a later slice than the source, because that slice is sealed: the start of the
+    source's slice, and whether the rows were late there."""
 
     start_ms: int
     late: bool
     pane_ms: int
-    folded: tuple[int, bool] | tuple[()] = ()
+    origin: tuple[int, bool] | tuple[()] = ()
 
     @classmethod
-    def of(cls, block: Block, kpi: Kpi) -> SliceKey:
-        """Where a block's rows go."""
+    def of_block(cls, block: Block, kpi: Kpi) -> SliceKey:
+        """The key of a block's rows."""
         if block.pane_ms is not None:
             return cls(block.start_ms, True, block.pane_ms)
         return cls(block.start_ms, False, kpi.window.pane_start(block.start_ms))
@@ -60,9 +60,9 @@ class UnsealedSlices:
         series_for: SeriesFor,
         key: SliceKey | None = None,
     ) -> None:
-        """Replace the partials of a source in a slice by newer cumulative ones. `key`: where they
-        are stored, if not in the slice of the block."""
-        key = key or SliceKey.of(block, self._kpi)
+        """Replace the partials of a source in a slice by newer cumulative ones. `key`: where to
+        store them, if not in the slice of the block."""
+        key = key or SliceKey.of_block(block, self._kpi)
         known = self._slices.get(key)
         of_slice = known
         if of_slice is None:
@@ -71,12 +71,12 @@ class UnsealedSlices:
         if known is None and len(of_slice):
             self._slices[key] = of_slice
             self._positions[key] = position
-            if key.folded:
+            if key.origin:
                 self._replacing[key] = of_slice
 
     @property
     def positions(self) -> Collection[int]:
-        """The first frame of each slice."""
+        """The positions of the first frame of each slice."""
         return self._positions.values()
 
     @property
@@ -86,8 +86,8 @@ class UnsealedSlices:
 
     @property
     def newest_ms(self) -> int | None:
-        """The latest start of any rows, also of sealed ones."""
-        # For an unsealed slice its own start, because its pane may have just begun.
+        """The start of the newest slice, or of the newest sealed pane if that is later."""
+        # The slice is more precise than its pane, which may have just begun.
         starts = [k.pane_ms if k.late else k.start_ms for k in self._slices]
         if self._newest_pane_ms is not None:
             starts.append(self._newest_pane_ms)
@@ -95,18 +95,18 @@ class UnsealedSlices:
 
     @property
     def starts_ms(self) -> set[int]:
-        """The starts of unsealed rows."""
+        """The starts of the slices or, for late rows, of their panes."""
         return {key.pane_ms if key.late else key.start_ms for key in self._slices}
 
     def ended(self, frontier_ms: int) -> list[tuple[int, list[SliceKey]]]:
-        """The slices that end by an instant, by their starts, ascending."""
+        """The slices that end by an instant, grouped by start, ascending."""
         span = self._kpi.slice_ms
         keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
         return [(start, list(of)) for start, of in groupby(keys, attrgetter("start_ms"))]
 
     @property
     def replacing(self) -> Mapping[SliceKey, SlicePartials]:
-        """The slices whose rows may replace rows that are sealed."""
+        """The slices whose rows may replace sealed ones."""
         return self._replacing
 
     def pop(self, key: SliceKey) -> SlicePartials:
@@ -118,12 +118,12 @@ class UnsealedSlices:
         return self._slices.pop(key)
 
     def drain_changed(self) -> Iterator[Dimensions]:
-        """The series whose partials were changed since the last call."""
+        """The series whose partials changed since the last call."""
         for of_slice in self._slices.values():
             yield from of_slice.drain_changed()
 
     def first_ms_of(self, dimensions: Dimensions) -> int | None:
-        """The first slice that holds rows of a series."""
+        """The start of the first slice with rows of a series; None: there is none."""
         starts = (k.start_ms for k, of_slice in self._slices.items() if dimensions in of_slice)
         return min(starts, default=None)
 

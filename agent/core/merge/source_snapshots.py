@@ -1,11 +1,11 @@
 """Snapshots of the sources' state at positions of the frames log from which a restart may read.
 
-Whether a partial comes before or after its slice is sealed depends on all frames before it. A
-restart reads only the last of them, so one row of the table holds the state of the sources at the
-position where it starts. That row is written after the rows of the series, which then contain
-everything before the position; a restart skips frames from before it.
+Whether a partial arrives before or after its slice is sealed depends on all frames before it. A
+restart reads only the last of these frames, so one row of the table has the state of the sources at
+the position where it starts. That row is written after the rows of the series, which contain
+everything before the position; a restart skips earlier frames.
 
-Snapshots are taken at some positions only: a restart reads from the last one at or before the
+Snapshots are taken at some positions only. A restart reads from the last snapshot at or before the
 first frame that it needs.
 """
 
@@ -19,9 +19,10 @@ from agent.core.merge.watermark import Sources, SourceStatus
 from agent.core.state.rows import SOURCES_KEY, DamagedRow, Row, body_of, versioned
 
 EVERY_MESSAGES = 4
-"""One snapshot for this many messages, each of which has the frames of a flush."""
+"""The number of messages between snapshots; a message has the frames of a flush."""
 MOST_KEPT = 16
-"""When there are more, every second one is dropped: a source may hold back event time for hours."""
+"""Beyond this number, every second snapshot is dropped: a source may hold back event time for
+hours."""
 
 
 class _Topic(msgspec.Struct, array_like=True, frozen=True):
@@ -84,17 +85,17 @@ class SourceSnapshots:
         return Snapshot(position, topics, contracts)
 
     def is_before(self, position: int) -> bool:
-        """Whether the rows contain a message already."""
+        """Whether the rows already contain a message."""
         return bool(self._snapshots) and position < self._snapshots[0].position
 
     def before(self, position: int) -> int:
-        """The last position up to this one from which a restart may read."""
+        """The last position, not after this one, from which a restart may read."""
         usable = (s.position for s in self._snapshots if s.position <= position)
         return max(usable, default=position)
 
     def rows(self, position: int) -> Iterable[Row]:
-        """The row for a restart that needs the log from this position on, if it differs from the
-        row of the last call. Older snapshots are dropped."""
+        """The row for a restart that needs the log from this position on, if it differs from that
+        of the last call. Drops older snapshots."""
         start = self.before(position)
         self._snapshots = [s for s in self._snapshots if s.position >= start]
         first = self._snapshots[0] if self._snapshots else None

@@ -1,4 +1,4 @@
-"""What a move of the frontier brings."""
+"""The results of one advance of a KPI's frontier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from agent.core.model.results import TargetStatus, Transition, WindowValue
 
 @dataclass(slots=True)
 class Step:
-    """What one move of the frontier brought, each with its instant (ms) for the order."""
+    """The results of one advance of a KPI's frontier: closed windows with their target status and
+    transitions, other transitions, series whose rows changed, and series that expired."""
 
     closed: list[tuple[WindowValue, TargetStatus | None, list[Transition]]] = field(
         default_factory=list

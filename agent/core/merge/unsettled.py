@@ -4,16 +4,16 @@ An idle source does not hold back event time, so slices are sealed that its own 
 passed. It may still receive records that count in open windows; its cumulative partial of the slice
 then replaces the one that was sealed. So:
 
-1. When a slice is sealed, the partial of such a source is not merged into the pane. It is kept
-   apart in the series, and counts in its windows beside the panes
+1. When a slice is sealed, the partial of such a source is not merged into the pane. It stays an
+   *unsettled* partial of the series, and counts in windows in addition to the panes
    (`agent.core.state.series.PartialId`).
 2. A later partial is stored in the slice of the frontier, the oldest that is not sealed, with its
-   own pane. When that slice is sealed, it replaces the partial that was kept apart.
+   own pane. When that slice is sealed, it replaces the unsettled partial.
 3. Once the source's own watermark has passed the slice, or the source has ended, its partial is
    final. It is merged into the pane when the next slice of the series is sealed.
 
 Closed windows never change. A partial is late if all its windows are closed, or if its slice is
-from before a backfill was adopted.
+earlier than the end of a backfill.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.frame import named
+from agent.core.frame import dimensions_of_key
 from agent.core.merge.slice_partials import SlicePartials
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.watermark import ContractSources
@@ -33,22 +33,22 @@ class UnsettledPartials:
     """The unsettled partials of one KPI. `sources` None: no partial is ever unsettled."""
 
     def __init__(self, kpi: Kpi, aggregator: Aggregator, sources: ContractSources | None) -> None:
-        # The first slice after a backfill. Earlier slices are in its rows, or came while the KPI
-        # waited: a restart cannot know which of their partials came before they were sealed.
+        # The first slice after a backfill. Earlier slices are in its rows, or arrived while the KPI
+        # waited: a restart cannot know which of their partials arrived before they were sealed.
         self.begun_ms: int | None = None
         self._kpi = kpi
         self._aggregator = aggregator
         self._sources = sources
         self._span_ms = kpi.slice_ms + kpi.lateness_ms
 
-    def are_none_at(self, frontier_ms: int) -> bool:
+    def all_settled_at(self, frontier_ms: int) -> bool:
         """Whether all sources have passed the slices that are sealed at a frontier."""
         return self._sources is None or self._sources.have_passed(
             frontier_ms + self._kpi.lateness_ms
         )
 
-    def stored(self, key: SliceKey, source: int, frontier_ms: int) -> SliceKey | None:
-        """The key under which a partial of a sealed slice is stored; None: it is late."""
+    def key_for_late(self, key: SliceKey, source: int, frontier_ms: int) -> SliceKey | None:
+        """The key under which a partial of a sealed slice is stored; None: drop it as late."""
         is_past = self.begun_ms is not None and key.start_ms < self.begun_ms
         if self._sources is None or is_past:
             return None
@@ -62,10 +62,10 @@ class UnsettledPartials:
         self, key: SliceKey, of_slice: SlicePartials
     ) -> Iterator[tuple[PartialId, Dimensions, State]]:
         """The partials of a slice, each with its series and state."""
-        start_ms, is_late = key.folded or (key.start_ms, key.late)
+        start_ms, is_late = key.origin or (key.start_ms, key.late)
         for source, name, dimensions, state in of_slice.partials():
             topic, partition, epoch = self._sources.name_of(source) if self._sources else ("", 0, 0)
-            own = b"" if named(name) == dimensions else name
+            own = b"" if dimensions_of_key(name) == dimensions else name
             yield (
                 PartialId(topic, partition, epoch, start_ms, is_late, key.pane_ms, own),
                 dimensions,
@@ -73,7 +73,8 @@ class UnsettledPartials:
             )
 
     def seal(self, series: Series, partial: PartialId, state: State, end_ms: int) -> bool:
-        """Merge a partial into its pane, or keep it apart; returns whether it has new events."""
+        """Merge a partial into its pane if it is final, otherwise keep it as unsettled; returns
+        whether it has new events."""
         before = series.pop_unsettled(partial)
         if self._is_final(partial):
             self._add(series, partial.pane_ms, state, end_ms)
@@ -83,8 +84,8 @@ class UnsettledPartials:
 
     def settle(self, series: Series, slices: UnsealedSlices) -> None:
         """Merge final partials into their panes."""
-        if any((series.dimensions or ()) in held for held in slices.replacing.values()):
-            return  # a newer partial may wait to be sealed
+        if any((series.dimensions or ()) in of_slice for of_slice in slices.replacing.values()):
+            return  # there may be a newer partial that is not sealed yet
         for partial in sorted(series.unsettled or ()):
             if self._is_final(partial):
                 state = series.pop_unsettled(partial)
@@ -92,7 +93,7 @@ class UnsettledPartials:
                     self._add(series, partial.pane_ms, state, series.sealed_ms)
 
     def replaced(self, slices: UnsealedSlices) -> set[PartialId]:
-        """The partials that a newer one, not sealed yet, replaces."""
+        """The unsettled partials that newer, unsealed ones replace."""
         replacing = slices.replacing.items()
         return {partial for key, of in replacing for partial, _, _ in self.partials(key, of)}
 

@@ -1,8 +1,7 @@
-"""What a board or a scrape sees of the series held here, at the cost of what changed since.
+"""The views of a partition's series for the board and `/metrics`, computed incrementally.
 
-A scrape of many series must not compute what it computed before: the open window of a series is
-worked out again when its partials changed or another window became the current one, its view when
-that or its closed state changed.
+With many series, a scrape must only compute what changed: the open window of a series if its
+partials changed or another window became current, its view if that or its closed state changed.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ class Views:
         self._ends: dict[str, int | None] = dict.fromkeys(states)
 
     def read(self) -> list[SeriesView]:
-        """Every series, and what is watched of KPIs as a whole; a view that did not change is the
-        same object as before."""
+        """Every series, and KPIs with `per: kpi` rules as a whole. A view that did not change is
+        the same object as before."""
         changed: dict[str, set[Dimensions]] = {}
         for name, state in self._states.items():
-            touched = state.drain_touched()
+            touched = state.drain_changed_views()
             if isinstance(state, BaseKpi):
                 changed[name] = self._renew_open(name, state, touched)
             else:
@@ -51,7 +50,8 @@ class Views:
         ]
 
     def _renew_open(self, name: str, state: BaseKpi, touched: set[Dimensions]) -> set[Dimensions]:
-        """Work out the open windows that are not what they were; whose they are."""
+        """Update the current open windows of a base KPI; returns the series whose window
+        changed."""
         end = state.current_end()
         current = self._current[name]
         if end != self._ends[name]:
@@ -80,7 +80,8 @@ class Views:
         return {d for d in before.keys() | after.keys() if before.get(d) != after.get(d)}
 
     def _at(self, name: str, end: int | None) -> list[WindowValue]:
-        """The open windows of a KPI with one end, which may be before that of its current ones."""
+        """The open windows of a KPI with one end, which may be earlier than that of its current
+        windows."""
         state = self._states[name]
         if isinstance(state, DerivedKpi):
             inputs = [self._states[i] for i in state.kpi.inputs]
@@ -111,9 +112,9 @@ def view_of(
     current: WindowValue | None,
     before: SeriesView | None = None,
 ) -> SeriesView:
-    """The view of one series; of what is watched of the KPI as a whole, its phases.
+    """The view of one series, or of a KPI as a whole (phases only).
 
-    `before` is its last view: while nothing closes, its history is that one's.
+    `before` is its last view, whose history is reused if no window has closed since.
     """
     if before is not None and before.closed is series.closed and series.closed is not None:
         history = before.history
@@ -133,11 +134,11 @@ def view_of(
 
 
 def _target(state: KpiState, series: Series, current: WindowValue | None) -> Target | None:
-    """The target of the last closed window, before there is one of the open one."""
+    """The target of the last closed window; if there is none, that of the open window."""
     window = series.closed or current
     if series.dimensions is None or window is None:
         return None
     target = state.evaluator.targets.for_series(series.dimensions, window.start_ms)
     if target is not None and target.kpis and series.status is not None:
-        return series.status.target  # as the benchmarks were
+        return series.status.target  # with the values of its benchmarks
     return target

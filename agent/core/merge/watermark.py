@@ -1,15 +1,15 @@
 """The watermark of a contract: the minimum over the source partitions of all its topics.
 
 - An active source contributes its own watermark: the running maximum of event time.
-- An idle source (no records for `idle_after`, and seen at the end of its log) holds the others back
-  only to the instant at which it was seen there, because later records have later times.
+- An idle source (no records for `idle_after`, confirmed at the end of its log) holds the others
+  back only to the instant of that confirmation, because later records have later times.
 - If all sources are idle, time advances with the clock: from the highest watermark, by the time for
   which all of them are known to have been idle. The last report of a dead worker says nothing about
   the time since.
-- A source without a frame yet holds everything back: its records may have any time.
+- A source without a frame yet holds back everything: its records may have any time.
 - So does a topic without a frame, once the frames of another topic of the contract list it. A topic
-  that they no longer list was deleted, and holds nothing back.
-- A source that has ended, as a file does, holds nothing back while others have not ended.
+  that they no longer list was deleted, and is ignored.
+- A source that has ended, as a file does, is ignored while others have not ended.
 - A source whose worker died keeps its last report, so windows wait for its next owner.
 - The frames of a flush count together: the watermark waits for the last of them.
 - A topic that was deleted and created again starts over: reports about its old log are dropped.
@@ -44,7 +44,7 @@ class SourceStatus(msgspec.Struct, array_like=True, frozen=True):
     siblings: dict[str, int] = {}
 
     def idle_for(self, idle_after_ms: int) -> int | None:
-        """For how long the source is idle; None when it is not."""
+        """For how long the source has been idle; None: it is not idle."""
         return None if self.idle_ms is None or self.idle_ms < idle_after_ms else self.idle_ms
 
     def upto_ms(self, idle_after_ms: int) -> int | None:
@@ -61,36 +61,35 @@ class SourceStatus(msgspec.Struct, array_like=True, frozen=True):
 class TopicSources:
     """The source partitions of one topic, as their frames report them."""
 
-    number: int = 0  # of the topic, among those of a merger
+    number: int = 0  # of the topic in this merger
     partitions: int = 0
     topic_id: str = ""  # "": the broker has none
     statuses: dict[int, SourceStatus] = field(default_factory=dict)
-    siblings: dict[str, int] = field(default_factory=dict)  # as the last frames list them
+    siblings: dict[str, int] = field(default_factory=dict)  # as listed by the last frames
     ended: set[int] = field(default_factory=set)
-    flushing: set[int] = field(default_factory=set)  # frames of a flush came, but not its last
+    flushing: set[int] = field(default_factory=set)  # partitions with an unfinished flush
 
     def source_of(self, frame: Frame) -> int:
         """A number that is unique for a source and its epoch."""
         return frame.partition | frame.epoch << 32 | self.number << 64
 
     def is_stale(self, frame: Frame) -> bool:
-        """Whether a frame covers less of its source than one that was applied, or is of a log that
-        is gone."""
+        """Whether a frame covers less of its source than an applied one, or is of a deleted log."""
         if self._is_of_another_log(frame):
             return not self._is_of_a_later_log(frame)
         status = self.statuses.get(frame.partition)
         return status is not None and (frame.epoch, frame.covered) < (status.epoch, status.covered)
 
-    def is_news(self, frame: Frame) -> bool:
+    def covers_new_records(self, frame: Frame) -> bool:
         """Whether a frame covers only records that no earlier frame covered."""
         status = self.statuses.get(frame.partition)
         if status is None or self._is_of_another_log(frame):
-            return not frame.again
-        return not frame.again and (frame.epoch, frame.covered) > (status.epoch, status.covered)
+            return not frame.resent
+        return not frame.resent and (frame.epoch, frame.covered) > (status.epoch, status.covered)
 
     def is_final(self, partition: int, epoch: int, watermark_ms: int) -> bool:
-        """Whether a source sends nothing more, in this epoch, of slices that it needs up to a
-        watermark."""
+        """Whether a source is past a watermark in an epoch: its partials of slices that it seals by
+        then are final."""
         status = self.statuses.get(partition)
         if partition in self.ended:
             return True
@@ -99,11 +98,11 @@ class TopicSources:
         return status.watermark_ms is not None and status.watermark_ms >= watermark_ms
 
     def update(self, frame: Frame) -> bool:
-        """Update a source from the last frame of a flush; returns whether the known sources have
+        """Update a source from the last frame of a flush; returns whether the set of sources
         changed."""
         before = len(self.statuses), self.partitions, self.siblings
         if self._is_of_another_log(frame):
-            self.partitions, self.statuses = 0, {}  # it may have fewer
+            self.partitions, self.statuses = 0, {}  # the new topic may have fewer
             self.flushing.clear()
         self.flushing.discard(frame.partition)
         self.topic_id = frame.topic_id or self.topic_id
@@ -121,22 +120,23 @@ class TopicSources:
         return bool(self.topic_id and frame.topic_id) and frame.topic_id != self.topic_id
 
     def _is_of_a_later_log(self, frame: Frame) -> bool:
-        """Ids have no order; a new log begins with a higher epoch than any source had before."""
+        """Whether a log is newer: it begins with a higher epoch than any source had before (topic
+        ids have no order)."""
         return frame.epoch > max((status.epoch for status in self.statuses.values()), default=-1)
 
 
 class ContractSources:
-    """The source partitions of all topics of one contract. `topics` are those of its merger."""
+    """The source partitions of all topics of one contract. `topics`: all topics of the merger."""
 
     def __init__(self, contract: Contract, topics: Mapping[str, TopicSources]) -> None:
         self.contract = contract
-        self.is_complete = False  # whether a frame has come from every source
+        self.is_complete = False  # whether every source has sent a frame
         self._of_merger = topics
         self._topics: Mapping[str, TopicSources] = {}
         self._reached_ms: int | None = None
 
     def refresh(self) -> None:
-        """Determine the topics and partitions that exist."""
+        """Update which topics and partitions exist."""
         own = self.contract.topics
         active = {t: s for t, s in self._of_merger.items() if s.statuses and t in own}
         listed = _most(sources.siblings for sources in active.values())
@@ -154,8 +154,7 @@ class ContractSources:
                 yield (topic, partition), status
 
     def have_passed(self, watermark_ms: int) -> bool:
-        """Whether each source's own watermark has reached an instant, without idle sources behind
-        it."""
+        """Whether each source's own watermark has reached an instant, even if it is idle."""
         return all(
             status.watermark_ms is not None and status.watermark_ms >= watermark_ms
             for status in self._statuses()
@@ -167,13 +166,13 @@ class ContractSources:
         return topic, source & 0xFFFF_FFFF, source >> 32 & 0xFFFF_FFFF
 
     def is_final(self, topic: str, partition: int, epoch: int, watermark_ms: int) -> bool:
-        """Whether a source sends nothing more of slices that it needs up to a watermark."""
+        """Whether a source is past a watermark (`TopicSources.is_final`)."""
         sources = self._of_merger.get(topic)
         return sources is not None and sources.is_final(partition, epoch, watermark_ms)
 
     @property
     def reached_ms(self) -> int | None:
-        """The watermark that `watermark_ms` gave last."""
+        """The last result of `watermark_ms`."""
         return self._reached_ms
 
     def restore(self, reached_ms: int | None) -> None:
@@ -182,7 +181,7 @@ class ContractSources:
         self.refresh()
 
     def watermark_ms(self) -> int | None:
-        """The watermark, None while nothing is known. Never goes back."""
+        """The watermark; None while it is unknown. It never goes back."""
         now = self._now_ms(self.contract.idle_after_ms)
         if now is not None and (self._reached_ms is None or now > self._reached_ms):
             self._reached_ms = now
@@ -205,7 +204,7 @@ class ContractSources:
         return min(settled) if len(settled) == len(upto) else None
 
     def _statuses(self) -> list[SourceStatus]:
-        """The statuses of the sources that have not ended; of all, if all have."""
+        """The statuses of the sources that have not ended, or of all if all have ended."""
         topics = self._topics.values()
         every = [*chain.from_iterable(sources.statuses.values() for sources in topics)]
         if not any(sources.ended for sources in topics):
@@ -244,7 +243,7 @@ class Sources:
 
 
 def _most(siblings: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Each topic that is listed, with the highest number of partitions."""
+    """Each listed topic, with the highest number of partitions listed for it."""
     most: dict[str, int] = {}
     for topic, count in chain.from_iterable(listed.items() for listed in siblings):
         most[topic] = max(count, most.get(topic, 0))

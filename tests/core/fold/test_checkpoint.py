@@ -120,7 +120,7 @@ def test_frames_of_a_log_that_is_gone_are_stale() -> None:
     sources.update(frame(0, 100, "first", 3))
     sources.update(frame(1, 100, "first", 0))
     recreated = frame(0, 1, "second", 4)
-    assert not sources.is_stale(recreated) and sources.is_news(recreated)
+    assert not sources.is_stale(recreated) and sources.covers_new_records(recreated)
     sources.update(recreated)
     assert sources.is_stale(frame(1, 101, "first", 0))
     assert not sources.is_stale(frame(1, 1, "second", 4))

@@ -58,10 +58,10 @@ def test_the_handoff_is_known_once_all_sources_fold_the_kpi(
 ) -> None:
     buffers, has_begun = buffers_of(plan_of(RULES, tmp_path), received)
     assert not has_begun
-    assert buffers.reached("revenue", 119_999)
+    assert buffers.note_frontier("revenue", 119_999)
     early = [pending.handoff_ms for pending in buffers.pending()]
     assert early == [at for at in (handoff_ms,) if at is not None and at <= 119_999]
-    buffers.reached("revenue", 10**9)
+    buffers.note_frontier("revenue", 10**9)
     assert [pending.handoff_ms for pending in buffers.pending()] == (
         [] if handoff_ms is None else [handoff_ms]
     )

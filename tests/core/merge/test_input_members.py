@@ -51,8 +51,8 @@ def test_dimensions_are_put_in_the_order_of_the_kpi_and_of_its_first_input(tmp_p
     assert names.rolls_up
     for index, theirs in enumerate([("till-1", "north"), ("north", "till-1")]):
         assert names.ours(index, theirs) == NORTH
-        assert names.alike(index, theirs) == ("till-1", "north")
-        assert names.of_input(index, ("till-1", "north")) == theirs
+        assert names.in_common_order(index, theirs) == ("till-1", "north")
+        assert names.in_input_order(index, ("till-1", "north")) == theirs
 
 
 def test_what_one_input_has_lost_and_another_has_is_in_the_row_of_the_kpis_series(
@@ -60,14 +60,14 @@ def test_what_one_input_has_lost_and_another_has_is_in_the_row_of_the_kpis_serie
 ) -> None:
     ours = {NORTH: series("share", NORTH)}
     members = Members(dimensions(tmp_path), ours)
-    alike = ("till-1", "north")
-    members.note(alike, 0b11)
+    common = ("till-1", "north")
+    members.note(common, 0b11)
     refunds, sales = Input(), Input({TILL: series("sales", TILL)})
     assert list(members.note_lost([refunds, sales])) == [NORTH]
-    assert ours[NORTH].lost_inputs == {series_key(alike): 0b01}
+    assert ours[NORTH].lost_inputs == {series_key(common): 0b01}
     assert list(members.note_lost([refunds, sales])) == []
-    assert members.had(ours[NORTH])(alike) == 0b11
-    assert members.lost([refunds, sales], ours[NORTH])(alike) == 0b01
+    assert members.had(ours[NORTH])(common) == 0b11
+    assert members.lost([refunds, sales], ours[NORTH])(common) == 0b01
 
 
 def test_a_series_that_no_input_has_is_forgotten(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.frame import series_key
-from agent.core.merge.live_series import LiveSeries, limit_of
+from agent.core.merge.live_series import LiveSeries, series_limit
 from agent.core.model.kpis import OTHER
 from agent.core.state.series import Series
 from tests.core.small_plans import MINUTE_MS, kpi
@@ -19,7 +19,7 @@ def live(most: int = 2) -> tuple[LiveSeries, list[Series]]:
     """The series of a KPI that holds so many, and those that began, as they began."""
     began: list[Series] = []
     limited = replace(kpi(), max_series=most, expire_after_ms=10 * MINUTE_MS)
-    return LiveSeries(limited, limit_of(limited, 1), began.append), began
+    return LiveSeries(limited, series_limit(limited, 1), began.append), began
 
 
 def test_a_series_begins_with_its_first_partial() -> None:
@@ -104,12 +104,12 @@ def test_a_series_that_comes_again_has_the_windows_that_were_not_read() -> None:
 def test_each_state_partition_has_its_share_of_the_limit(
     partitions: int, placement: None, most: int
 ) -> None:
-    limit = limit_of(replace(kpi(), placement=placement), partitions)
+    limit = series_limit(replace(kpi(), placement=placement), partitions)
     assert not limit.is_reached(most - 1)
     assert limit.is_reached(most)
 
 
 def test_the_limit_of_bytes_is_reached_by_what_rows_hold() -> None:
     full = replace(kpi(), max_state_bytes=100)
-    assert not limit_of(full, 1, lambda: 99).is_reached(0)
-    assert limit_of(full, 1, lambda: 100).is_reached(0)
+    assert not series_limit(full, 1, lambda: 99).is_reached(0)
+    assert series_limit(full, 1, lambda: 100).is_reached(0)

@@ -43,7 +43,7 @@ class Event:
     orders: Mapping[str, int] = field(default_factory=dict)
     slice: int = 0
     last: bool = True
-    again: bool = False
+    resent: bool = False
     topic: str = "shop"
     fingerprint: str | None = None
     idle: float | None = None
@@ -73,7 +73,7 @@ def frame_of(plan: Plan, event: Event) -> bytes:
                 event.topic, event.source, 2, event.covered,
                 None if event.reached is None else START_MS + int(event.reached * 1_000),
                 None if event.idle is None else int(event.idle * 1_000),
-                START_MS + int(event.clock * 1_000), event.last, {}, blocks, event.again,
+                START_MS + int(event.clock * 1_000), event.last, {}, blocks, event.resent,
             )
         )
     )  # fmt: skip
@@ -148,7 +148,7 @@ TABLE: dict[str, tuple[list[Event | Restart], list[Closed]]] = {
         [{}, {}, {}, {"oslo@60": 2}, {}],
     ),
     "after a restart an open window is made of the frames that are read again": (
-        [*OPEN, RESTART, Event(0, 1, 5, {"oslo": 2}, again=True), Event(1, 1, 5, again=True),
+        [*OPEN, RESTART, Event(0, 1, 5, {"oslo": 2}, resent=True), Event(1, 1, 5, resent=True),
          Event(0, 2, 70), Event(1, 2, 70)],
         [{}, {}, {}, {}, {}, {}, {"oslo@60": 2}],
     ),
@@ -167,7 +167,7 @@ COUNTED: dict[str, tuple[list[Event], tuple[int, int]]] = {
     "nothing, where all is in time": (CLOSED, (0, 0)),
     "a partial for a sealed slice, as late": ([*CLOSED, Event(0, 3, 71, {"oslo": 9})], (1, 0)),
     "none that was in time when it was sent first": (
-        [*CLOSED, Event(0, 3, 71, {"oslo": 9}, again=True)],
+        [*CLOSED, Event(0, 3, 71, {"oslo": 9}, resent=True)],
         (0, 0),
     ),
     "none that an earlier frame covered": ([*CLOSED, Event(0, 2, 71, {"oslo": 9})], (0, 0)),

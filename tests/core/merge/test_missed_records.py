@@ -90,7 +90,7 @@ def test_the_end_of_a_gap_may_become_known_later_and_a_second_gap_does_not_hide_
     missed.note(frame_with(0, (1_000, 2_000)))
     missed.note(frame_with(0, (5_000, 6_000)))
     missed.note(frame_with(1, None))
-    assert [missed.touch(at, at + 1_000) for at in range(0, 8_000, 1_000)] == [
+    assert [missed.overlaps(at, at + 1_000) for at in range(0, 8_000, 1_000)] == [
         False, True, True, False, False, True, True, False,
     ]  # fmt: skip
 
@@ -100,8 +100,8 @@ def test_what_lost_frames_covered_is_missing_up_to_the_next_frame_of_their_sourc
     missed.note_lost_frames()
     missed.note(Frame("t", 0, 2, 1, 1, None, 9_000, True, {}, []))
     missed.note(Frame("t", 0, 2, 1, 1, None, 20_000, True, {}, []))
-    assert missed.touch(0, 1_000) and missed.touch(8_000, 12_000)
-    assert not missed.touch(10_000, 12_000)
+    assert missed.overlaps(0, 1_000) and missed.overlaps(8_000, 12_000)
+    assert not missed.overlaps(10_000, 12_000)
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -136,7 +136,9 @@ def test_a_merger_that_restarts_knows_every_gap_and_that_frames_were_lost(
     merger = world.merger(0)
     late = merger._missed.of_topic("shop")
     touched = {
-        m for m in range(9) if late.touch(START_MS + m * MINUTE_MS, START_MS + (m + 1) * MINUTE_MS)
+        m
+        for m in range(9)
+        if late.overlaps(START_MS + m * MINUTE_MS, START_MS + (m + 1) * MINUTE_MS)
     }
     assert touched == {2, 6} | ({0} if lost else set())
     assert marked <= touched

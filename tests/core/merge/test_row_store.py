@@ -31,7 +31,7 @@ class Table:
         """Another store, restored from rows."""
         store = RowStore({"revenue": 0, "ratio": 1})
         for _, series in store.read((key, row) for key, row in writes if row is not None):
-            store.restored(series)
+            store.replay_last(series)
         return store
 
 
@@ -45,7 +45,7 @@ def window(value: float) -> WindowValue:
 
 def test_a_round_writes_what_changed_and_owes_nothing_after() -> None:
     table = Table()
-    table.store.changed(EMEA)
+    table.store.note_changed(EMEA)
     assert table.keys() == [(row_key(*EMEA), False)]
     assert table.keys() == []
 
@@ -53,14 +53,14 @@ def test_a_round_writes_what_changed_and_owes_nothing_after() -> None:
 def test_kpis_over_others_are_written_before_their_inputs() -> None:
     table = Table()
     for ref in (EMEA, RATIO):
-        table.store.changed(ref)
+        table.store.note_changed(ref)
     assert table.keys() == [(row_key(*RATIO), False), (row_key(*EMEA), False)]
 
 
 def test_the_row_of_an_expired_series_is_deleted_one_round_later() -> None:
     table = Table()
-    table.store.changed(EMEA)
-    table.store.expired(EMEA)
+    table.store.note_changed(EMEA)
+    table.store.note_expired(EMEA)
     assert table.keys() == []
     assert table.keys() == [(row_key(*EMEA), True)]
     assert table.keys() == []
@@ -68,16 +68,16 @@ def test_the_row_of_an_expired_series_is_deleted_one_round_later() -> None:
 
 def test_a_series_that_comes_back_before_its_row_is_deleted_keeps_it() -> None:
     table = Table()
-    table.store.expired(EMEA)
+    table.store.note_expired(EMEA)
     assert table.keys() == []
-    table.store.changed(EMEA)
+    table.store.note_changed(EMEA)
     assert table.keys() == [(row_key(*EMEA), False)]
     assert table.keys() == []
 
 
 def test_what_a_row_emitted_last_is_emitted_once_more_after_a_restart() -> None:
     table = Table()
-    table.store.emitted(EMEA, [window(7.0)])
+    table.store.note_emitted(EMEA, [window(7.0)])
     store = table.restarted(table.writes())
     assert store.drain_replay().windows == (window(7.0),)
     assert store.drain_replay().windows == ()
@@ -85,10 +85,10 @@ def test_what_a_row_emitted_last_is_emitted_once_more_after_a_restart() -> None:
 
 def test_a_round_that_was_cut_short_repeats_what_it_repeated() -> None:
     table = Table()
-    table.store.emitted(EMEA, [window(7.0)])
+    table.store.note_emitted(EMEA, [window(7.0)])
     store = table.restarted(table.writes())
     store.drain_replay()
-    store.emitted(EMEA, [window(8.0)])
+    store.note_emitted(EMEA, [window(8.0)])
     again = table.restarted(store.writes(table.series.get, (), lambda series: None))
     assert again.drain_replay().windows == (window(7.0), window(8.0))
 
@@ -96,35 +96,35 @@ def test_a_round_that_was_cut_short_repeats_what_it_repeated() -> None:
 def test_unknown_rows_are_deleted_only_after_a_rolling_restart() -> None:
     table = Table()
     table.store.keep_unknown(b"unknown")
-    table.store.pass_time(1_000)
-    table.store.pass_time(1_000 + UNKNOWN_KEPT_MS)
+    table.store.expire_unknown(1_000)
+    table.store.expire_unknown(1_000 + UNKNOWN_KEPT_MS)
     assert table.keys() == []
-    table.store.pass_time(1_001 + UNKNOWN_KEPT_MS)
+    table.store.expire_unknown(1_001 + UNKNOWN_KEPT_MS)
     assert table.keys() == [(b"unknown", True)]
 
 
 def test_an_unknown_row_that_is_written_again_is_not_deleted() -> None:
     table = Table()
     table.store.keep_unknown(row_key(*EMEA))
-    table.store.pass_time(1_000)
-    table.store.changed(EMEA)
-    table.store.pass_time(2_000 + UNKNOWN_KEPT_MS)
+    table.store.expire_unknown(1_000)
+    table.store.note_changed(EMEA)
+    table.store.expire_unknown(2_000 + UNKNOWN_KEPT_MS)
     assert table.keys() == [(row_key(*EMEA), False)]
 
 
 def test_deletions_go_first_then_what_must_be_before_the_series() -> None:
     table = Table()
     table.store.delete([row_key(*APAC)])
-    table.store.changed(EMEA)
+    table.store.note_changed(EMEA)
     keys = [key for key, _ in table.writes(((b"marker", b"row"),))]
     assert keys == [row_key(*APAC), b"marker", row_key(*EMEA)]
 
 
 def test_a_round_is_due_once_many_windows_are_in_no_row() -> None:
     table = Table()
-    table.store.emitted(EMEA, [window(1.0)] * (ROUND_WINDOWS - 1))
+    table.store.note_emitted(EMEA, [window(1.0)] * (ROUND_WINDOWS - 1))
     assert not table.store.is_full
-    table.store.emitted(APAC, [window(1.0)])
+    table.store.note_emitted(APAC, [window(1.0)])
     assert table.store.is_full
     table.writes()
     assert not table.store.is_full

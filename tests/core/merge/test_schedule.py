@@ -45,16 +45,16 @@ def test_the_first_end_that_any_series_needs(
 def test_after_windows_have_closed_the_next_end_is_due() -> None:
     made, series = schedule(False, 3)
     series[0].close(10 * MINUTE_MS)
-    made.passed(10 * MINUTE_MS, True, series)
+    made.advance(10 * MINUTE_MS, True, series)
     assert made.due_ms == 20 * MINUTE_MS
 
 
 def test_where_no_series_had_anything_to_do_time_jumps_to_the_first_that_has() -> None:
     made, series = schedule(False, 3)
     series[0].close(500 * MINUTE_MS)
-    made.passed(10 * MINUTE_MS, False, series)
+    made.advance(10 * MINUTE_MS, False, series)
     assert made.due_ms == 510 * MINUTE_MS
-    made.passed(10 * MINUTE_MS, False, [])
+    made.advance(10 * MINUTE_MS, False, [])
     assert made.due_ms is None
 
 
@@ -73,7 +73,7 @@ def test_how_long_every_window_stays_what_it_is(
 ) -> None:
     made, _ = schedule(current, 0)
     next_ms = None if next_start is None else next_start * MINUTE_MS
-    end_ms = made.last_alike(MINUTE_MS, next_ms, int(frontier * MINUTE_MS))
+    end_ms = made.last_same_ms(MINUTE_MS, next_ms, int(frontier * MINUTE_MS))
     assert end_ms == last * MINUTE_MS
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.fold import kpi_fold
-from agent.core.frame import MAX_FRAME_BYTES, Block, decode, encode, named, series_key
+from agent.core.frame import MAX_FRAME_BYTES, Block, decode, dimensions_of_key, encode, series_key
 from agent.core.merge import slice_partials as partials
 from agent.core.merge.slice_partials import SlicePartials
 from agent.core.model.kpis import Dimensions
@@ -38,7 +38,7 @@ def aggregator(tmp_path: Path) -> Aggregator:
 def test_the_newest_partial_of_a_source_replaces_and_sources_stand_apart(
     aggregator: Aggregator,
 ) -> None:
-    of_slice = SlicePartials(aggregator, named)
+    of_slice = SlicePartials(aggregator, dimensions_of_key)
     of_slice.update(block({"a": (1, 5.0, 5.0), "b": (1, np.nan, 0.0)}), 0)
     assert of_slice.drain_changed() == {("a",), ("b",)}
     of_slice.update(
@@ -60,10 +60,10 @@ def test_the_newest_partial_of_a_source_replaces_and_sources_stand_apart(
 def test_of_two_blocks_of_a_source_the_later_one_counts_anybody_who_looks_when(
     aggregator: Aggregator,
 ) -> None:
-    of_slice = SlicePartials(aggregator, named)
+    of_slice = SlicePartials(aggregator, dimensions_of_key)
     of_slice.update(block({"a": (1, 5.0, 5.0), "b": (1, 2.0, 2.0)}), 0)
     of_slice.update(block({"b": (2, 3.0, 5.0), "a": (3, 7.0, 16.0)}), 0)
-    many = {f"n{i}": (i + 1, 1.0, float(i)) for i in range(partials.MOST_WAITING)}
+    many = {f"n{i}": (i + 1, 1.0, float(i)) for i in range(partials.MOST_PENDING)}
     of_slice.update(block(many), 1)
     of_slice.update(block({"n3": (40, 9.0, 90.0)}), 1)
     states = dict(of_slice.states())
@@ -78,7 +78,7 @@ def test_what_is_not_wanted_stays_out_and_many_keys_may_go_to_one_series(
     aggregator: Aggregator,
 ) -> None:
     def admit(key: bytes) -> Dimensions | None:
-        (name,) = named(key)
+        (name,) = dimensions_of_key(key)
         return None if name == "old" else ("rest",) if name in ("c", "d") else (name,)
 
     of_slice = SlicePartials(aggregator, admit)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.core.aggregate.aggregator import Aggregator
-from agent.core.frame import Block, named, series_key
+from agent.core.frame import Block, dimensions_of_key, series_key
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.model.kpis import Dimensions, Kpi
 from tests.core.simulated import EVENTS, START_MS, plan_of
@@ -32,7 +32,7 @@ def minutes(of: list[int] | set[int]) -> list[int]:
 
 
 def wanted(_: int, key: bytes) -> Dimensions | None:
-    return named(key)
+    return dimensions_of_key(key)
 
 
 @pytest.fixture

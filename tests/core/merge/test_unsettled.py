@@ -48,11 +48,11 @@ TABLE: dict[str, tuple[list[Event], Closed]] = {
         {"oslo@60": 6},
     ),
     "what is sent again counts once": (
-        [*SEALED, Event(1, 1, 5, {"oslo": 1}, again=True), *CLOSE],
+        [*SEALED, Event(1, 1, 5, {"oslo": 1}, resent=True), *CLOSE],
         {"oslo@60": 3},
     ),
     "what was sent before, and comes again, counts once": (
-        [*SEALED, Event(1, 2, 6, {"oslo": 4}), Event(1, 2, 6, {"oslo": 4}, again=True), *CLOSE],
+        [*SEALED, Event(1, 2, 6, {"oslo": 4}), Event(1, 2, 6, {"oslo": 4}, resent=True), *CLOSE],
         {"oslo@60": 6},
     ),
     "it counts with the frame that lets its source pass": (
@@ -60,7 +60,7 @@ TABLE: dict[str, tuple[list[Event], Closed]] = {
         {"oslo@60": 6},
     ),
     "what comes once the source has passed is a repeat": (
-        [*SEALED, Event(1, 2, 44, {"oslo": 4}), Event(1, 3, 45, {"oslo": 4}, again=True), *CLOSE],
+        [*SEALED, Event(1, 2, 44, {"oslo": 4}), Event(1, 3, 45, {"oslo": 4}, resent=True), *CLOSE],
         {"oslo@60": 6},
     ),
     "a series may begin so": (

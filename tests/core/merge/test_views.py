@@ -33,7 +33,7 @@ def test_a_view_is_renewed_whenever_what_it_shows_changed(tmp_path: Path, seed: 
             position += 1
         kept = merger.views()
         for state in merger.state.kpis.values():
-            state.touched = set(state.series)
+            state.changed_views = set(state.series)
         assert in_order(kept) == in_order(Views(merger.state).read())
         seen += len(kept)
     assert seen

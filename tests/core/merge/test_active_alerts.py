@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.merge.active_alerts import active_alerts
 from agent.core.merge.merger import Merger
-from agent.core.merge.standing_alerts import standing_alerts
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
 MINUTE_MS = 60_000
@@ -44,6 +44,6 @@ def test_after_a_restart_an_alert_that_stands_is_known(tmp_path: Path, about: st
     world.write(merger, 0)
     restarted = Merger(world.plan, 0, 1)
     restarted.restore(world.rows[0].items())
-    steps = standing_alerts(world.plan, restarted.state)
+    steps = active_alerts(world.plan, restarted.state)
     big = [(s.state.value, s.at_ms, s.value) for s in steps if s.rule == "big"]
     assert big == expected
