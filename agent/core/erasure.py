@@ -62,7 +62,7 @@ class PersonRecords:
         """Whether one of some frames has a partial of the person's. What is no frame that this
         agent reads has none that it would ever merge."""
         return any(
-            self._is_series(block.kpi, frame.named(key))
+            self._is_series(block.kpi, frame.dimensions_of_key(key))
             for block in _blocks(frames)
             for key in block.keys
         )
