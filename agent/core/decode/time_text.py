@@ -5,10 +5,12 @@ What is read, here of one value and in `event_time` of a column, with the same r
 - `2024-05-01`, `2024-05-01T10:20`, `2024-05-01 10:20:30.123456+01:00`: date alone, to the hour, the
   minute, the second or any fraction of the last of these; `T` or a space; no offset, `Z`, `+01:00`,
   `+0100`, `+01` or ` UTC`, with a space before it or not, and with the zone's name after it
-  (`[Europe/Oslo]`, RFC 9557; the offset counts). The further shapes of ISO 8601: the basic format
+  (`[Europe/Oslo]`, RFC 9557; `+0100 CET`, as Go prints times; the offset counts). The further shapes of ISO 8601: the basic format
   (`20240501T102030Z`), week dates (`2024-W18-3`), ordinal dates (`2024-122`).
 - `Mon, 03 Mar 2025 08:30:00 +0100`, RFC 2822, also with `GMT` (RFC 9110) and the names of zones
   that it knows. The weekday is not compared with the date.
+- `/Date(1740990600000+0100)/`, milliseconds since the epoch as .NET and OData 2 write them in JSON.
+  The offset is that of the writer, and does not change the instant.
 - Without an offset the contract's zone counts. A local time that happens twice is read as the first
   of the two (`repeated_hour` finds these); one that a clock change skips is read with the offset
   before the change (PEP 495, fold=0).
@@ -48,7 +50,7 @@ NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
 COMPACT_DATE = re.compile(r"[0-9]{8}")
 _ZONE = (
     r"(?P<zone> ?[Zz]| (?:UTC|GMT)|"
-    r" ?(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?)?"
+    r" ?(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?(?: [A-Z]{1,5})?)?"
 )
 ISO = re.compile(
     r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
@@ -77,6 +79,7 @@ _RFC_2822 = re.compile(
     r"|(?P<sign>[+-])(?P<zone_hour>[0-9]{2})(?P<zone_minute>[0-9]{2})))?"
     r"(?: +\([^()]*\))?"
 )
+_DOT_NET = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 MAX_LENGTH = 64
 """Longer than any time that is read."""
 _EPOCH = datetime(1970, 1, 1)
@@ -104,6 +107,8 @@ def instant_of(text: str, timezone: str, digits: Digits) -> int | None:
             return _of_iso(iso, timezone, digits)
         if mail := _RFC_2822.fullmatch(text):
             return _of_rfc_2822(mail, timezone, digits)
+        if dot_net := _DOT_NET.fullmatch(text):
+            return int(dot_net[1]) * (PER_SECOND[digits] // 1000)
     except (ValueError, OverflowError):
         pass
     return None

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from agent.core.decode.formats import FORMATS
 from agent.core.model.field_types import EpochUnit
+from agent.core.model.paths import Elements, Path, path_text
 from agent.language.models.base import Strict
 from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, Pattern, TimeFormatText
 from agent.language.models.lookups import AnyLookupField
@@ -84,11 +85,20 @@ class DebeziumSpec(Strict):
     )
 
 
+def _of_one_array(path: Path) -> Path:
+    if Elements() in path:
+        hint = f"to read them as lines of the record, write `each: {path_text(path)}` instead"
+        raise wrong("an array of events can't be in another array", hint)
+    return path
+
+
 class EnvelopeSpec(Strict):
     """An envelope with its options."""
 
     debezium: DebeziumSpec | None = Field(None, description="Change events of database rows.")
-    list: AnyPath | None = Field(None, description="The path of the array of events in the record.")
+    list: Annotated[AnyPath, AfterValidator(_of_one_array)] | None = Field(
+        None, description="The path of the array of events in the record."
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> EnvelopeSpec:
