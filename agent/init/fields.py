@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -12,16 +12,30 @@ from sqlglot.errors import SqlglotError
 
 from agent.core.model.field_types import DECIMAL_DIGITS, DEFAULT_SCALE, FieldType
 from agent.core.model.paths import Path, Root
-from agent.init.naming import IDENTIFIERS, MONEY, SUMS, free, unit_of
-from agent.init.places import keys_before, long_name_of, name_of, written
+from agent.init.naming import (
+    CODES,
+    DURATIONS,
+    IDENTIFIERS,
+    LASTS,
+    TIME_WORDS,
+    amounts_in,
+    free,
+    unit_beside,
+    unit_of,
+    words_of,
+)
+from agent.init.places import depth, keys_before, long_name_of, name_of, written
 from agent.init.sample import Seen
 
 LEAST_CONSTANT = 20
 """Texts that are the same in so many events say nothing."""
 _FIRST_DAY, _LAST_DAY = 10_957, 25_567
 """2000 and 2040 as days since 1970, as Kafka Connect and Debezium write dates."""
-_NUMBERS = frozenset({"$numberInt", "$numberLong", "$numberDecimal", "$numberDouble", "N"})
-"""How MongoDB and DynamoDB say that a text is a number."""
+_NUMBERS = frozenset({
+    "$numberInt", "$numberLong", "$numberDecimal", "$numberDouble", "N", "intValue", "int_value",
+    "doubleValue",
+})  # fmt: skip
+"""How MongoDB, DynamoDB, OpenTelemetry and Google Analytics say that a text is a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,7 @@ def fields_of(
     That all events of a sample have a field, or none is negative, is no promise of the producer's:
     nothing is required, and nothing has bounds.
     """
-    made: dict[str, FieldDraft] = {}
+    made: list[FieldDraft] = []
     left_out: dict[Path, str] = {}
     skipped = frozenset(without)
     for path, part in seen.items():
@@ -67,9 +81,9 @@ def fields_of(
         if spelled.type in ("string", "boolean") and (reason := _constant(part)):
             left_out[path] = reason
             continue
-        name = _free_name(path, made)
-        made[name] = replace(spelled, name=name)
-    return list(made.values()), left_out
+        made.append(spelled)
+    names = _names([field.path for field in made])
+    return [replace(f, name=name) for f, name in zip(made, names, strict=True)], left_out
 
 
 def _constant(part: Seen) -> str | None:
@@ -81,27 +95,43 @@ def _constant(part: Seen) -> str | None:
     return "always empty" if value == "" else f"always {value}"
 
 
-def _free_name(path: Path, used: Container[str]) -> str:
-    name = name_of(path)
-    if name in used:
-        name = long_name_of(path)
-    return free(name if _is_column(name) else f"{name}_value", used)
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What fields are called: of several with one name, only one nearer to the top has it, the
+    others also have the name of what they are in."""
+    alike: dict[str, list[Path]] = {}
+    for path in paths:
+        alike.setdefault(name_of(path), []).append(path)
+    names: list[str] = []
+    for path in paths:
+        others = [other for other in alike[name_of(path)] if other != path]
+        is_first = all(depth(path) < depth(other) for other in others)
+        name = name_of(path) if is_first else long_name_of(path)
+        names.append(free(name if _is_column(name) else f"{name}_value", names))
+    return names
 
 
 def _spelled(part: Seen) -> FieldDraft | None:
     """How the values of a field are written, as a field without a name; None: in no one way."""
     name, path = name_of(part.path), part.path
     unit = unit_of(keys_before(path)[-1])
+    if words_of(name)[-1] in CODES and part.type == "string":
+        return FieldDraft("", path, "string")
+    is_named = bool(set(words_of(name)) & TIME_WORDS)
+    if part.is_time and not part.naive and (is_named or not part.is_number_in_text):
+        return FieldDraft("", path, "timestamp")
     if part.is_number_in_text and (part.distinct > 1 or _is_amount(path, name)):
-        scale = _scale(part)
-        if scale is None:
-            return FieldDraft("", path, "float", unit, read="text")
-        return FieldDraft("", path, "decimal", unit, scale=scale)
+        return _decimal(part, unit)
     if _is_count_in_text(part, name):
         return FieldDraft("", path, "integer", unit, read="text")
-    if part.is_time and not part.naive:
-        return FieldDraft("", path, "timestamp")
     return _text(part, unit) if part.type == "string" else _scalar(part, name, unit)
+
+
+def _decimal(part: Seen, unit: str | None) -> FieldDraft:
+    """Numbers that are text."""
+    scale = _scale(part)
+    if scale is None:
+        return FieldDraft("", part.path, "float", unit, read="text")
+    return FieldDraft("", part.path, "decimal", unit, scale=scale)
 
 
 def _scalar(part: Seen, name: str, unit: str | None) -> FieldDraft | None:
@@ -119,7 +149,7 @@ def _text(part: Seen, unit: str | None) -> FieldDraft:
         kind: FieldType = "timestamp" if "%H" in form or "%I" in form else "date"
         return FieldDraft("", part.path, kind, format=form)
     if example := part.number_example:
-        unit = unit_of(example) or unit
+        unit = unit_beside(example) or unit
         return FieldDraft("", part.path, "decimal", unit, read=example)
     return FieldDraft("", part.path, "string")
 
@@ -145,7 +175,8 @@ def _is_count_in_text(part: Seen, name: str) -> bool:
 
 def _is_amount(path: Path, name: str) -> bool:
     """Whether a number is an amount by its name, or by what stands around it."""
-    return path[-1] in _NUMBERS or bool({*name.split("_")} & (SUMS | MONEY))
+    is_lasting = words_of(name)[-1] in LASTS or unit_of(name) in DURATIONS
+    return path[-1] in _NUMBERS or is_lasting or bool(amounts_in(name))
 
 
 def _are_days(part: Seen) -> bool:

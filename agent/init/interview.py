@@ -14,16 +14,24 @@ from agent.core.model.field_types import FIELD_DTYPES, FieldType
 from agent.core.model.paths import Path, Root
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, RulesError
-from agent.init import inference
+from agent.init import identity, inference
 from agent.init.drafted import EventDraft, TimeDraft, is_event_name, with_own_names
 from agent.init.fields import FieldDraft, fields_of
-from agent.init.lines import event_name, kpis_of_lines, lines_of, profile_of
+from agent.init.lines import (
+    event_name,
+    kpis_of_lines,
+    lines_of,
+    profile_of,
+    time_of_lines,
+    values_in,
+)
 from agent.init.measures import kpis_of
 from agent.init.naming import snake, unit_of
 from agent.init.places import RECORD_TIME, name_of, read_path, shown
 from agent.init.reading import Sample, read
 from agent.init.sample import Occurrence, Seen, left_out, named, profile
 from agent.init.spelling import is_either
+from agent.init.times import lateness_of, time_of, times_of, times_with_gaps
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
 Ask = Callable[[str, str, str], str]
@@ -49,9 +57,12 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
         except RulesError as error:
             refused.append(error)
             continue
-        made = [draft, *_lines(draft, part.events)]
-        drafts += made
-        times |= {each.event: at for each in made}
+        has_time = draft.times != [TimeDraft(RECORD_TIME)] or part.is_timestamped
+        made = _lines(draft, at, part.events) if has_time else _timed_lines(draft, part.events, ask)
+        if has_time or not made:
+            made = [(draft, at), *made]
+        drafts += [each for each, _ in made]
+        times |= {each.event: times for each, times in made}
     if not drafts:
         raise refused[0]
     for refusal in refused:
@@ -121,29 +132,34 @@ def _event(
         made.notes["decode"] = "the schema says how many decimals there are: 2 is a guess"
     times = _time(made, sample, seen, ask)
     _identify(made, events, seen, ask)
-    late = inference.lateness_of(times)
+    late = lateness_of(times)
     if late > 10_000:
         made.lateness_ms = -(-late // 60_000) * 60_000
         made.notes["lateness"] = "the most that an event of the sample came behind another"
-    fields, constant = fields_of(seen, {*made.ids, *([path] if path else ())})
-    made.kpis, no_measures = kpis_of(name, fields, seen)
+    _measure(made, seen, times, ask)
+    return made, times
+
+
+def _measure(made: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int], ask: Ask) -> None:
+    """The fields and KPIs of an event, and how these are split; `times` are those of its events."""
+    type_path = () if made.type_field is None else (made.type_field,)
+    fields, constant = fields_of(seen, {*made.ids, *type_path})
+    made.kpis, no_measures = kpis_of(made.event, fields, seen)
     made.fields = [f for f in fields if not _is_only_time(f, made)]
     no_measures = {at: why for at, why in no_measures.items() if at not in _times_of(made)}
     made.left_out = named(no_measures | constant | left_out(seen))
     window, why = inference.window_of(times)
-    made.window = ask("window", f"{name}: the window of its KPIs", window)
+    made.window = ask("window", f"{made.event}: the window of its KPIs", window)
     if made.window == window:
         made.notes["window"] = why
     known = made.window if made.window in inference.WINDOWS else "1h"
-    split, why = inference.split_of(
-        made.fields, seen, len(events), inference.windows_in(times, known)
-    )
+    count = max((part.count for part in seen.values()), default=0)
+    split, why = inference.split_of(made.fields, seen, count, inference.windows_in(times, known))
     proposed = ",".join(split) or "none"
-    by = ask("by", f"{name}: the fields to split its KPIs by", proposed)
+    by = ask("by", f"{made.event}: the fields to split its KPIs by", proposed)
     made.by = [] if by == "none" else [field.strip() for field in by.split(",")]
     if why and by == proposed:
         made.notes["by"] = why
-    return made, times
 
 
 def _times_of(made: EventDraft) -> set[Path]:
@@ -168,9 +184,9 @@ def _time(made: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask)
     events = sample.events
     said = _SAYS_TIME.get("" if made.envelope is None else made.envelope.name)
     if said is not None and all(event.at(said) is not None for event in events):
-        return inference.times_of((event.at(said) for event in events), made.timezone)
-    best = inference.time_of(seen, len(events))
-    paths = [best] if best else inference.times_with_gaps(seen, events)
+        return times_of((event.at(said) for event in events), made.timezone)
+    best = time_of(seen, len(events))
+    paths = [best] if best else times_with_gaps(seen, events)
     proposed = shown(paths[0]) if paths else "record"
     answer = ask("time", f"{made.event}: when it happened", proposed)
     if answer != proposed:
@@ -193,7 +209,7 @@ def _time(made: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask)
         made.notes["time"] = f"without an offset: taken for {made.timezone}"
     if formats[0] is not None and is_either(seen[paths[0]].values, formats[0]):
         made.notes["time"] += "; day and month may be the other way round"
-    return inference.times_of(values, made.timezone, formats[0])
+    return times_of(values, made.timezone, formats[0])
 
 
 def _first(event: Occurrence, paths: Sequence[Path]) -> object:
@@ -210,7 +226,7 @@ def _identify(
 ) -> None:
     """What identifies an event: a field that says so, a position in a log, or the key of records
     that come twice."""
-    if made.envelope is not None and made.envelope.name in inference.IDENTIFIES:
+    if made.envelope is not None and made.envelope.name in identity.IDENTIFIES:
         return
     paths, why = _identity(made, events, seen)
     proposed = ",".join(map(shown, paths)) or "none"
@@ -219,7 +235,7 @@ def _identify(
         paths = () if answer == "none" else tuple(map(read_path, answer.split(",")))
         why = None
     made.ids = paths
-    again, _ = inference.repeats(events, paths)
+    again, _ = identity.repeats(events, paths)
     if again:
         why = f"{again} of {len(events):,} events repeat one: taken for retries"
     if why is not None:
@@ -232,18 +248,18 @@ def _identity(
     """The paths of an identity, and why there is none. A row's number is that of the row, not of
     its change."""
     is_row = made.envelope is not None and made.envelope.name == "debezium"
-    number = None if is_row else inference.id_of(seen, len(events), made.event)
+    number = None if is_row else identity.id_of(seen, len(events), made.event)
     if number is None:
-        if positions := inference.positions_of(events):
+        if positions := identity.positions_of(events):
             return positions, None
-        again, other = inference.repeats(events, _KEY)
+        again, other = identity.repeats(events, _KEY)
         return (_KEY, None) if again and not other and not is_row else ((), None)
-    again, other = inference.repeats(events, (number,))
-    is_strong = inference.is_strong(number)
-    if other > (inference.MOST_CHANGED * len(events) if is_strong else 0):
+    again, other = identity.repeats(events, (number,))
+    is_strong = identity.is_strong(number)
+    if other > (identity.MOST_CHANGED * len(events) if is_strong else 0):
         why = f"{other} of {len(events):,} events repeat one with other values"
         return (), f"{shown(number)} is no identity: {why}"
-    if not is_strong and (touched := inference.touched(seen)):
+    if not is_strong and (touched := identity.touched(seen, number)):
         why = f"{shown(number)} may come again, as {shown(touched)} changes: no identity"
         return (), why
     return (number,), None
@@ -252,32 +268,53 @@ def _identity(
 _KEY: tuple[Path, ...] = ((Root("key_text"),),)
 
 
-def _lines(draft: EventDraft, events: Sequence[Occurrence]) -> list[EventDraft]:
+Timed = tuple[EventDraft, list[int]]
+"""What is drafted, and the times of its events (ms)."""
+
+
+def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> list[Timed]:
+    """A contract for the lines of records that have no time, where the lines have one."""
+    made = []
+    for path in lines_of(events, timed=True):
+        seen = profile_of(events, path)
+        name, time = event_name(draft.event, path), time_of_lines(seen)
+        if time is None or not is_event_name(name):
+            continue
+        format = seen[time].format
+        line = replace(draft, event=name, each=path, times=[TimeDraft(time, format)], notes={})
+        times = times_of(values_in(events, path, time), line.timezone, format)
+        _measure(line, seen, times, ask)
+        made.append((line, times))
+    return made
+
+
+def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) -> list[Timed]:
     """A contract for the lines of an event, where it has any with a number to measure."""
     made = []
-    for path in lines_of(events):
+    for path in lines_of(events, timed=False):
         seen = profile_of(events, path)
         name = event_name(draft.event, path)
         fields, constant = fields_of(seen, ())
         kpis, no_measures = kpis_of_lines(name, fields, seen)
         if not kpis or not is_event_name(name):
             continue
-        splits = [field for field in draft.fields if field.name in draft.by]
+        own = [field.name for field in inference.needed_splits(fields, seen)]
         used = {field.name for field in fields}
-        made.append(
-            replace(
-                draft,
-                event=name,
-                type=draft.event,
-                each=path,
-                fields=[*fields, *(field for field in splits if field.name not in used)],
-                kpis=kpis,
-                by=[field.name for field in splits],
-                notes={key: why for key, why in draft.notes.items() if key in ("time", "by")},
-                left_out=named(constant | no_measures | left_out(seen)),
-            )
-        )
+        splits = [f for f in draft.fields if f.name in draft.by and f.name not in used]
         draft.fields = [f for f in draft.fields if f.path[: len(path)] != path]
+        line = replace(
+            draft,
+            event=name,
+            type=draft.event,
+            each=path,
+            fields=[*fields, *splits],
+            kpis=kpis,
+            by=[*own, *(field.name for field in splits)],
+            notes={key: why for key, why in draft.notes.items() if key in ("time", "by")},
+            left_out=named(constant | no_measures | left_out(seen)),
+        )
+        made.append((line, times))
+        draft.by = [name for name in draft.by if name in {field.name for field in draft.fields}]
         draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(path)}
     return made
 

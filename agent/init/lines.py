@@ -1,4 +1,4 @@
-"""The lines of an event: an array of objects in it that has numbers to measure."""
+"""The lines of an event: an array of objects in it that has numbers to measure, or times."""
 
 from __future__ import annotations
 
@@ -9,28 +9,45 @@ from agent.core.model.paths import Elements, Path
 from agent.init.fields import FieldDraft, fields_of
 from agent.init.measures import KpiDraft, measures_of
 from agent.init.naming import snake
-from agent.init.places import name_of, written
+from agent.init.places import at, name_of, written
 from agent.init.sample import Occurrence, Seen, flat, objects_in, without_long
+from agent.init.times import time_of
 
-DEEPEST = 2
+DEEPEST = 3
 """Arrays in arrays."""
 
 
-def lines_of(events: Sequence[Occurrence]) -> list[Path]:
-    """The arrays whose elements have a number that is worth a KPI; of one in another, the inner
-    one where the outer has none."""
-    arrays = (_measured(events, path, DEEPEST) for path in objects_in(events))
+def lines_of(events: Sequence[Occurrence], *, timed: bool) -> list[Path]:
+    """The arrays whose elements have a number that is worth a KPI, or are `timed` themselves; of
+    one in another, the inner one where the outer has none."""
+    arrays = (_measured(events, path, DEEPEST, timed) for path in objects_in(events))
     return [path for path in arrays if path is not None]
 
 
-def _measured(events: Sequence[Occurrence], path: Path, deepest: int) -> Path | None:
-    """An array that has a number to measure: this one, or one in it."""
+def _measured(events: Sequence[Occurrence], path: Path, deepest: int, timed: bool) -> Path | None:
+    """An array that has a number to measure, or times: this one, or one in it."""
     seen = profile_of(events, path)
-    measures, _ = measures_of("x", fields_of(seen, ())[0], seen)
-    if measures and written((*path, Elements())) is not None:
+    if timed:
+        is_one = time_of_lines(seen) is not None
+    else:
+        is_one = bool(measures_of("x", fields_of(seen, ())[0], seen)[0])
+    if is_one and written((*path, Elements())) is not None:
         return path
-    inner = next((at for at, part in seen.items() if part.kinds["objects"]), None)
-    return _measured(events, inner, deepest - 1) if inner is not None and deepest > 1 else None
+    inner = next((inside for inside, part in seen.items() if part.kinds["objects"]), None)
+    if inner is None or deepest == 1:
+        return None
+    return _measured(events, inner, deepest - 1, timed)
+
+
+def time_of_lines(seen: Mapping[Path, Seen]) -> Path | None:
+    """What says of every line when it happened."""
+    return time_of(seen, max((part.count for part in seen.values()), default=0))
+
+
+def values_in(events: Sequence[Occurrence], path: Path, field: Path) -> list[Any]:
+    """The values of a field of the lines, in their order."""
+    steps = field[len(path) + 1 :]
+    return [at(element, steps) for event in events for element in _elements(event.value, path)]
 
 
 def profile_of(events: Sequence[Occurrence], path: Path) -> dict[Path, Seen]:
@@ -38,8 +55,8 @@ def profile_of(events: Sequence[Occurrence], path: Path) -> dict[Path, Seen]:
     seen: dict[Path, Seen] = {}
     for event in events:
         for element in _elements(event.value, path):
-            for at, value in flat(element, (*path, Elements())):
-                seen.setdefault(at, Seen(at)).add(value)
+            for where, value in flat(element, (*path, Elements())):
+                seen.setdefault(where, Seen(where)).add(value)
     return without_long(seen)
 
 

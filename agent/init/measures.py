@@ -4,18 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from agent.core.model.paths import Path, Root
 from agent.init.fields import FieldDraft
-from agent.init.naming import DURATIONS, IDENTIFIERS, MEANS, MONEY, PEOPLE, QUANTITIES, SUMS, snake
+from agent.init.naming import (
+    DURATIONS,
+    IDENTIFIERS,
+    LASTS,
+    MEANS,
+    MONEY,
+    PEOPLE,
+    QUANTITIES,
+    SUMS,
+    amounts_in,
+    snake,
+)
+from agent.init.places import keys_before
 from agent.init.sample import Seen
 
 MOST_MEASURES = 5
 """Of one event: more KPIs than people look at hide those that matter."""
 LEAST_IDENTIFIERS = 20
 """Numbers that are all different, of so many, are more likely identifiers than amounts."""
-_SENDING = frozenset({"approximate", "retry", "retries", "attempt", "attempts", "redelivered"})
+_SENDING = frozenset(
+    {"approximate", "retry", "retries", "attempt", "attempts", "redelivered", "webhooks"}
+)
+_BEFORE = frozenset({"before", "old", "previous", "prev", "old_state", "old_image", "pre_image"})
+"""Objects that hold the values before a change."""
+_TOTALS = frozenset({
+    "amount", "amt", "total", "revenue", "sum", "payment", "sales", "subtotal", "value",
+})  # fmt: skip
+"""Words in the names of what a price times a quantity would be."""
+_PARTS = frozenset({"discount", "tax", "vat", "shipping", "fee"})
+"""Words in the names of what is a part of such a total, or taken from it."""
+_RESERVED = ("total", "count", "sum", "created", "info", "bucket")
+"""Endings of names that Prometheus keeps for other types of metrics."""
+_LEAST_CODE = 10**5
+_SEQUENCE = 0.8
+"""So large a share of the numbers of a sequence are greater than the one before."""
 _FLAGS = ({0}, {1}, {0, 1})
 _BEGINS = (
     "ordered",
@@ -28,6 +56,12 @@ _BEGINS = (
     "paid",
     "begin",
 )
+_TIMED = frozenset({
+    "request", "response", "processing", "handling", "handle", "waiting", "wait", "queue", "cycle",
+    "lead", "hold", "talk", "execution", "run", "load", "reply", "resolution", "transit", "travel",
+    "setup", "idle", "down",
+})  # fmt: skip
+"""Words before `time` in the names of how long something took."""
 _ENDS = (
     "delivered", "completed", "closed", "finished", "resolved", "answered", "shipped", "ended",
     "end", "picked", "arrived",
@@ -90,27 +124,32 @@ def _revenue(prefix: str, fields: Sequence[FieldDraft]) -> Iterator[KpiDraft]:
     """A price times a quantity, where no amount says so already."""
     price = next(filter(_is_price, fields), None)
     quantity = next((f for f in fields if f.name.split("_")[-1] in QUANTITIES), None)
-    is_said = any(f is not price and {*f.name.split("_")} & (MONEY - {"value"}) for f in fields)
+    is_said = any(f is not price and _is_total(f) for f in fields)
     if price is not None and quantity is not None and not is_said:
         value = f"sum({price.name} * {quantity.name})"
         yield KpiDraft(f"{prefix}_revenue", value, price.unit, "higher")
 
 
+def _is_total(field: FieldDraft) -> bool:
+    words = {*field.name.split("_")}
+    return bool(words & _TOTALS) and not words & _PARTS
+
+
 def _is_price(field: FieldDraft) -> bool:
     words = field.name.split("_")
-    return words[-1] == "price" and not {"mean", "avg", "average"} & {*words}
+    return words[-1] == "price" and not (_TOTALS | {"mean", "avg", "average"}) & {*words}
 
 
 def _measure(prefix: str, field: FieldDraft) -> tuple[int, KpiDraft]:
     """The KPI of a number, and its rank among others: what is added up says most."""
     words = set(field.name.split("_"))
-    if field.unit in DURATIONS:
+    if _is_duration(field):
         value, ending = f"quantile({field.name}, 0.95)", "_p95"
         return 1, KpiDraft(f"{prefix}_{field.name}{ending}", value, field.unit, "lower")
-    is_money = field.type == "decimal" and words & MONEY
-    if (words & SUMS or is_money) and not words & MEANS:
-        # Prometheus keeps `_total` and `_count` for counters and histograms.
-        ending = "_sum" if field.name.endswith(("total", "count", "sum")) else ""
+    amounts = amounts_in(field.name)
+    is_money = field.type == "decimal" and amounts & MONEY
+    if (amounts & SUMS or is_money) and not words & MEANS:
+        ending = "_overall" if field.name.split("_")[-1] in _RESERVED else ""
         return 0, KpiDraft(
             f"{prefix}_{field.name}{ending}", f"sum({field.name})", field.unit, "higher"
         )
@@ -123,10 +162,14 @@ def _not_a_measure(field: FieldDraft, seen: Seen | None) -> str | None:
     *_, last = words = field.name.split("_")
     if field.path[:1] == (Root("envelope"),):
         return "stands beside the event, maybe for several"
+    if _BEFORE & {snake(key) for key in keys_before(field.path)[:-1]}:
+        return "a value before a change"
     if set(words) & _SENDING:
         return "how it was sent, by its name"
-    named = bool(set(words) & (SUMS | MEANS)) or field.unit is not None
-    if field.unit is None and (last in IDENTIFIERS or (set(words) & IDENTIFIERS and not named)):
+    named = bool(amounts_in(field.name) or set(words) & MEANS or _is_duration(field))
+    named = named or field.unit is not None
+    is_code = last in IDENTIFIERS and not _is_duration(field)
+    if field.unit is None and (is_code or (set(words) & IDENTIFIERS and not named)):
         return "a code, position or time by its name"
     return None if seen is None else _by_values(field, seen, named)
 
@@ -141,9 +184,23 @@ def _by_values(field: FieldDraft, seen: Seen, named: bool) -> str | None:
         return f"always {next(iter(seen.values))}"
     if field.type == "integer" and set(seen.values) in _FLAGS:
         return "a yes or no"
-    if field.type == "integer" and seen.distinct == seen.known >= LEAST_IDENTIFIERS:
+    return _code_by_values(seen) if field.type == "integer" else None
+
+
+def _code_by_values(seen: Seen) -> str | None:
+    values = list(seen.values)
+    rises = sum(a < b for a, b in pairwise(values))
+    if seen.distinct == seen.known >= LEAST_IDENTIFIERS and rises > _SEQUENCE * (len(values) - 1):
         return "another number in each event"
+    if min(values) >= _LEAST_CODE and len({len(str(value)) for value in values}) == 1:
+        return "a code by its values"
     return None
+
+
+def _is_duration(field: FieldDraft) -> bool:
+    """Whether a number is how long something took: `wait_seconds`, `duration`, `request_time`."""
+    *before, last = field.name.split("_")
+    return field.unit in DURATIONS or last in LASTS or (last == "time" and bool({*before} & _TIMED))
 
 
 def _times(prefix: str, fields: Iterable[FieldDraft]) -> Iterator[KpiDraft]:

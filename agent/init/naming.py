@@ -16,16 +16,27 @@ UNITS = {
     "percent": "percent", "pct": "percent", "stars": "stars", "units": "units", "km": "kilometres",
     "kg": "kilograms", "nok": "nok", "sek": "sek", "dkk": "dkk", "jpy": "jpy", "us": "microseconds",
     "micros": "microseconds", "ns": "nanoseconds", "nanos": "nanoseconds",
-    "celsius": "celsius", "kwh": "kilowatt_hours",
+    "celsius": "celsius", "kwh": "kilowatt_hours", "h": "hours", "min": "minutes",
+    "watts": "watts",
 }  # fmt: skip
 """What the last word of a field's name says about its unit."""
 SUMS = frozenset({
     "amount", "total", "revenue", "units", "quantity", "qty", "items", "pieces", "bytes", "eur",
     "usd", "gbp", "chf", "cost", "costs", "count", "sales", "profit", "tax", "fee", "fees",
     "discount", "refund", "volume", "cents", "clicks", "views", "length", "size", "weight",
-    "price", "payment", "subtotal", "shipping",
+    "price", "payment", "subtotal", "shipping", "amt", "fare",
 })  # fmt: skip
 """Words in the names of what is added up."""
+_ADJECTIVES = frozenset({
+    "sales", "payment", "shipping", "price", "cost", "tax", "discount", "fee", "refund", "volume",
+})  # fmt: skip
+"""Words of amounts that say what else something is of: `sales_order`, `cost_center`."""
+CODES = frozenset({
+    "id", "ids", "uid", "uuid", "code", "key", "number", "no", "nr", "hash", "seq", "sequence",
+    "offset", "serial", "account", "phone", "version", "sku", "ean", "isbn", "zip", "postcode",
+    "ip",
+})  # fmt: skip
+"""Last words in the names of what is no number and no time, whatever it looks like."""
 MEANS = frozenset({
     "mean", "avg", "average", "median", "rate", "ratio", "percent", "pct", "share", "per",
     "balance", "unit", "rank", "score", "rating", "level", "temperature", "value",
@@ -33,7 +44,7 @@ MEANS = frozenset({
 """Words in the names of what is averaged, whatever else they have."""
 MONEY = frozenset({
     "amount", "total", "revenue", "price", "cost", "fee", "tax", "sum", "balance", "payment",
-    "discount", "refund", "sales", "profit", "subtotal", "shipping", "value",
+    "discount", "refund", "sales", "profit", "subtotal", "shipping", "value", "amt", "fare",
 })  # fmt: skip
 QUANTITIES = frozenset({"quantity", "qty", "count", "units", "pieces"})
 IDENTIFIERS = frozenset({
@@ -42,15 +53,22 @@ IDENTIFIERS = frozenset({
     "version", "revision", "pid", "xid", "xoffset", "gtid", "lsn", "thread", "port", "phone", "lat",
     "lon", "lng", "latitude", "longitude", "year", "month", "day", "weekday", "epoch", "ts",
     "timestamp", "time", "date", "ean", "sku", "isbn", "serial", "account", "status", "state",
+    "mmsi", "imo", "iid", "check", "uid", "organization", "center", "centre",
 })  # fmt: skip
 """Words in the names of numbers that are nothing to count with."""
 PEOPLE = frozenset({
     "customer", "user", "account", "client", "member", "rider", "visitor", "patient", "buyer",
     "distinct", "subscriber", "passenger", "guest",
 })  # fmt: skip
+TIME_WORDS = frozenset({
+    "time", "timestamp", "ts", "date", "datetime", "at", "when", "on", "start", "started", "es",
+    "tstamp", "stamp",
+})  # fmt: skip
 DURATIONS = frozenset({
     "seconds", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days",
 })  # fmt: skip
+LASTS = frozenset({"duration", "latency", "elapsed", "delay", "lag", "wait"})
+"""Last words in the names of how long something took, in a unit that the name doesn't say."""
 _LETTERS = str.maketrans({
     "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "ß": "ss", "ł": "l", "Ł": "L",
 })  # fmt: skip
@@ -75,6 +93,20 @@ def unit_of(name: str) -> str | None:
     """The unit that the name of a number says: `wait_seconds`, `Amount ($)`."""
     signs = [unit for sign, unit in _SIGNS.items() if sign in name.lstrip("$")]
     return signs[0] if signs else UNITS.get(words_of(name)[-1])
+
+
+def unit_beside(example: str) -> str | None:
+    """The unit that stands beside the digits of a number: `1234.50s`, `€ 12`."""
+    beside = "".join(char for char in example if not char.isdigit() and char not in ".,' ")
+    return unit_of(beside) if beside else None
+
+
+def amounts_in(name: str) -> frozenset[str]:
+    """The words of a name that say that it is an amount: none of `sales_order`."""
+    *before, last = words = name.split("_")
+    is_unit = last in UNITS or last in SUMS
+    said = [w for w in before if is_unit or w not in _ADJECTIVES]
+    return frozenset({*said, last} & (SUMS | MONEY)) if words else frozenset()
 
 
 def free(name: str, used: Container[str]) -> str:

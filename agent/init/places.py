@@ -17,6 +17,11 @@ from agent.errors import RulesError
 from agent.init.naming import snake
 from agent.language.models.paths import parse_path
 
+ABOUT_EVENT = frozenset({
+    "event", "header", "headers", "meta", "metadata", "meta_data", "attributes",
+    "message_attributes", "context", "envelope",
+})  # fmt: skip
+"""Objects in which a type is that of the event."""
 RECORD_TIME: Path = (Root("timestamp"),)
 """The record's own timestamp."""
 
@@ -25,9 +30,11 @@ _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 _WRAPPERS = frozenset({
     "N", "S", "BOOL", "L", "M", "B", "$numberDecimal", "$numberInt", "$numberLong", "$numberDouble",
     "$date", "$oid", "$uuid", "Value", "value", "string_value", "int_value", "double_value",
-    "float_value", "StringValue", "stringValue", "intValue", "doubleValue",
+    "float_value", "StringValue", "stringValue", "intValue", "doubleValue", "boolValue", "#text",
+    "_text", "$t",
 })  # fmt: skip
-"""Keys that say how a value is written, not what it is: DynamoDB's, MongoDB's, OpenTelemetry's."""
+"""Keys that say how a value is written, not what it is: those of DynamoDB, MongoDB, OpenTelemetry,
+and of XML that was made JSON."""
 
 
 def quoted(text: str) -> str:
@@ -58,15 +65,17 @@ def _rooted(path: Path) -> tuple[Root | None, Path]:
 
 def _steps(steps: Path) -> str | None:
     text = path_text(steps)
+    if _is_read(text, steps):
+        return quoted(text)
+    keys = [step for step in steps if isinstance(step, str | int)]
+    return f"[{', '.join(map(_key, keys))}]" if _is_read(keys, steps) else None
+
+
+def _is_read(written: str | list[str | int], steps: Path) -> bool:
     try:
-        if parse_path(text) == steps:
-            return quoted(text)
-        keys = [step for step in steps if isinstance(step, str | int)]
-        if len(keys) == len(steps) and parse_path(keys) == steps:
-            return f"[{', '.join(k if isinstance(k, str) else str(k) for k in map(_key, keys))}]"
+        return parse_path(written) == steps
     except PydanticCustomError:
-        pass
-    return None
+        return False
 
 
 def _key(step: str | int) -> str:
@@ -98,17 +107,15 @@ def at(tree: Any, path: Path) -> Any:
 
 def keys_before(path: Path) -> list[str]:
     """The keys on a path that say what a value is, without those that say how it is written."""
-    keys = []
-    for step in path:
-        if isinstance(step, str):
-            keys.append(step)
-        elif isinstance(step, Selector):
-            keys.append(step.value)
-        elif isinstance(step, Root) and step.name:
-            keys.append(step.name)
-    while len(keys) > 1 and keys[-1] in _WRAPPERS:
-        keys.pop()
-    return keys
+    steps = [step for step in path if isinstance(step, str | Selector | Root)]
+    while len(steps) > 1 and isinstance(steps[-1], str) and steps[-1] in _WRAPPERS:
+        steps.pop()
+    keys = (step if isinstance(step, str) else _called(step) for step in steps)
+    return [key for key in keys if key]
+
+
+def _called(step: Selector | Root) -> str:
+    return step.value if isinstance(step, Selector) else step.name
 
 
 def name_of(path: Path) -> str:
@@ -126,3 +133,8 @@ def long_name_of(path: Path) -> str:
 def depth(path: Path) -> int:
     """How deep in the event a value is."""
     return len([step for step in path if not isinstance(step, Root | Elements)])
+
+
+def is_header(path: Path) -> bool:
+    """Whether something stands in a header."""
+    return isinstance(path[0], Root) and path[0].part == "header"

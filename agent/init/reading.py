@@ -19,10 +19,11 @@ from agent.core.decode.format import UnreadableError
 from agent.core.decode.inner_text import with_inner
 from agent.core.model.events import Coding, Envelope, InnerText
 from agent.core.model.paths import Path
-from agent.init.inference import id_of, time_of, type_of
+from agent.init.identity import id_of
 from agent.init.naming import MONEY, words_of
 from agent.init.places import name_of, written
 from agent.init.sample import Occurrence, elements_of, objects_in, profile, texts_in
+from agent.init.times import has_time, time_of
 from agent.replay.record_forms import FileBatch
 
 MOST = 0.9
@@ -30,6 +31,10 @@ MOST = 0.9
 MOST_DECIMAL_BYTES = 8
 GUESSED_SCALE = 2
 """The decimals of nearly all columns that hold money."""
+_CARRIED = frozenset({
+    "events", "records", "batch", "messages", "notifications", "notification", "logs", "entries",
+})  # fmt: skip
+"""Words in the names of arrays that carry events."""
 MOST_DECODED = 3
 """Strings in strings are looked for to such a depth."""
 
@@ -131,15 +136,18 @@ _SIGNS: Mapping[str, Callable[[Any, Headers], bool]] = {
 
 def _list_of_events(events: Sequence[Occurrence]) -> Path | None:
     """The array that holds the events, where a record is only what carries them: its elements say
-    when they happened and what they are, the record itself has no identity."""
+    when they happened, the record itself has no identity, and no time unless it is called a batch.
+    """
     arrays = objects_in(events)
-    if not arrays or id_of(profile(events), len(events), ""):
+    outer = profile(events) if arrays else {}
+    if not arrays or id_of(outer, len(events), ""):
         return None
+    is_timed = has_time(outer, len(events))
     for path in arrays:
         elements = _decoded(Sample(list(elements_of(events, path)))).events
-        seen, count = profile(elements), len(elements)
-        says_what = id_of(seen, count, "") or type_of(seen, count)
-        if count >= len(events) / 2 and says_what and time_of(seen, count):
+        is_carried = not is_timed or bool({*words_of(name_of(path))} & _CARRIED)
+        is_carried = is_carried and len(elements) >= len(events) / 2
+        if is_carried and time_of(profile(elements), len(elements)):
             return path
     return None
 

@@ -13,7 +13,8 @@ from agent.core.decode.batch import Headers
 from agent.core.decode.time_text import parse_time
 from agent.core.model.field_types import FIELD_DTYPES, FieldType
 from agent.core.model.paths import Elements, Path, Root, Selector
-from agent.init.places import at, shown, written
+from agent.init.naming import CODES
+from agent.init.places import at, name_of, shown, written
 from agent.init.spelling import number_example, time_format
 
 MOST_DISTINCT = 1_000
@@ -24,6 +25,7 @@ DEEPEST = 8
 
 LEAST_EPOCH_MS = 10**12
 """September 2001: a number that stands for an earlier time is taken for something else."""
+_LENGTH_OF_DATE = 10
 MOST_SPAN_MS = 3 * 366 * 86_400_000
 """Numbers that would be times further apart are taken for something else."""
 _ATTRIBUTES = frozenset({
@@ -76,6 +78,8 @@ class Seen:
     naive: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
+    days: int = 0
+    late_ms: int = 0
     number_texts: int = 0
     decimals: set[int] = field(default_factory=set)
     most_elements: int = 0
@@ -100,16 +104,20 @@ class Seen:
     def _add_text(self, text: str) -> None:
         digits = text.removeprefix("-")
         whole, point, decimals = digits.partition(".")
+        if whole[:1] == "0" and len(whole) > 1:
+            return  # a code
         if whole.isdecimal() and len(digits) <= 18 and (decimals.isdecimal() if point else True):
             self.number_texts += 1
             self.decimals.add(len(decimals))
 
     def _add_time(self, text: str) -> None:
-        at_ms = parse_time(text, "UTC")
+        at_ms = None if _is_padded(text) else parse_time(text, "UTC")
         # A small number can be read as a time, too, and mostly is none.
         if at_ms is None or not (at_ms >= LEAST_EPOCH_MS or "-" in text):
             return
         self.times += 1
+        self.days += len(text) == (8 if text.isdecimal() else _LENGTH_OF_DATE)
+        self.late_ms = max(self.late_ms, (self.last_ms or 0) - at_ms)
         self.first_ms = at_ms if self.first_ms is None else min(self.first_ms, at_ms)
         self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
         # What says no offset means another instant in another zone.
@@ -143,6 +151,8 @@ class Seen:
         """Whether all values are times that need no format: numbers only where they lie close to
         each other."""
         if not self.known or self.times != self.known:
+            return False
+        if self.number_texts + self.kinds["integer"] and name_of(self.path).split("_")[-1] in CODES:
             return False
         is_text = not self.number_texts and self.type == "string"
         return is_text or (self.last_ms or 0) - (self.first_ms or 0) < MOST_SPAN_MS
@@ -218,13 +228,14 @@ def _is_said(envelope: str | None, name: str) -> bool:
     return envelope == "list"
 
 
-def flat(tree: Any, above: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """The values below a path. An array of objects is a value, and so is what its first element
-    has; one of names and values is as an object."""
+def flat(tree: Any, above: Path = (), most: int = 0) -> Iterator[tuple[Path, Any]]:
+    """The values below a path, to a depth of `most`. An array of objects is a value, and so is what
+    its first element has; one of names and values is as an object."""
+    most = most or len(above) + DEEPEST
     if isinstance(tree, dict):
         for name, value in tree.items():
-            if name and len(above) < DEEPEST:
-                yield from flat(value, (*above, name))
+            if name and len(above) < most:
+                yield from flat(value, (*above, name), most)
             elif name:
                 yield (*above, name), value if isinstance(value, dict) else None
     elif isinstance(tree, list):
@@ -233,11 +244,11 @@ def flat(tree: Any, above: Path = ()) -> Iterator[tuple[Path, Any]]:
             for item in tree:
                 path = (*above, Selector(key, item[key]))
                 rest = {name: value for name, value in item.items() if name != key}
-                yield from flat(rest, path)
+                yield from flat(rest, path, most)
             return
         yield above, tree
         if tree and isinstance(tree[0], dict):
-            yield from flat(tree[0], (*above, 0))
+            yield from flat(tree[0], (*above, 0), most)
     else:
         yield above, tree
 
@@ -304,6 +315,11 @@ def left_out(seen: Mapping[Path, Seen]) -> dict[Path, str]:
 def named(reasons: Mapping[Path, str]) -> dict[str, str]:
     """Reasons by paths as people read them."""
     return {shown(path): reason for path, reason in reasons.items()}
+
+
+def _is_padded(text: str) -> bool:
+    """Whether digits begin with zeros, as codes do."""
+    return text.isdecimal() and len(text) > 1 and text[0] == "0"
 
 
 def _object(key: bytes | None) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import polars as pl
 
@@ -17,13 +17,34 @@ TIME_FORMATS = (
     "%m/%d/%Y %I:%M:%S %p", "%d/%m/%Y", "%m/%d/%Y",
     "%d-%m-%Y %H:%M:%S%.f", "%d-%m-%Y %H:%M", "%d-%m-%Y",
     "%d/%b/%Y:%H:%M:%S %z", "%a %b %e %H:%M:%S %Y", "%b %e %Y %H:%M:%S", "%d %b %Y %H:%M:%S",
-    "%Y%m%d%H%M%S",
+    "%Y%m%d%H%M%S", "%Y%m%d-%H:%M:%S%.f",
 )  # fmt: skip
 """What is tried where a text is no ISO 8601, RFC 2822 or epoch number."""
-_SIGNS = frozenset({
-    "", "$", "€", "£", "¥", "kr", "%", "USD", "EUR", "GBP", "CHF", "NOK", "SEK", "DKK",
+_SIGNS = frozenset(
+    {
+        "",
+        "$",
+        "€",
+        "£",
+        "¥",
+        "kr",
+        "%",
+        "USD",
+        "EUR",
+        "GBP",
+        "CHF",
+        "NOK",
+        "SEK",
+        "DKK",
+    }
+)
+_UNITS = frozenset({
+    "s", "ms", "min", "h", "kg", "g", "km", "m", "°C", "kWh", "W", "kB", "MB", "GB",
 })  # fmt: skip
 _NUMBER = re.compile(r"([^\d+-]{0,4})([-+]?)(\d(?:[\d.,' \u00a0\u202f\u2019]*\d)?)([^\d]{0,4})")
+_ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
+_EARLIEST_US, _LATEST_US = 631_152_000_000_000, 4_102_444_800_000_000
+"""1990 and 2100: what is read as a time beyond is `2.11.1` or another number with points."""
 _EXAMPLES = {
     ",": "1,234.50", ".": "1.234,50", " ": "1 234,50", "'": "1'234.50", "\u2019": "1\u2019234.50",
 }  # fmt: skip
@@ -37,7 +58,7 @@ def time_format(texts: Collection[str]) -> str | None:
     best: tuple[int, str] | None = None
     for format in TIME_FORMATS if len(column) else ():
         us, readable = parse_formatted(column, TimeFormat(format=format), "UTC")
-        if readable.all():
+        if readable.all() and us.min() >= _EARLIEST_US and us.max() < _LATEST_US:
             span = int(us.max() - us.min())
             if best is None or span < best[0]:
                 best = span, format
@@ -54,16 +75,18 @@ def is_either(texts: Collection[str], format: str) -> bool:
     return bool(readable.all())
 
 
-def number_example(texts: Iterable[str]) -> str | None:
+def number_example(texts: Collection[str]) -> str | None:
     """An example of how all of some texts are written as numbers, where that is not plain:
     `1,234.50`, `€12`. None: they are no numbers, or it is not clear which."""
+    if all(map(_ADDRESS.fullmatch, texts)):
+        return None
     matches = [_NUMBER.fullmatch(text) for text in texts]
     parts = [match for match in matches if match is not None]
     ends = {(match[1], match[4]) for match in parts}
     if len(parts) != len(matches) or len(ends) != 1:
         return None
     ((prefix, suffix),) = ends
-    if prefix.strip() not in _SIGNS or suffix.strip() not in _SIGNS:
+    if prefix.strip() not in _SIGNS or suffix.strip() not in _SIGNS | _UNITS:
         return None
     example = _example([re.sub("[\u00a0\u202f]", " ", match[3]) for match in parts])
     if example is None or (example.isdigit() and not (prefix + suffix).strip()):

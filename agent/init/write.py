@@ -103,11 +103,14 @@ def _inner(text: InnerText) -> str:
 
 def _time(time: TimeDraft) -> str:
     path = written(time.path) or ""
-    return path if time.format is None else f"{{path: {path}, format: {quoted(time.format)}}}"
+    if time.format is not None:
+        return f"{{path: {path}, format: {quoted(time.format)}}}"
+    return f"{{path: {path}}}" if path.startswith("[") else path
 
 
 def _one_or_list(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"[{', '.join(items)}]"
+    is_one = len(items) == 1 and not items[0].startswith("[")
+    return items[0] if is_one else f"[{', '.join(items)}]"
 
 
 def _left_out(draft: EventDraft) -> Iterator[str]:

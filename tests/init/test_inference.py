@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from agent.core.model.paths import Root
-from agent.init import inference
+from agent.init import identity, inference
 from agent.init.fields import FieldDraft, fields_of
 from agent.init.measures import kpis_of, measures_of
 from agent.init.naming import snake, unit_of
 from agent.init.sample import Occurrence, left_out, named, profile
+from agent.init.times import lateness_of, time_of, times_with_gaps
 
 HOUR_MS = 3_600_000
 
@@ -50,6 +51,30 @@ def test_a_type_that_is_always_the_same_gives_way_to_one_that_differs() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("event", "path"),
+    [
+        ({"action": "a{}", "webhookEvent": "e{}"}, ("webhookEvent",)),
+        ({"type": "notification", "topic": "chat.e{}"}, ("topic",)),
+        ({"topic": "Kitchen {}"}, None),
+        ({"action": "created"}, None),
+        ({"action": "a{}"}, ("action",)),
+        ({"event_type": "Warning"}, None),
+    ],
+)
+def test_a_type_has_a_name_and_values_of_one(
+    event: dict[str, str], path: tuple[str, ...] | None
+) -> None:
+    events = [{k: v.replace("{}", str(n % 3)) for k, v in event.items()} for n in range(60)]
+    assert inference.type_of(profile(events), 60) == path
+
+
+def test_the_event_in_a_header_comes_before_the_action_in_it() -> None:
+    header = [("X-GitHub-Event", b"issues"), ("X-GitHub-Event", b"push")]
+    events = [Occurrence({"action": "ab"[n % 2]}, headers=[header[n % 2]]) for n in range(40)]
+    assert inference.type_of(profile(events), 40) == (Root("header", "X-GitHub-Event"),)
+
+
 def test_the_type_may_be_in_a_header_or_be_the_key() -> None:
     by_header = [Occurrence({"n": n}, headers=[("X-Event", b"ab"[n % 2 :][:1])]) for n in range(40)]
     assert inference.type_of(profile(by_header), 40) == (Root("header", "X-Event"),)
@@ -60,10 +85,10 @@ def test_the_type_may_be_in_a_header_or_be_the_key() -> None:
 
 
 def test_the_time_is_what_can_be_read_as_one_in_every_event_by_its_name_first() -> None:
-    assert inference.time_of(profile(orders()), 200) == ("paid_at",)
-    assert inference.time_of(profile(orders(created="2025-03-01T10:00:00")), 200) == ("paid_at",)
-    assert inference.time_of(profile([{"a": "2025-03-01", "b": 1}] * 5), 5) == ("a",)
-    assert inference.time_of(profile([{"at": "2025-03-01"}, {"at": "soon"}]), 2) is None
+    assert time_of(profile(orders()), 200) == ("paid_at",)
+    assert time_of(profile(orders(created="2025-03-01T10:00:00")), 200) == ("paid_at",)
+    assert time_of(profile([{"a": "2025-03-01", "b": 1}] * 5), 5) == ("a",)
+    assert time_of(profile([{"at": "2025-03-01"}, {"at": "soon"}]), 2) is None
 
 
 def test_of_times_with_gaps_the_first_that_is_there_counts() -> None:
@@ -72,22 +97,55 @@ def test_of_times_with_gaps_the_first_that_is_there_counts() -> None:
         Occurrence({"paid_at": at if n % 3 else None, "sent_at": at, "never": None})
         for n in range(9)
     ]
-    assert inference.times_with_gaps(profile(events), events) == [("paid_at",), ("sent_at",)]
+    assert times_with_gaps(profile(events), events) == [("paid_at",), ("sent_at",)]
+
+
+NOON = "2025-03-01T12:00:00Z"
+SPREAD = "2025-03-01T10:{:02}:00Z"
+
+
+@pytest.mark.parametrize(
+    ("event", "path"),
+    [
+        ({"api_version": "2024-06-20", "created": SPREAD}, ("created",)),
+        ({"event_date": "20250301", "event_timestamp": SPREAD}, ("event_timestamp",)),
+        ({"ENERGY": {"TotalStartTime": NOON}, "Time": SPREAD}, ("Time",)),
+        ({"day": "2025-03-{:02}", "seen": SPREAD}, ("seen",)),
+        ({"originalTimestamp": SPREAD, "timestamp": SPREAD}, ("timestamp",)),
+        ({"client_event_time": SPREAD, "event_time": SPREAD}, ("event_time",)),
+        ({"dvce_created_tstamp": SPREAD, "derived_tstamp": SPREAD}, ("derived_tstamp",)),
+        ({"data": {"created_at": SPREAD}, "meta": {"timestamp": SPREAD}}, ("meta", "timestamp")),
+        ({"firstTimestamp": SPREAD, "lastTimestamp": SPREAD}, ("lastTimestamp",)),
+        ({"CloseDate": SPREAD, "meta": {"commitTimestamp": SPREAD}}, ("meta", "commitTimestamp")),
+    ],
+)  # fmt: skip
+def test_the_time_is_that_of_the_event(event: dict[str, Any], path: tuple[str, ...]) -> None:
+    text = json.dumps(event)
+    events = [json.loads(text.replace("{:02}", f"{n + 10}")) for n in range(20)]
+    assert time_of(profile(events), 20) == path
+
+
+def test_a_time_that_goes_back_by_hours_is_that_of_an_earlier_step() -> None:
+    opened = [f"2025-03-01T{n * 7 % 20:02}:00:00Z" for n in range(20)]
+    events = [
+        {"opened_at": at, "merged_at": f"2025-03-02T10:{n:02}:00Z"} for n, at in enumerate(opened)
+    ]
+    assert time_of(profile(events), 20) == ("merged_at",)
 
 
 def test_the_id_hardly_repeats() -> None:
-    assert inference.id_of(profile(orders()), 200, "order.paid") == ("id",)
-    assert inference.id_of(profile([{"id": n % 5} for n in range(100)]), 100, "order") is None
+    assert identity.id_of(profile(orders()), 200, "order.paid") == ("id",)
+    assert identity.id_of(profile([{"id": n % 5} for n in range(100)]), 100, "order") is None
     events = [{"order_id": str(n)} for n in range(100)]
-    assert inference.id_of(profile(events), 100, "order.paid") == ("order_id",)
+    assert identity.id_of(profile(events), 100, "order.paid") == ("order_id",)
 
 
 def test_the_time_is_when_it_happened_and_not_when_it_was_handled() -> None:
     at = "2025-03-01T10:00:00Z"
     event = {"received_at": at, "meta": {"updated_at": at}, "payload": {"CreatedDate": at}}
-    assert inference.time_of(profile([event] * 5), 5) == ("payload", "CreatedDate")
+    assert time_of(profile([event] * 5), 5) == ("payload", "CreatedDate")
     change = {"ts_ms": 1_740_960_016_066, "source": {"ts_ms": 1_740_960_016_061}}
-    assert inference.time_of(profile([change] * 5), 5) == ("source", "ts_ms")
+    assert time_of(profile([change] * 5), 5) == ("source", "ts_ms")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +154,9 @@ def test_the_time_is_when_it_happened_and_not_when_it_was_handled() -> None:
         ({"eventID": "e{}", "id": "{}"}, ("eventID",)),
         ({"properties": {"$insert_id": "e{}"}}, ("properties", "$insert_id")),
         ({"messageId": "e{}", "order": {"id": "{}"}}, ("messageId",)),
+        ({"sg_event_id": "e{}", "sg_message_id": "{}"}, ("sg_event_id",)),
+        ({"event": {"id": "{}"}}, ("event", "id")),
+        ({"meeting": {"uuid": "{}"}}, None),
         ({"order": {"id": "{}"}}, None),
     ],
 )
@@ -104,7 +165,26 @@ def test_the_identity_is_that_of_the_event(
 ) -> None:
     text = json.dumps(event)
     events = [json.loads(text.replace("{}", str(n))) for n in range(30)]
-    assert inference.id_of(profile(events), 30, "order.paid") == path
+    assert identity.id_of(profile(events), 30, "order.paid") == path
+
+
+def test_a_header_of_the_delivery_is_an_identity() -> None:
+    events = [Occurrence({}, headers=[("X-GitHub-Delivery", b"%d" % n)]) for n in range(30)]
+    path = identity.id_of(profile(events), 30, "push")
+    assert path == (Root("header", "X-GitHub-Delivery"),)
+
+
+def test_a_position_is_an_identity_where_records_come_twice() -> None:
+    events = [Occurrence({"event": {"replayId": max(n, 2)}}) for n in range(8)]
+    assert identity.positions_of(events) == (("event", "replayId"),)
+    events += [Occurrence({"event": {"replayId": 2}, "other": 1})]
+    assert identity.positions_of(events) == ()
+
+
+def test_an_entity_that_changes_says_so_beside_its_number() -> None:
+    event = {"id": "1", "updated_at": NOON, "data": {"id": "2"}}
+    assert identity.touched(profile([event]), ("id",)) == ("updated_at",)
+    assert identity.touched(profile([event]), ("data", "id")) is None
 
 
 def test_fields_have_their_type_path_and_unit_and_promise_nothing_more() -> None:
@@ -170,6 +250,12 @@ def test_kpis_are_sums_means_slow_ends_and_people() -> None:
     ("name", "value", "reason"),
     [
         ("amount", lambda n: n % 7, None),
+        ("additions", lambda n: n * 37 % 101, None),
+        ("vessel", lambda n: 257_000_000 + n % 9, "a code by its values"),
+        ("cost_center", lambda n: 1000 + n % 3, "a code, position or time by its name"),
+        ("request_time", lambda n: n % 7, None),
+        ("duration", lambda n: n % 7, None),
+        ("pending_webhooks", lambda n: n % 3, "how it was sent, by its name"),
         ("amount", lambda n: 1, None),
         ("stars", lambda n: n % 5, None),
         ("items", lambda n: n, None),
@@ -192,6 +278,64 @@ def test_a_number_is_a_measure_or_has_a_reason_why_not(
     made, left_out = measures_of("e", [field], seen)
     assert left_out == ({} if reason is None else {(name,): reason})
     assert len(made) == (1 if reason is None else 0)
+
+
+def test_a_value_before_a_change_is_no_measure() -> None:
+    seen = profile([{"before": {"amount": n}, "after": {"amount": n}} for n in range(9)])
+    fields, _ = fields_of(seen, ())
+    made, left_out = measures_of("e", fields, seen)
+    assert [kpi.value for kpi in made] == ["sum(after_amount)"]
+    assert left_out == {("before", "amount"): "a value before a change"}
+
+
+@pytest.mark.parametrize(
+    ("event", "kpi"),
+    [
+        ({"price": 2.5, "quantity": 2, "total_discount": 1.5}, "sum(price * quantity)"),
+        ({"total_price": 5.5, "price": 2.5, "quantity": 2}, "sum(total_price)"),
+        ({"request_time": 0.5}, "quantile(request_time, 0.95)"),
+        ({"visit_duration": "340"}, "quantile(visit_duration, 0.95)"),
+        ({"latency": "0.25s"}, "quantile(latency, 0.95)"),
+    ],
+)
+def test_the_first_measure_of_an_event(event: dict[str, Any], kpi: str) -> None:
+    seen = profile(
+        [
+            event,
+            event
+            | {name: value * 2 for name, value in event.items() if not isinstance(value, str)},
+        ]
+    )
+    made, _ = measures_of("e", fields_of(seen, ())[0], seen)
+    assert made[0].value == kpi
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "field"),
+    [
+        ("version", ("2.11.1", "2.11.2"), {"type": "string"}),
+        ("ip", ("10.123.123.123",), {"type": "string"}),
+        ("release", ("2.11.1", "2.12.1"), {"type": "string"}),
+        ("user_id", ("12.2", "13.1"), {"type": "string"}),
+        ("sales_order", ("4500", "4501"), {"type": "string"}),
+        ("qty", ("007", "010"), {"type": "string"}),
+        ("session_id", (1_740_990_000, 1_740_990_001), {"type": "integer"}),
+        ("ts", ("1740990000.25", "1740990001.5"), {"type": "timestamp"}),
+        ("latency", ("0.25s", "1.5s"), {"type": "decimal", "unit": "seconds", "read": "1234.50s"}),
+        ("host", ("h1", "h2"), {"type": "string"}),
+    ],
+)
+def test_a_field_is_read_as_what_it_is(
+    name: str, values: tuple[Any, ...], field: dict[str, Any]
+) -> None:
+    made, _ = fields_of(profile([{name: value} for value in values]), ())
+    assert made == [FieldDraft(name, (name,), **field)]
+
+
+def test_fields_of_one_name_have_the_name_of_what_they_are_in() -> None:
+    event = {"id": 1, "old": {"state": 2.5}, "new": {"state": 3.5}, "user": {"id": 7}}
+    fields, _ = fields_of(profile([event]), ())
+    assert [f.name for f in fields] == ["id", "old_state", "new_state", "user_id"]
 
 
 def test_of_many_numbers_the_first_five_measures_have_kpis() -> None:
@@ -227,8 +371,8 @@ def test_the_window_is_the_smallest_with_enough_events(every_ms: int, window: st
 
 
 def test_lateness_is_the_most_that_an_event_came_behind() -> None:
-    assert inference.lateness_of([10, 20, 15, 30, 12, 40]) == 18
-    assert inference.lateness_of([]) == 0
+    assert lateness_of([10, 20, 15, 30, 12, 40]) == 18
+    assert lateness_of([]) == 0
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,47 @@ def _gaps(rng: random.Random, n: int, at: datetime) -> Any:
     return {times[1]: at.isoformat(), times[0]: None, "amount_cents": rng.randrange(999)}
 
 
+def _line_times(rng: random.Random, n: int, at: datetime) -> Any:
+    nanoseconds = f"{int(at.timestamp())}000000000"
+    status = {"key": "status", "value": {"intValue": str(rng.choice([200, 503]))}}
+    took = {"key": "took_ms", "value": {"doubleValue": rng.random()}}
+    log = {"timeUnixNano": nanoseconds, "attributes": [status, took]}
+    service = {"key": "service.name", "value": {"stringValue": "cart"}}
+    scopes = [{"scope": {"name": "lib"}, "logRecords": [log, log]}]
+    return {"resourceLogs": [{"resource": {"attributes": [service]}, "scopeLogs": scopes}]}
+
+
+def _carried(rng: random.Random, n: int, at: datetime) -> Any:
+    amount = {"currency": rng.choice(["EUR", "JPY"]), "value": rng.randrange(9_999)}
+    item = {"amount": amount, "eventDate": at.isoformat(), "eventCode": "CAPTURE"}
+    return {"live": "true", "notificationItems": [{"NotificationRequestItem": item}]}
+
+
+def _own_time(rng: random.Random, n: int, at: datetime) -> Any:
+    jobs = [{"id": n * 9 + i, "created_at": at.isoformat(), "duration": i + 0.5} for i in (1, 2)]
+    return {"pipeline": {"finished": at.isoformat()}, "jobs": jobs}
+
+
+def _by_line(rng: random.Random, n: int, at: datetime) -> Any:
+    entry = {"Amt": {"@Ccy": rng.choice(["EUR", "NOK"]), "#text": f"{rng.randrange(999)}.50"}}
+    entry["CdtDbtInd"] = rng.choice(["CRDT", "DBIT"])
+    return {"Ntfctn": {"CreDtTm": at.isoformat(), "Ntry": [entry, entry]}}
+
+
+def _form(rng: random.Random, n: int, at: datetime) -> Any:
+    form = {"data[id]": f"m{n}", "data[reason]": rng.choice(["abuse", "manual"])}
+    return {"type": "unsubscribe", "fired_at": at.strftime("%Y-%m-%d %H:%M:%S")} | form
+
+
+def _odata(rng: random.Random, n: int, at: datetime) -> Any:
+    changed = f"/Date({int(at.timestamp()) * 1000})/"
+    return {"d": {"SalesOrder": f"{n:010}", "ChangedAt": changed, "NetAmount": f"{n}.50"}}
+
+
+def _go(rng: random.Random, n: int, at: datetime) -> Any:
+    return {"MetaData": {"MMSI": 257_000_000 + n % 7, "time_utc": f"{at:%F %T}.123456 +0000 UTC"}}
+
+
 OTHERS: dict[str, tuple[Record, str]] = {
     "written": (_written, "sum(total)"),
     "parameters": (_parameters, "sum(price)"),
@@ -128,6 +169,13 @@ OTHERS: dict[str, tuple[Record, str]] = {
     "row_alone": (_row_alone, "sum(price)"),
     "decimals_without_schema": (_decimals_without_schema, "sum(price)"),
     "gaps": (_gaps, "sum(amount_cents)"),
+    "line_times": (_line_times, "quantile(took_ms, 0.95) by status"),
+    "carried": (_carried, "sum(amount) by currency"),
+    "own_time": (_own_time, "quantile(duration, 0.95)"),
+    "by_line": (_by_line, "sum(amt) by cdt_dbt_ind, ccy"),
+    "form": (_form, "count(*) by data_reason"),
+    "odata": (_odata, "sum(net_amount)"),
+    "go": (_go, "count(*)"),
 }
 
 

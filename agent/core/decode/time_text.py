@@ -5,8 +5,9 @@ What is read, here of one value and in `event_time` of a column, with the same r
 - `2024-05-01`, `2024-05-01T10:20`, `2024-05-01 10:20:30.123456+01:00`: date alone, to the hour, the
   minute, the second or any fraction of the last of these; `T` or a space; no offset, `Z`, `+01:00`,
   `+0100`, `+01` or ` UTC`, with a space before it or not, and with the zone's name after it
-  (`[Europe/Oslo]`, RFC 9557; `+0100 CET`, as Go prints times; the offset counts). The further shapes of ISO 8601: the basic format
-  (`20240501T102030Z`), week dates (`2024-W18-3`), ordinal dates (`2024-122`).
+  (`[Europe/Oslo]`, RFC 9557; `+0100 CET`, as Go prints times; the offset counts). The further
+  shapes of ISO 8601: the basic format (`20240501T102030Z`), week dates (`2024-W18-3`), ordinal
+  dates (`2024-122`).
 - `Mon, 03 Mar 2025 08:30:00 +0100`, RFC 2822, also with `GMT` (RFC 9110) and the names of zones
   that it knows. The weekday is not compared with the date.
 - `/Date(1740990600000+0100)/`, milliseconds since the epoch as .NET and OData 2 write them in JSON.

@@ -1,0 +1,125 @@
+"""When an event happened, and in which order events came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from agent.core.decode.time_formats import parse_formatted
+from agent.core.decode.time_text import parse_time
+from agent.core.model.field_types import TimeFormat
+from agent.core.model.paths import Path, Root
+from agent.init.naming import TIME_WORDS, snake, words_of
+from agent.init.places import ABOUT_EVENT, depth, keys_before, name_of, written
+from agent.init.sample import Occurrence, Seen
+
+_BUSINESS = frozenset({
+    "occurred", "happened", "created", "create", "placed", "ordered", "paid", "booked", "booking",
+    "start", "started", "event", "opened", "commit", "op", "derived",
+})  # fmt: skip
+_LOADING = frozenset({
+    "processed", "processing", "ingested", "ingest", "received", "receive", "loaded", "load",
+    "inserted", "sent", "arrived", "arrival", "approximate", "updated", "modified", "synced",
+    "sync", "published", "exported", "end", "ended", "expires", "expiry", "etl", "collector",
+    "upload", "uploaded", "observed", "indexed", "current", "first",
+})  # fmt: skip
+"""When an event was handled, or its entity last touched: not when it happened."""
+_PLAIN_TIMES = frozenset({
+    "time", "timestamp", "ts", "datetime", "date_time", "time_stamp", "tstamp", "at",
+})  # fmt: skip
+_LEAST_CONSTANT = 5
+"""A time that is the same in so many events is not when they happened."""
+_MOST_LATE_MS = 3_600_000
+"""A time that goes back by more, while another doesn't, is that of an earlier step."""
+
+
+def time_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
+    """The field that says when an event happened: one that can be read as a time in every event, by
+    its name first. None: there is none."""
+    whole = [s for s in _times(seen) if s.known == events]
+    return whole[0].path if whole else None
+
+
+def times_with_gaps(seen: Mapping[Path, Seen], events: Sequence[Occurrence]) -> list[Path]:
+    """The fields of which the first that is there says when an event happened, where none is in
+    every event; empty, where most events have none."""
+    able = _times(seen)
+    main = next((s for s in able if s.known >= len(events) / 2), None)
+    paths: list[Path] = []
+    missing = list(events)
+    for candidate in [main, *able] if main is not None else []:
+        left = [event for event in missing if event.at(candidate.path) is None]
+        if len(left) < len(missing):
+            paths, missing = [*paths, candidate.path], left
+    return paths
+
+
+def _times(seen: Mapping[Path, Seen]) -> list[Seen]:
+    """The fields that hold times, the best first."""
+    able = [s for s in seen.values() if s.known and _is_when(s) and written(s.path) is not None]
+    able = [s for s in able if 0 not in s.path]
+    return sorted(able, key=_time_rank)
+
+
+def _is_when(seen: Seen) -> bool:
+    return seen.is_time or seen.format is not None
+
+
+def _time_rank(seen: Seen) -> tuple[bool | int, ...]:
+    """Of two times, the better one has the smaller rank: one that differs, with a time of day and
+    in the order of the events; not when it was handled; in the event; a time by its name, that of
+    the event; a short name, near the top."""
+    *above, last = keys_before(seen.path)
+    words = words_of(last)
+    named = 0 if set(words) & TIME_WORDS else 1 if seen.type == "string" else 2
+    return (
+        seen.distinct == 1 and seen.known >= _LEAST_CONSTANT,
+        seen.days == seen.known,
+        seen.late_ms > _MOST_LATE_MS,
+        bool(set(words) & _LOADING),
+        isinstance(seen.path[0], Root),
+        named,
+        _time_tier(words, [snake(key) for key in above]),
+        len(words),
+        depth(seen.path),
+    )
+
+
+def _time_tier(words: Sequence[str], above: Sequence[str]) -> int:
+    """0: that of the event by its name; 1: one that something happened at; 2: another."""
+    is_plain = "_".join(words).removesuffix("_ms").removesuffix("_utc") in _PLAIN_TIMES
+    # What captures changes writes when the database made them below `source`.
+    is_about = bool(above) and (above[-1] in ABOUT_EVENT or above[-1] == "source")
+    if {"occurred", "happened"} & {*words} or (is_plain and is_about):
+        return 0
+    if len(words) == 2 and words[0] == "event":
+        return 0
+    return 1 if is_plain or {*words} & _BUSINESS else 2
+
+
+def has_time(seen: Mapping[Path, Seen], events: int) -> bool:
+    """Whether the events say themselves when they happened, not only when they were handled."""
+    able = (s for s in _times(seen) if s.known >= events / 2)
+    return any(not set(words_of(name_of(s.path))) & _LOADING for s in able)
+
+
+def lateness_of(times: Sequence[int]) -> int:
+    """The most that an event came behind an earlier one, in ms."""
+    newest, worst = times[0] if times else 0, 0
+    for at in times:
+        newest = max(newest, at)
+        worst = max(worst, newest - at)
+    return worst
+
+
+def times_of(values: Iterable[Any], timezone: str, format: str | None = None) -> list[int]:
+    """The times that values are (ms), in their order, those that can be read."""
+    if format is not None:
+        texts = pl.Series([value if isinstance(value, str) else None for value in values])
+        us, readable = parse_formatted(texts.cast(pl.String), TimeFormat(format=format), timezone)
+        return [int(at) for at in np.asarray(us)[readable] // 1000]
+    read = (None if value is None else parse_time(str(value), timezone) for value in values)
+    return [at for at in read if at is not None]
