@@ -203,7 +203,7 @@ def test_numbers_in_text_are_added_up_and_a_cloud_event_identifies_itself(
     file = tmp_path / "sample.ndjson"
     file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
     *windows, summary = drafted(file, tmp_path / "rules", capsys)
-    assert {w["kpi"]: w["value"] for w in windows} == {"paid_events": 20, "paid_total_sum": 200}
+    assert {w["kpi"]: w["value"] for w in windows} == {"paid_events": 20, "paid_total_overall": 200}
     assert summary["outcomes"]["duplicate"] == 20
 
 
