@@ -15,8 +15,8 @@ from agent.core.changes.diff import (
     Difference,
     KpiState,
     MetricChange,
-    Part,
     Past,
+    part_text,
     summary,
 )
 from agent.core.changes.inventory import Held
@@ -92,15 +92,6 @@ def _human(difference: Difference, rules: Path, former: str, held: Held | None) 
 
 def _head(change: Change) -> str:
     return f"{change.was} is called {change.name}" if change.was else change.name
-
-
-def part_text(part: Part) -> str:
-    """`for: 10m → 20m`; what is not given is `–`."""
-    return f"{part.name}: {_short(part.before)} → {_short(part.after)}"
-
-
-def _short(text: str | None) -> str:
-    return "–" if text is None else " ".join(text.split())
 
 
 def metric_text(metric: MetricChange) -> str:

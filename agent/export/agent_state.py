@@ -7,7 +7,7 @@ loop, and do the long part of the work in a thread.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.core.evaluate.objectives import Score
@@ -42,10 +42,13 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """A reload that changed the rules: when (wall clock), and what, in words."""
+    """A change of the rules: when the first worker adopted it (wall clock), and what, in words.
+    `about`: what of it is about a KPI, by name; `is_general`: it may be about any of them."""
 
     at_ms: int
     text: str
+    about: Mapping[str, str] = field(default_factory=dict)
+    is_general: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,6 @@ class Rules(Protocol):
     @property
     def plan(self) -> Plan:
         """The rules in use."""
-
-    @property
-    def changes(self) -> Sequence[RuleChange]:
-        """The last reloads of this worker that changed the rules, oldest first."""
 
     async def reload(self) -> tuple[bool, str]:
         """Load the rules again: whether that was done, and what happened or which problems."""
@@ -112,6 +111,9 @@ class Fleet(Protocol):
 
     def transitions(self) -> Sequence[PublishedTransition]:
         """The last transitions of all alerts, newest first."""
+
+    def rule_changes(self) -> Sequence[RuleChange]:
+        """The last changes of the rules, oldest first."""
 
     async def explain(self, name: str, series: str) -> dict[str, Any]:
         """How a rule stands over the series of all workers, `series` of them and `count` in all.

@@ -17,7 +17,7 @@ Read in this order:
   `held_partitions` (the mergers), `faust_app` (all that is taken from Faust), `state_table` and
   `state_store` (its rows, and their databases)
 - what is published: `publish`; rows for all workers: `board_topic`, `rule_sets`,
-  `explain_requests` (what workers ask each other)
+  `rule_history` (rule changes), `explain_requests` (what workers ask each other)
 - `values_reader`: what is published, delivered once more to a receiver outside
 - reading beside all groups: `topic_reader` (up to an end), `topic_tail` (without one), `history`,
   `backfill`, `alert_log`, `value_log`

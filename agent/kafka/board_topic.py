@@ -34,6 +34,7 @@ from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault
 from agent.kafka.explain_requests import ExplainReply, ExplainRequest, ExplainRequests
 from agent.kafka.publish import Publisher, acknowledged
+from agent.kafka.rule_history import RuleHistory, RulesChangeRow, RulesRow
 from agent.kafka.rule_sets import RuleSets, WorkerRow, this_worker
 from agent.kafka.topic_tail import RETRY_SECONDS, tail
 from agent.settings import Settings
@@ -72,7 +73,7 @@ class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
     description: str
 
 
-Row = SeriesRow | AlertRow | WorkerRow | ExplainRequest | ExplainReply
+Row = SeriesRow | AlertRow | WorkerRow | RulesRow | RulesChangeRow | ExplainRequest | ExplainReply
 SeriesId = tuple[str, Dimensions | None]
 
 _encoder = msgspec.json.Encoder()
@@ -128,6 +129,7 @@ class BoardReader:
     ) -> None:
         self.plan = plan
         self.requests = requests
+        self.rule_history = RuleHistory()
         self.changes = 0
         self.complete = False
         self._settings = settings
@@ -178,6 +180,9 @@ class BoardReader:
             if isinstance(row, ExplainRequest | ExplainReply):
                 self.requests.add(key, row)
                 return
+            if isinstance(row, RulesRow | RulesChangeRow):
+                self.rule_history.add(key, row)
+                return
             if isinstance(row, SeriesRow):
                 self._series[key] = to_view(row)
             else:
@@ -188,6 +193,7 @@ class BoardReader:
     def replan(self, plan: Plan) -> None:
         """Show what another plan declares."""
         self.plan = plan
+        self.rule_history.adopt()
         self.changes += 1
         self._snapshot = None
 
@@ -249,6 +255,7 @@ class BoardWriter:
 
     async def tick(self) -> None:
         """Write what changed; series whose window closed or whose alerts changed go first."""
+        await self._announce()
         views = self._holder.held()
         rows: dict[bytes, bytes | None] = dict(self._alerts)
         if not self._ticks:
@@ -272,6 +279,15 @@ class BoardWriter:
             for waiting in (self._urgent, self._waiting):
                 if waiting.get(series) is view:
                     del waiting[series]
+
+    async def _announce(self) -> None:
+        """Write the rules that this worker has adopted, if other rules were announced before."""
+        plan, history = self._board.plan, self._board.rule_history
+        if not self._board.complete or history.is_announced(plan):
+            return
+        if rows := await asyncio.to_thread(history.announcement, plan):
+            await acknowledged(await self._publisher.board(rows))
+        history.announced(plan)
 
     def _workers(self) -> dict[bytes, bytes | None]:
         """The row of this worker, and deletions of forgotten ones; logs where rules differ."""

@@ -19,7 +19,7 @@ from agent.core.output.messages import Json, PublishedTransition
 from agent.core.placement import partition_of
 from agent.errors import RulesError
 from agent.explain.document import asked_text, most_urgent, wanted
-from agent.export.agent_state import Alert, SeriesId
+from agent.export.agent_state import Alert, RuleChange, SeriesId
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
@@ -176,6 +176,13 @@ class FleetView:
     def transitions(self) -> Sequence[PublishedTransition]:
         """The last transitions of all alerts, newest first."""
         return self._alert_log.transitions()
+
+    def rule_changes(self) -> Sequence[RuleChange]:
+        """The last changes of the rules, oldest first."""
+        return [
+            RuleChange(change.at_ms, change.text, change.about, change.is_general)
+            for change in self._board.rule_history.changes()
+        ]
 
     async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
         """The closed windows of a KPI, or of one of its series, since an instant."""

@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib import metadata
@@ -24,7 +23,7 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState, Links, RuleChange
+from agent.export.agent_state import AgentState, Links
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
@@ -54,9 +53,6 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another waits. Folding asks for it some hundred
 times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
 
-MOST_CHANGES = 50
-"""Changes of the rules that pages can mark."""
-
 LoadPlan = Callable[[], Plan]
 
 
@@ -73,7 +69,6 @@ class Service:
             *settings.secrets_of("person"), link_secrets=settings.secrets_of("link")
         )
         self.plan = self._load()
-        self.changes: deque[RuleChange] = deque(maxlen=MOST_CHANGES)
         names = TopicNames.of(settings)
         board = BoardReader(settings, names.board, self.plan, ExplainRequests(this_worker()))
         alert_log = AlertLog(settings, names.alerts)
@@ -144,7 +139,6 @@ class Service:
             await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
         message = f"{summary(changes)}; {counts}"
-        self.changes.append(RuleChange(_now_ms(), summary(changes)))
         log.info("reloaded: %s", message)
         return True, message
 

@@ -25,6 +25,7 @@ class FilledFleet:
     active: Sequence[Alert] | None = ()
     history: Sequence[PublishedTransition] = ()
     objectives: Mapping[str, Score] = field(default_factory=dict)
+    changes: Sequence[RuleChange] = ()
     leads: bool = False
     windows: Sequence[PastWindow] = ()
     """What the topic has of the past; `asked` is noted."""
@@ -58,6 +59,9 @@ class FilledFleet:
     def transitions(self) -> Sequence[PublishedTransition]:
         return self.history
 
+    def rule_changes(self) -> Sequence[RuleChange]:
+        return self.changes
+
     async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
         self.asked.append((kpi.name, dimensions, since_ms))
         windows = [w for w in self.windows if dimensions in (None, w.dimensions)]
@@ -74,7 +78,6 @@ class FilledRules:
     """Rules whose next reloads end as a test says."""
 
     plan: Plan
-    changes: Sequence[RuleChange] = ()
     reloads: list[tuple[bool, str] | Exception] = field(default_factory=list)
 
     async def reload(self) -> tuple[bool, str]:

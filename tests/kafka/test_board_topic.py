@@ -122,6 +122,11 @@ async def test_what_one_worker_writes_every_worker_reads_and_only_changes_are_wr
             holder.series = [WATCHED]
             await writer.tick()
             await until(lambda: reader.snapshot() == [WATCHED])
+            assert reader.rule_history.is_announced(plan)
+            (tmp_path / "shop.yaml").write_text(RULES.replace("at_least: 20", "at_least: 10"))
+            reader.replan(load(tmp_path))
+            await writer.tick()
+            await until(lambda: len(reader.rule_history.changes()) == 1)
         finally:
             reading.cancel()
             await asyncio.wait([reading])

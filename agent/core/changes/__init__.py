@@ -2,5 +2,5 @@
 
 In: two plans as outlines. Out: what is added, removed and changed, and the effects on metrics,
 alerts and state. Read `outline` (a plan as text), `describe` (one declaration as text),
-`diff`, then `inventory` (what a running agent holds).
+`diff`, `by_kpi` (what of it is about each KPI), then `inventory` (what a running agent holds).
 """

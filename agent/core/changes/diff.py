@@ -272,3 +272,12 @@ def summary(difference: Difference) -> str:
     kept = f"; the state of {', '.join(reset)} starts over" if reset else "; all state is kept"
     pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
     return ", ".join(published) + kept + pasts
+
+
+def part_text(part: Part) -> str:
+    """`for: 10m → 20m`; what is not given is `–`."""
+    return f"{part.name}: {_short(part.before)} → {_short(part.after)}"
+
+
+def _short(text: str | None) -> str:
+    return "–" if text is None else " ".join(text.split())

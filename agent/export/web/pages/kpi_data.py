@@ -154,7 +154,7 @@ def page_data(of: Sources) -> Json:
         "rules": rules,
         "alerts": alert_marks(kpi, of.dimensions, of.transitions, span.since_ms, until_ms),
         "maintenance": maintenance_marks(of.plan, kpi, of.dimensions, span.since_ms, until_ms),
-        "changes": change_marks(of.changes, span.since_ms, until_ms),
+        "changes": change_marks(of.changes, kpi, span.since_ms, until_ms),
         "windows": _listed(of, chosen) if _is_single(of) else [],
         "moved": None if moved is None or len(moved.changes) < 2 else _moved(kpi, moved),
     }

@@ -106,7 +106,7 @@ class KpiPages:
         past = await self._past.windows(kpi, dimensions, span.needed_since_ms, asked)
         return Sources(
             plan, kpi, dimensions, span, views, _upto(past, until_ms),
-            tuple(state.fleet.transitions()), tuple(state.rules.changes),
+            tuple(state.fleet.transitions()), tuple(state.fleet.rule_changes()),
             dict(state.fleet.scores()), state.timezone, data_until_ms(state, views),
         )  # fmt: skip
 

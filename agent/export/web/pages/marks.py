@@ -76,12 +76,14 @@ def maintenance_marks(
     ][-MOST_MARKS:]
 
 
-def change_marks(changes: Iterable[RuleChange], since_ms: int, until_ms: int) -> list[Json]:
-    """The reloads of this worker that changed the rules."""
+def change_marks(
+    changes: Iterable[RuleChange], kpi: Kpi, since_ms: int, until_ms: int
+) -> list[Json]:
+    """The changes of the rules that are, or may be, about a KPI."""
     return [
-        {"at_ms": change.at_ms, "text": change.text}
+        {"at_ms": change.at_ms, "text": change.about.get(kpi.name, change.text)}
         for change in changes
-        if since_ms <= change.at_ms <= until_ms
+        if since_ms <= change.at_ms <= until_ms and (change.is_general or kpi.name in change.about)
     ]
 
 

@@ -122,12 +122,19 @@ async def test_alerts_maintenance_and_rule_changes_are_marked() -> None:
     works = Maintenance("works", "Works", "", frozenset({"response_time"}), {}, schedule)
     state.rules.plan = replace(COMPANY, maintenance={"works": works})
     state.fleet.history = STEPS
-    state.rules.changes = [RuleChange(END_MS - 3 * MINUTE_MS, "1 rule changed")]
+    at_ms, text = END_MS - 3 * MINUTE_MS, "2 rules changed"
+    about = {"response_time": "rule slow, for: 10m → 20m"}
+    state.fleet.changes = [
+        RuleChange(at_ms, text, about, is_general=False),
+        RuleChange(at_ms, text, {"revenue": "rule low added"}, is_general=False),
+        RuleChange(at_ms, text, {"revenue": "rule low removed"}, is_general=True),
+        RuleChange(END_MS - 61 * MINUTE_MS, text),
+    ]
     data = await _history(state, "response_time/history?series=region%3Demea&range=1h")
     assert [(m["title"], m["until_ms"] - m["from_ms"]) for m in data["maintenance"]] == [
         ("Works", 4 * MINUTE_MS)
     ]
-    assert [change["text"] for change in data["changes"]] == ["1 rule changed"]
+    assert [change["text"] for change in data["changes"]] == [about["response_time"], text]
 
 
 async def test_the_objectives_of_a_kpi_have_score_weight_and_owner() -> None:

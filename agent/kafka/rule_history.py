@@ -1,0 +1,131 @@
+"""The rule changes of all workers, kept on the board topic.
+
+The topic has one row of the rules that were announced last (their outline), and a row of each of
+the last changes. A worker that adopts rules, by a start or a reload, compares them with that row
+once: if they differ, it writes what changed. So a change is marked once for the fleet, however many
+workers adopt it, and whether they were restarted or reloaded.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import zlib
+from itertools import islice
+
+import msgspec
+
+from agent.core.changes.by_kpi import changes_by_kpi, is_general
+from agent.core.changes.diff import compare, summary
+from agent.core.changes.outline import Outline, public_outline
+from agent.core.model.plan import Plan
+
+MOST_CHANGES = 50
+MOST_OUTLINE_CHARS = 200_000
+"""A larger outline is left out of the row, which is a message like all others
+(docs/operations.md): of the change that follows it is only known that there was one."""
+MOST_KPIS = 100
+"""A change of more KPIs is about any of them."""
+UNKNOWN = "what changed is not known"
+
+
+class RulesRow(msgspec.Struct, frozen=True, tag="rules"):
+    """The rules announced last. `number` counts the changes; `outline` is packed, "" where it is
+    too large."""
+
+    number: int
+    config_hash: str
+    outline: str
+
+
+class RulesChangeRow(msgspec.Struct, frozen=True, tag="rules_change"):
+    """A change of the rules: when a worker adopted it (wall clock), and what, in words; `about`
+    each KPI. `is_general`: it may be about others, too."""
+
+    number: int
+    at_ms: int
+    text: str
+    about: dict[str, str]
+    is_general: bool
+
+
+RULES_KEY = msgspec.json.encode(["rules"])
+_encoder = msgspec.json.Encoder()
+
+
+class RuleHistory:
+    """The changes as the board topic has them, and what this worker adds to them."""
+
+    def __init__(self) -> None:
+        self._rules: RulesRow | None = None
+        self._changes: dict[bytes, RulesChangeRow] = {}
+        self._adopted_ms = _now_ms()
+        self._announced = ""  # the config hash
+
+    def add(self, key: bytes, row: RulesRow | RulesChangeRow) -> None:
+        """A row of the board topic."""
+        if isinstance(row, RulesRow):
+            self._rules = row
+        else:
+            self._changes[key] = row
+
+    def changes(self) -> list[RulesChangeRow]:
+        """The last changes, oldest first."""
+        return sorted(self._changes.values(), key=lambda change: change.number)
+
+    def adopt(self) -> None:
+        """This worker takes other rules now."""
+        self._adopted_ms = _now_ms()
+
+    def is_announced(self, plan: Plan) -> bool:
+        """Whether this worker has announced these rules: it does so once, or it would take those of
+        others back in a rolling change."""
+        return self._announced == plan.config_hash
+
+    def announced(self, plan: Plan) -> None:
+        """The rows of the announcement are written."""
+        self._announced = plan.config_hash
+
+    def announcement(self, plan: Plan) -> dict[bytes, bytes | None]:
+        """The rows to write once the topic is read to its end: none where these rules are the ones
+        announced last."""
+        known = self._rules
+        if known is not None and known.config_hash == plan.config_hash:
+            return {}
+        new = public_outline(plan)
+        number = 0 if known is None else known.number + 1
+        rules = RulesRow(number, plan.config_hash, _packed(new))
+        rows: dict[bytes, bytes | None] = {RULES_KEY: _encoder.encode(rules)}
+        if known is not None:
+            # A key is used again: the topic keeps so many.
+            key = _encoder.encode(["rules_change", number % MOST_CHANGES])
+            rows[key] = _encoder.encode(_change(known, new, number, self._adopted_ms))
+        return rows
+
+
+def _change(known: RulesRow, new: Outline, number: int, at_ms: int) -> RulesChangeRow:
+    old = _unpacked(known.outline)
+    if old is None:
+        return RulesChangeRow(number, at_ms, UNKNOWN, {}, True)
+    difference = compare(old, new)
+    about = changes_by_kpi(old, new, difference)
+    general = is_general(difference) or len(about) > MOST_KPIS
+    few = dict(islice(about.items(), MOST_KPIS))
+    return RulesChangeRow(number, at_ms, summary(difference), few, general)
+
+
+def _packed(outline: Outline) -> str:
+    packed = base64.b64encode(zlib.compress(_encoder.encode(outline), 9)).decode()
+    return packed if len(packed) <= MOST_OUTLINE_CHARS else ""
+
+
+def _unpacked(packed: str) -> Outline | None:
+    """None where another version wrote it otherwise, or it was too large."""
+    try:
+        return msgspec.json.decode(zlib.decompress(base64.b64decode(packed)), type=Outline)
+    except (ValueError, zlib.error):
+        return None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
