@@ -1,4 +1,4 @@
-"""Rule changes on the board topic: each is marked once, whoever adopts it and how."""
+"""Rule changes on the board topic: each is marked once, however workers adopt it."""
 
 from __future__ import annotations
 
