@@ -12,8 +12,6 @@ from agent.generate.layout import Board, Cell, Section
 from agent.generate.panels import About, Query
 
 RATE = "[$__rate_interval]"
-ZERO = "or vector(0)"
-"""A panel of rare events shows a line at zero, not `no data`."""
 
 
 def agent_board(external: Sequence[str] = ()) -> Board:
@@ -48,6 +46,17 @@ class _Series:
         return names.matching(metric, [*matchers, *self._environment])
 
 
+def _or_zero(query: str, label: str, word: str) -> str:
+    """A query of rare events; where there are none a line at zero, called by the word, in place of
+    `no data`."""
+    return f'{query} or on () label_replace(vector(0), "{label}", "{word}", "", "")'
+
+
+def _increase(series: str, label: str) -> str:
+    """By the label, where a counter rose."""
+    return f"sum by ({label}) (increase({series}{RATE})) > 0"
+
+
 def _workers(series: _Series) -> Iterator[Cell]:
     about = About("Workers", "Agents that Prometheus can scrape.", "short")
     yield Cell(
@@ -74,8 +83,7 @@ def _workers(series: _Series) -> Iterator[Cell]:
             "config_hash": "Rules",
             "python": "Python",
         },
-        hidden=["Value"],
-        sort_by="Worker",
+        sort_by="instance",
     )
     yield Cell(panel, 8)
 
@@ -99,10 +107,8 @@ def _records(series: _Series) -> Iterator[Cell]:
     )
     refused = series.of(metrics.RECORDS, 'outcome=~"rejected|late|duplicate"')
     by_reason = f"sum by (topic, outcome, reason) (rate({refused}{RATE}))"
-    query = Query(
-        f"{ranking.highest(by_reason, ranking.LINES)} {ZERO}",
-        "{{topic}} {{outcome}} {{reason}}",
-    )
+    most = ranking.highest(by_reason, ranking.LINES)
+    query = Query(_or_zero(most, "outcome", "none"), "{{topic}} {{outcome}} {{reason}}")
     yield Cell(panels.line_panel(about, [query]), 8)
 
 
@@ -182,16 +188,16 @@ def _inside(series: _Series) -> Iterator[Cell]:
     failed = series.of(metrics.RELOADS, 'result="failed"')
     queries = [
         Query(
-            f"sum by (component) (increase({series.of(metrics.ERRORS)}{RATE})) {ZERO}",
+            _or_zero(_increase(series.of(metrics.ERRORS), "component"), "component", "errors"),
             "{{component}}",
         ),
         Query(f"sum(increase({failed}{RATE}))", "failed reloads"),
         Query(
-            f"sum by (topic) (increase({series.of(metrics.RECORDS_MISSED)}{RATE})) {ZERO}",
+            _or_zero(_increase(series.of(metrics.RECORDS_MISSED), "topic"), "topic", "records"),
             "missed {{topic}}",
         ),
         Query(
-            f"sum by (kpi) (increase({series.of(metrics.DROPPED_SERIES)}{RATE})) {ZERO}",
+            _or_zero(_increase(series.of(metrics.DROPPED_SERIES), "kpi"), "kpi", "series"),
             "dropped {{kpi}}",
         ),
     ]

@@ -23,6 +23,13 @@ SCORE_STEPS = (
 MOST_ROWS = 200
 """Rows of the tables: the worst series of a company, not all of them."""
 
+SEVERITY_COLORS = {
+    "critical": panels.VERMILLION,
+    "page": panels.VERMILLION,
+    "warning": panels.ORANGE,
+    "info": panels.SKY,
+}
+
 BOARD_COLUMN = "Board"
 BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
 
@@ -98,6 +105,12 @@ class _PublicSeries:
         """All series of a metric that has the label `objective`."""
         matchers = [*names.equal_to(fixed), *self._environment]
         return names.one_of_workers(names.matching(metric, matchers))
+
+    def of_titled_objectives(self, metric: str) -> str:
+        """The same with the title of the objective."""
+        info = self.of_objectives(metrics.OBJECTIVE_INFO)
+        on = names.on(self.external, "objective")
+        return f"{self.of_objectives(metric)} * {on} group_left (title) {info}"
 
     def described(self, query: str, plan: Plan) -> str:
         """Adds title and owner of the KPI, and the uid of its board."""
@@ -296,7 +309,6 @@ def _alerts(plan: Plan, public: _PublicSeries, address: str) -> Iterator[Cell]:
             "kpi": "Name",
             BOARD_UID: BOARD_COLUMN,
         },
-        hidden=["Value #B"],
         sort_by="Value #B",
     )
     panels.state_column(panel, "State", panels.RULE_STATES)
@@ -308,19 +320,21 @@ def _alerts(plan: Plan, public: _PublicSeries, address: str) -> Iterator[Cell]:
     about = About("Firing alerts", "How many fired, by severity.", "short")
     state = public.of(metrics.RULE_STATE)
     fired = f"sum by (severity) ({state} == bool {names.FIRING})"
-    yield Cell(panels.line_panel(about, [Query(fired, "{{severity}}")], stacked=True), 9)
+    lines = panels.line_panel(about, [Query(fired, "{{severity}}")], stacked=True)
+    panels.color_lines(lines, SEVERITY_COLORS.items())
+    yield Cell(lines, 9)
 
 
 def _courses(public: _PublicSeries) -> Iterator[Cell]:
     about = About("Scores", "Each objective's score; 100 % is every target reached.", "percentunit")
-    query = Query(public.of_objectives(metrics.OBJECTIVE_SCORE), "{{objective}}")
+    query = Query(public.of_titled_objectives(metrics.OBJECTIVE_SCORE), "{{title}}")
     yield Cell(panels.line_panel(about, [query], limit=1.0), 8)
     about = About(
         "Trend of the scores",
         "How much higher each score is than a week (of long windows: four windows) before.",
         "percentunit",
     )
-    query = Query(public.of_objectives(metrics.OBJECTIVE_CHANGE), "{{objective}}")
+    query = Query(public.of_titled_objectives(metrics.OBJECTIVE_CHANGE), "{{title}}")
     yield Cell(panels.line_panel(about, [query]), 8)
     about = About("Series by target state", "How many series stood where.", "short")
     state = public.of(metrics.TARGET_STATE)
@@ -329,5 +343,5 @@ def _courses(public: _PublicSeries) -> Iterator[Cell]:
         for number in (3, 2, 1, 0)
     ]
     panel = panels.line_panel(about, queries, stacked=True)
-    panels.color_states(panel, panels.TARGET_STATES)
+    panels.color_lines(panel, panels.TARGET_STATES.values())
     yield Cell(panel, 8)

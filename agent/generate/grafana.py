@@ -15,9 +15,6 @@ from agent.generate.provisioning import provisioning
 
 _VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
 
-_BUILT_IN = {"$__rate_interval": "1m", "$__interval": "1m", "$__range": "1h"}
-"""Grafana's own variables, and what stands for them."""
-
 
 def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
@@ -52,10 +49,12 @@ def queries(dashboard_json: str) -> list[str]:
     return [fill(expr) for expr in _expressions(json.loads(dashboard_json)["panels"])]
 
 
-def fill(expr: str) -> str:
-    """An expression as Grafana would send it with every variable at its default."""
+def fill(expr: str, span: str = "1h", interval: str = "1m") -> str:
+    """An expression as Grafana would send it with every variable at its default, for a time range
+    of this span and points at this interval."""
+    own = {"$__rate_interval": "1m", "$__interval": interval, "$__range": span}
     filled = _VARIABLE.sub(r"\1.*", expr)
-    for variable, value in _BUILT_IN.items():
+    for variable, value in own.items():
         filled = filled.replace(variable, value)
     return filled
 

@@ -189,10 +189,10 @@ def link_series(panel: timeseries.Panel | statetimeline.Panel, title: str, url: 
     panel.override_by_query("A", [_value("links", [{"title": title, "url": url}])])
 
 
-def color_states(panel: timeseries.Panel, states: States) -> None:
-    """Draw the series that are called after a state in its colour."""
-    for words, color in states.values():
-        panel.override_by_name(words, [_value("color", {"mode": "fixed", "fixedColor": color})])
+def color_lines(panel: timeseries.Panel, colors: Iterable[tuple[str, str]]) -> None:
+    """Draw the series of these names in these colours."""
+    for name, color in colors:
+        panel.override_by_name(name, [_value("color", {"mode": "fixed", "fixedColor": color})])
 
 
 def thin_lines(panel: timeseries.Panel, legend: str) -> None:
@@ -226,16 +226,14 @@ def table_panel(
     queries: Sequence[Query],
     *,
     columns: Mapping[str, str],
-    hidden: Iterable[str] = (),
     sort_by: str,
 ) -> table.Panel:
     """A table of instant queries, joined on their labels.
 
     `columns` names the fields shown, in their order: labels, and `Value #A`, `Value #B`… of the
-    queries. `hidden` ones are left out; rows are sorted by the highest of the field `sort_by`,
-    which may be hidden.
+    queries; a scrape may add labels that nobody asked for. Rows are sorted by the highest of the
+    field `sort_by`, shown or not.
     """
-    out = sorted({"Time", "__name__", "job", "instance", *hidden} - set(columns))
     panel = (
         table.Panel()
         .with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
@@ -248,13 +246,14 @@ def table_panel(
             models.DataTransformerConfig(
                 id_val="organize",
                 options={
-                    "excludeByName": dict.fromkeys(out, True),
+                    "includeByName": dict.fromkeys(columns, True),
                     "indexByName": {name: i for i, name in enumerate(columns)},
                     "renameByName": dict(columns),
                 },
             )
         )
         .filterable(True)
+        .show_header(True)
     )
     return _finished(panel, about, queries, instant=True, tabular=True)
 

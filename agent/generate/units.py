@@ -38,4 +38,4 @@ def grafana_unit(unit: str | None) -> str:
         return "short"
     if unit in CURRENCIES:
         return f"currency{unit.upper()}"
-    return SCALED.get(unit, f"suffix: {unit.replace('_', ' ')}")
+    return SCALED.get(unit, f"suffix:{unit.replace('_', ' ')}")

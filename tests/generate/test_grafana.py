@@ -191,7 +191,7 @@ def test_units_are_grafanas() -> None:
 
 
 def test_a_unit_that_grafana_does_not_know_stands_after_the_number() -> None:
-    assert grafana_unit("support_tickets") == "suffix: support tickets"
+    assert grafana_unit("support_tickets") == "suffix:support tickets"
 
 
 def test_states_are_reported_by_a_sign_and_a_word_beside_the_colour() -> None:
