@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Plan
 from agent.export.alertmanager import DeliveryMetrics
 from agent.export.metrics.agent_metrics import AgentMetrics
@@ -64,7 +65,8 @@ def test_every_series_of_the_boards_and_alerts_is_one_that_the_agent_exports() -
     text = alert_rules(plan) + "\n".join(q for d in dashboards(plan).values() for q in queries(d))
     asked = set(re.findall(r"\bkpi_[a-z0-9_]+\b", text)) - {"kpi_agent", KPI_TITLE, BOARD_UID}
     asked = {re.sub(r"_(total|bucket)$", "", name) for name in asked}
-    exported = {f.name for f in families(plan, (), None, {}, LabelCache())}
+    leads = dict.fromkeys(plan.objectives, Score(1.0))
+    exported = {f.name for f in families(plan, (), None, leads, LabelCache())}
     exported |= {f.name for f in every_agent_family()}
     assert asked - exported == set()
 
