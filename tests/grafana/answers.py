@@ -68,19 +68,18 @@ def scraped(state: AgentState, folder: Path, scrapes: int = 5) -> Iterator[Prome
 
 
 def _scrapes(prometheus: Prometheus) -> int:
-    found = prometheus.query('count_over_time(up{job="kpi-agent"}[1m])')
-    return int(found[0]["value"][1]) if found else 0
+    counted = prometheus.query('count_over_time(up{job="kpi-agent"}[1m])')
+    return int(counted[0]["value"][1]) if counted else 0
 
 
 def newest(prometheus: Prometheus, span: int = 60) -> TimeRange:
     """The last `span` seconds before the newest scrape."""
-    (found,) = prometheus.query('timestamp(up{job="kpi-agent"})')
-    end = int(float(found["value"][1]))
+    (sample,) = prometheus.query('timestamp(up{job="kpi-agent"})')
+    end = int(float(sample["value"][1]))
     return TimeRange(end - span, end, 1)
 
 
 def panel_of(answer: Mapping[str, Any], title: str) -> Json:
     """The panel of a title."""
     (panel,) = (p for p in answer["board"]["panels"] if p["title"] == title)
-    found: Json = panel
-    return found
+    return dict(panel)

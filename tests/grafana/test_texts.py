@@ -51,8 +51,8 @@ def lines(panel: Json) -> dict[str, str]:
 
 
 def line(panel: Json, name: str) -> Json:
-    (found,) = (line for line in panel["series"] if line["name"] == name)
-    return found
+    (chosen,) = (line for line in panel["series"] if line["name"] == name)
+    return chosen
 
 
 @pytest.mark.parametrize(
