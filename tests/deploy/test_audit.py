@@ -64,10 +64,15 @@ def osv(vulnerable: str = "") -> Iterator[tuple[str, dict[str, str]]]:
     server.server_close()
 
 
+def without_make() -> dict[str, str]:
+    """The environment without the variables that `make test ARGS=…` hands down to other makes."""
+    return {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+
+
 def audit(address: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", "--silent", "-C", str(ROOT), "audit"],
-        env={**os.environ, "ARGS": f"--service-url {address} --project {folder}"},
+        env={**without_make(), "ARGS": f"--service-url {address} --project {folder}"},
         check=False,
         capture_output=True,
         text=True,
