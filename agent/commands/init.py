@@ -5,25 +5,26 @@ from __future__ import annotations
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.common import add_now, clock_ms, usage, writing
 from agent.core.model.printable import printable
-from agent.errors import EnvironmentFault, RulesError
+from agent.core.model.schemas import REGISTRY
+from agent.errors import RulesError
 
 if TYPE_CHECKING:
+    from agent.init.drafted import EventDraft
     from agent.init.interview import Ask
 
 ABOUT = "draft a contract, KPIs and rules from a sample of events or from answers"
 EXAMPLES = (
     "kpi-agent init events.ndjson",
     "kpi-agent init --brokers localhost:9092 --topic orders --yes",
+    "kpi-agent init --registry https://registry:8081 --topic orders --yes",
     "kpi-agent init --event order.paid --fields amount:float,country:string --by country --yes",
 )
-
-MOST_RECORDS = 50_000
-"""So many of a topic's newest events are the sample."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -34,6 +35,17 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rules", default="rules", metavar="DIR", help="the folder to write to")
     parser.add_argument(
         "--brokers", metavar="HOST:PORT", help="use the newest events of --topic as the sample"
+    )
+    parser.add_argument(
+        "--registry",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="use the registered schema of --topic, alone or beside a sample; default: the setting "
+        "schema_registry",
+    )
+    parser.add_argument(
+        "--subject", metavar="NAME", help="the registry's subject; default: by the topic's name"
     )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
     parser.add_argument("--name", metavar="NAME", help="the name of the file; default: the topic")
@@ -59,37 +71,39 @@ def run(options: Namespace) -> int:
     """`kpi-agent init`."""
     if options.brokers and (options.files or not options.topic):
         return usage("init", "with --brokers, name a --topic and no files")
-    has_answers = options.yes or options.event is not None
+    asks_registry = options.registry is not None
+    if asks_registry and not (options.topic or options.files):
+        return usage("init", "with --registry, name a --topic")
+    if options.subject and not asks_registry:
+        return usage("init", "--subject names a subject of the --registry")
+    has_answers = options.yes or options.event is not None or asks_registry
     if not (options.files or options.brokers or has_answers or sys.stdin.isatty()):
         return usage(
             "init",
-            "name a SAMPLE of events, --brokers and --topic, or --event: without a terminal, "
-            "nothing is asked, and nothing was written",
+            "name a SAMPLE of events, --brokers and --topic, --registry and --topic, or --event: "
+            "without a terminal, nothing is asked, and nothing was written",
         )
     ask = _asking(options)
     with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
-        if options.brokers:
-            options.files = [_from_topic(options, Path(made))]
-        return _run(options, ask)
+        return _run(options, ask, Path(made))
 
 
-def _run(options: Namespace, ask: Ask) -> int:
+def _run(options: Namespace, ask: Ask, folder: Path) -> int:
     from agent.core.fold.field_counts import in_words
     from agent.core.model.results import Reason
     from agent.init.draft import sound_drafts, sound_rules
-    from agent.init.interview import from_answers, from_sample
     from agent.init.proposal import observe, proposals, silence
     from agent.replay.report import outcomes_text
 
-    drafts, times = from_sample(options.files, ask) if options.files else (from_answers(ask), {})
+    files, drafts, times = _drafts(options, ask, folder)
     owner = ask("owner", "Who answers for these KPIs", "")
     place = Path(options.rules) / f"{options.name or drafts[0].topic}.yaml"
     if place.exists():
         raise RulesError(f"{place} is there already", "Choose another name with --name.")
     drafts, plan = sound_drafts(drafts, owner)
     bounds, silences, read = {}, {}, None
-    if options.files:
-        observed, read = observe(plan, options.files, clock_ms(options.now))
+    if files:
+        observed, read = observe(plan.in_json(), files, clock_ms(options.now))
         bounds = proposals(drafts, observed)
         longest = {draft.event: silence(times[draft.event], draft.slice_ms()) for draft in drafts}
         silences = {event: bound for event, bound in longest.items() if bound is not None}
@@ -117,24 +131,39 @@ def _run(options: Namespace, ask: Ask) -> int:
     return 0
 
 
-def _from_topic(options: Namespace, folder: Path) -> str:
-    """A file with the newest events of a topic."""
-    import asyncio
-
-    from agent.kafka.history import newest
-    from agent.replay.record_forms import FileRecord, record_line
+def _drafts(
+    options: Namespace, ask: Ask, folder: Path
+) -> tuple[list[str], list[EventDraft], dict[str, list[int]]]:
+    """The files of the sample in JSON, what is drafted, and the times (ms) of each event."""
+    from agent.init.drafted import Encoding
+    from agent.init.encoded import sample_of_file, sample_of_topic
+    from agent.init.from_schema import beside_sample, encoding_of, from_schema
+    from agent.init.interview import from_answers, from_sample
+    from agent.kafka.registered import registered_for
     from agent.settings import load_settings
 
-    settings = load_settings(options.settings, brokers=options.brokers)
-    records = asyncio.run(newest(settings, options.topic, MOST_RECORDS))
-    if not any(record.value for record in records):
-        raise EnvironmentFault(f"{options.topic} holds no event")
-    file = folder / f"{options.topic}.ndjson"
-    with file.open("wb") as out:
-        for r in records:
-            record = FileRecord(r.value, r.key, r.headers, r.timestamp, options.topic)
-            out.write(record_line(record) + b"\n")
-    return str(file)
+    url = options.registry or None
+    settings = load_settings(options.settings, brokers=options.brokers, schema_registry=url)
+    asks_registry = options.registry is not None
+    if asks_registry and not (options.brokers or options.files):
+        schema = registered_for(settings, options.topic, options.subject)
+        return [], from_schema(schema, options.topic, ask), {}
+    if options.brokers:
+        samples = [sample_of_topic(settings, options.topic, folder)]
+    else:
+        samples = [sample_of_file(settings, name, folder) for name in options.files]
+    if not samples:
+        return [], from_answers(ask), {}
+    files = [file for file, _ in samples]
+    drafts, times = from_sample(files, ask)
+    format = next((of_file for _, of_file in samples if of_file is not None), None)
+    encoding = Encoding() if format is None else Encoding(format, REGISTRY)
+    if asks_registry:
+        schema = registered_for(settings, drafts[0].topic, options.subject)
+        if format is not None or not options.brokers:
+            encoding = encoding_of(schema, drafts[0].topic)
+        drafts = beside_sample(drafts, schema)
+    return files, [replace(draft, encoding=encoding) for draft in drafts], times
 
 
 def _asking(options: Namespace) -> Ask:

@@ -26,6 +26,16 @@ class TimeDraft:
     format: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a topic's records are written. `schema`: as rules have it, None for plain JSON;
+    `subject`: that of the registry, where the topic's name doesn't say it."""
+
+    format: str = "json"
+    schema: str | None = None
+    subject: str | None = None
+
+
 @dataclass(slots=True)
 class EventDraft:
     """An event type with its KPIs.
@@ -53,6 +63,7 @@ class EventDraft:
     envelope: Envelope | None = None
     decode: Sequence[InnerText] = ()
     each: Path | None = None
+    encoding: Encoding = Encoding()
 
     def slice_ms(self) -> int:
         """The slice in which the events of its KPIs are counted (ms)."""

@@ -41,7 +41,8 @@ _NUMBERS = frozenset({
 @dataclass(frozen=True, slots=True)
 class FieldDraft:
     """A field of a contract: its name in the rules, where it is, and how it is read. `read`,
-    `scale` and `format` as rules have them; `epoch` is the unit of a number that is a time."""
+    `scale`, `format` and `required` as rules have them; `epoch` is the unit of a number that is a
+    time; `values` are those of an enum."""
 
     name: str
     path: Path
@@ -51,6 +52,8 @@ class FieldDraft:
     scale: int | None = None
     format: str | None = None
     epoch: str | None = None
+    required: bool = False
+    values: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:
@@ -82,7 +85,7 @@ def fields_of(
             left_out[path] = reason
             continue
         made.append(spelled)
-    names = _names([field.path for field in made])
+    names = names_of([field.path for field in made])
     return [replace(f, name=name) for f, name in zip(made, names, strict=True)], left_out
 
 
@@ -95,9 +98,9 @@ def _constant(part: Seen) -> str | None:
     return "always empty" if value == "" else f"always {value}"
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """What fields are called: of several with one name, only one nearer to the top has it, the
-    others also have the name of what they are in."""
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """What fields are called, as SQL takes it: of several with one name, only one nearer to the top
+    has it, the others also have the name of what they are in."""
     alike: dict[str, list[Path]] = {}
     for path in paths:
         alike.setdefault(name_of(path), []).append(path)

@@ -147,6 +147,22 @@ def _is_currency(field: FieldDraft) -> bool:
     return field.type == "string" and words[-1] in ("currency", "ccy")
 
 
+def split_by_names(fields: Sequence[FieldDraft]) -> list[str]:
+    """The fields to split the KPIs by where no values are known: enums, and what is called like
+    something with few values."""
+    currency = next(filter(_is_currency, fields), None)
+    if currency is not None and any(f.is_number and _is_money(f) for f in fields):
+        return [currency.name]
+    able = [f for f in fields if f.type == "string" and not _says_little(f)]
+    able = [f for f in able if f.values or _split_rank(f) < len(_SPLITS)]
+    able.sort(key=lambda f: (not f.values, _split_rank(f)))
+    return [field.name for field in able[:1]]
+
+
+def _says_little(field: FieldDraft) -> bool:
+    return bool({*field.name.split("_")} & (PEOPLE | _NO_SPLITS))
+
+
 def _is_operation(field: FieldDraft, seen: Seen) -> bool:
     return field.type == "string" and seen.distinct > 1 and is_operation(seen, _DIRECTIONS)
 

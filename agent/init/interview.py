@@ -145,7 +145,7 @@ def _measure(made: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int], 
     type_path = () if made.type_field is None else (made.type_field,)
     fields, constant = fields_of(seen, {*made.ids, *type_path})
     made.kpis, no_measures = kpis_of(made.event, fields, seen)
-    made.fields = [f for f in fields if not _is_only_time(f, made)]
+    made.fields = [f for f in fields if not is_only_time(f, made)]
     no_measures = {at: why for at, why in no_measures.items() if at not in _times_of(made)}
     made.left_out = named(no_measures | constant | left_out(seen))
     window, why = inference.window_of(times)
@@ -166,7 +166,7 @@ def _times_of(made: EventDraft) -> set[Path]:
     return {time.path for time in made.times}
 
 
-def _is_only_time(field: FieldDraft, made: EventDraft) -> bool:
+def is_only_time(field: FieldDraft, made: EventDraft) -> bool:
     """Whether a field is when it happened, and nothing is subtracted from it."""
     of_kpis = any(re.search(rf"\b{field.name}\b", kpi.value) for kpi in made.kpis)
     return field.path in _times_of(made) and not of_kpis

@@ -8,8 +8,9 @@ from agent.core.model.events import Envelope, InnerText
 from agent.core.model.field_types import DEFAULT_SCALE
 from agent.core.model.paths import path_text
 from agent.core.model.printable import printable
+from agent.core.model.schemas import REGISTRY
 from agent.core.model.text import duration
-from agent.init.drafted import EventDraft, TimeDraft
+from agent.init.drafted import Encoding, EventDraft, TimeDraft
 from agent.init.fields import FieldDraft
 from agent.init.measures import KpiDraft
 from agent.init.places import quoted, written
@@ -54,6 +55,7 @@ def document(
 def _event(draft: EventDraft) -> Iterator[str]:
     yield f"  {quoted(draft.event)}:"
     yield _noted(f"    topic: {quoted(draft.topic)}", draft.notes.get("topic"))
+    yield from _encoding(draft.encoding)
     if draft.envelope is not None:
         yield f"    envelope: {_envelope(draft.envelope)}"
     if draft.decode:
@@ -79,6 +81,16 @@ def _event(draft: EventDraft) -> Iterator[str]:
         yield from (f"      {_field(field)}" for field in draft.fields)
     yield from _left_out(draft)
     yield ""
+
+
+def _encoding(encoding: Encoding) -> Iterator[str]:
+    """How the records are written, where they are not plain JSON."""
+    if encoding.format != "json":
+        yield f"    format: {encoding.format}"
+    if encoding.schema != (None if encoding.format == "json" else REGISTRY):
+        yield f"    schema: {quoted(encoding.schema or '')}"
+    if encoding.subject is not None:
+        yield f"    subject: {quoted(encoding.subject)}"
 
 
 def _type(draft: EventDraft) -> Iterator[str]:
@@ -129,6 +141,8 @@ def _field(draft: FieldDraft) -> str:
     parts += [f"read: {quoted(draft.read)}"] if draft.read else []
     parts += [f"format: {quoted(draft.format)}"] if draft.format else []
     parts += [f"unit: {unit}"] if (unit := draft.epoch or draft.unit) else []
+    parts += ["required: true"] if draft.required else []
+    parts += [f"enum: [{', '.join(map(quoted, draft.values))}]"] if draft.values else []
     return (
         f"{draft.name}: {{{', '.join(parts)}}}"
         if len(parts) > 1

@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from agent.core.decode.schema_fit import misfits
-from agent.core.decode.schema_shape import Shape, shape_of
+from agent.core.decode.schema_shape import shape_of
 from agent.core.decode.schemas import SchemaError
-from agent.core.model.events import Contract
+from agent.core.model.events import Contract, Topics
 from agent.core.model.paths import Root
 from agent.core.model.plan import Plan
 from agent.core.model.schemas import REGISTRY, Schema
@@ -53,30 +53,73 @@ def registered(settings: Settings, plan: Plan) -> list[Finding]:
         raise EnvironmentFault(str(error)) from error
 
 
-def value_subjects(subjects: Sequence[str], contract: Contract) -> dict[str, list[str]]:
-    """By topic of a contract, the subjects of its values, as their names say."""
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The newest schema of a subject. Of a Protobuf file, `schema.message` is what the subject is
+    called after, if it has that."""
+
+    subject: str
+    number: int
+    schema: Schema
+
+    @property
+    def format(self) -> str:
+        """The format of its records."""
+        return next(name for name, kind in _KINDS.items() if kind == self.schema.kind)
+
+
+def registered_for(settings: Settings, topic: str, subject: str | None = None) -> Registered:
+    """The schema of a topic's values. `subject`: the one that has it; None: by the topic's name.
+    Raises EnvironmentFault where the registry does not answer, or has no such subject."""
+    client = RegistryClient(settings)
+    try:
+        named = [subject] if subject else _subjects_of(client.subjects(), topic)
+        latest = client.latest(named[0])
+    except UnreachableError as error:
+        raise EnvironmentFault(str(error)) from error
+    if latest is None:
+        hint = "Name the one that its producers use: --subject"
+        raise EnvironmentFault(f"the registry has no subject {named[0]}", hint)
+    number, schema = latest
+    return Registered(named[0], number, _of_message(schema, named[0]))
+
+
+def _subjects_of(subjects: Sequence[str], topic: str) -> list[str]:
+    """The subject of a topic's values; that of TopicNameStrategy if there is none. Raises
+    EnvironmentFault where there are several."""
+    named = value_subjects(subjects, Topics((topic,))).get(topic, [topic + _VALUE])
+    if len(named) > 1:
+        known = ", ".join(sorted(named))
+        raise EnvironmentFault(
+            f"topic {topic} has several subjects: {known}", "Name one: --subject"
+        )
+    return named
+
+
+def value_subjects(subjects: Sequence[str], topics: Topics) -> dict[str, list[str]]:
+    """By topic, the subjects of its values, as their names say."""
     by_record: dict[str, list[str]] = {}
     for subject in subjects:
         # Names of records have no dash, neither in Avro nor in Protobuf.
         topic, _, record = subject.rpartition("-")
-        if topic in contract.topics and f"-{record}" not in (_VALUE, _KEY):
+        if topic in topics and f"-{record}" not in (_VALUE, _KEY):
             by_record.setdefault(topic, []).append(subject)
-    return by_record | {topic: [s] for topic, s in _by_topic(subjects, contract, _VALUE).items()}
+    return by_record | {topic: [s] for topic, s in _by_topic(subjects, topics, _VALUE).items()}
 
 
-def _by_topic(subjects: Sequence[str], contract: Contract, ending: str) -> dict[str, str]:
-    """The subjects that are called after a topic of a contract alone, by topic."""
+def _by_topic(subjects: Sequence[str], topics: Topics, ending: str) -> dict[str, str]:
+    """The subjects that are called after a topic alone, by topic."""
     named = {s.removesuffix(ending): s for s in subjects if s.endswith(ending)}
-    return {topic: subject for topic, subject in named.items() if topic in contract.topics}
+    return {topic: subject for topic, subject in named.items() if topic in topics}
 
 
 def _of_contract(
     client: RegistryClient, contract: Contract, subjects: Sequence[str]
 ) -> Iterator[Finding]:
-    by_topic = value_subjects(subjects, contract)
+    by_topic = value_subjects(subjects, contract.topics)
     yield from _of_part(client, contract, by_topic, contract.subject, is_key=False)
     if any(path[:1] and path[0] == Root("key") for path in contract.paths):
-        of_keys = {t: [s] for t, s in _by_topic(subjects, contract, _KEY).items()}
+        of_keys = {t: [s] for t, s in _by_topic(subjects, contract.topics, _KEY).items()}
         yield from _of_part(client, contract, of_keys, contract.key_subject, is_key=True)
 
 
@@ -122,16 +165,18 @@ def _of_subject(
         other = next(name for name, kind in _KINDS.items() if kind == schema.kind)
         return [Finding(contract.name, ("format",), f"the schema is one of {other}: {where}")]
     try:
-        wrong = misfits(contract, _shape(schema, subject), is_key=is_key)
+        wrong = misfits(contract, shape_of(_of_message(schema, subject)), is_key=is_key)
     except SchemaError as error:
         return [Finding(contract.name, ("topic",), f"{error}: {where}", is_unknown=True)]
     return [Finding(contract.name, m.part, f"{m.message}: {where}") for m in wrong]
 
 
-def _shape(schema: Schema, subject: str) -> Shape:
-    """The shape of a subject's records. A Protobuf file may have several messages: the subject may
-    be called after one."""
+def _of_message(schema: Schema, subject: str) -> Schema:
+    """The schema of a subject's records. A Protobuf file may have several messages, and the subject
+    may be called after one."""
     if schema.kind == "PROTOBUF":
+        named = replace(schema, message=subject.rpartition("-")[2])
         with suppress(SchemaError):
-            return shape_of(replace(schema, message=subject.rpartition("-")[2]))
-    return shape_of(schema)
+            shape_of(named)
+            return named
+    return schema

@@ -53,6 +53,7 @@ EVENTS = [
     }
     for n in range(30)
 ]  # fmt: skip
+SCHEMA = '{"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}}'
 SETTINGS = "log_level: info\ncreate_topics: false\nweb_host: 127.0.0.1\n"
 
 USES = """
@@ -97,6 +98,7 @@ completion tcsh
 """
 ON_KAFKA = """
 init --brokers {brokers} --settings agent.yaml --topic tills --rules from-kafka --yes
+init --registry {registry} --topic tills --subject Sold --rules from-registry --yes
 backtest --brokers {brokers} --settings agent.yaml --warm-up 1h --since 2026-03-02
 restate takings --brokers {brokers} --settings agent.yaml --rules rules --since 2026-03-02
     --until 2026-03-03 --format json --apply --allow-fewer-events
@@ -148,6 +150,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         for event in EVENTS:
             producer.produce("tills", json.dumps(event).encode())
         producer.flush(30)
+        registry.register("Sold", {"schema": SCHEMA, "schemaType": "JSON"})
         places = {"brokers": broker.address, "registry": registry.url}
         log = folder / "agent.log"
         process = subprocess.Popen(

@@ -37,11 +37,12 @@ TIMESTAMPS = {
 
 @dataclass(frozen=True, slots=True)
 class AvroField:
-    """A field of a record."""
+    """A field of a record. One with a default may be newer than some records."""
 
     name: str
     aliases: tuple[str, ...]
     type: AvroType
+    has_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,9 @@ class _Types:
     def _record(self, schema: Any) -> AvroType:
         self._open.append(schema["name"])
         fields = tuple(
-            AvroField(f["name"], tuple(f.get("aliases", ())), self.type_of(f["type"]))
+            AvroField(
+                f["name"], tuple(f.get("aliases", ())), self.type_of(f["type"]), "default" in f
+            )
             for f in schema["fields"]
         )
         self._open.pop()

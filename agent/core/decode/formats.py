@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from agent.core.decode.format import Format
 from agent.core.decode.framed_json import FramedJson
 from agent.core.decode.json_format import JSON
@@ -14,19 +16,22 @@ FORMATS = ("json", "avro", "protobuf")
 
 
 def format_of(contract: Contract) -> Format:
-    """The format of a contract's records. The libraries of Avro and Protobuf are an extra: they are
-    imported where they are used."""
-    schema = contract.schema if isinstance(contract.schema, Schema) else None
-    if contract.format == "avro":
+    """The format of a contract's records."""
+    return format_called(contract.format, contract.schema)
+
+
+def format_called(name: str, schema: Schema | Literal["registry"] | None) -> Format:
+    """A format by its name, and the schema of its records (see `Contract`). The libraries of Avro
+    and Protobuf are an extra: they are imported where they are used."""
+    of_all = schema if isinstance(schema, Schema) else None
+    if name == "avro":
         from agent.core.decode.avro_format import AvroCodec
         from agent.core.decode.schema_format import SchemaFormat
 
-        return SchemaFormat(AvroCodec, Reason.NOT_AVRO, schema)
-    if contract.format == "protobuf":
+        return SchemaFormat(AvroCodec, Reason.NOT_AVRO, of_all)
+    if name == "protobuf":
         from agent.core.decode.protobuf_format import ProtobufCodec
         from agent.core.decode.schema_format import SchemaFormat
 
-        return SchemaFormat(ProtobufCodec, Reason.NOT_PROTOBUF, schema)
-    if contract.schema == REGISTRY:
-        return FramedJson()
-    return JSON
+        return SchemaFormat(ProtobufCodec, Reason.NOT_PROTOBUF, of_all)
+    return FramedJson() if schema == REGISTRY else JSON

@@ -35,7 +35,8 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a contract reads at a path: the kinds that it takes, and whether it may be absent."""
+    """What a contract reads at a path: the kinds that it takes, and whether it may be absent.
+    `is_alternative`: one of several times, of which the first that is there counts."""
 
     part: tuple[str, ...]
     path: Path
@@ -43,12 +44,14 @@ class _Wanted:
     values: tuple[str, ...] = ()
     is_required: bool = False
     items: frozenset[str] | None = None
+    is_alternative: bool = False
 
 
 def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[Misfit]:
     """Where records, or their keys, of a shape are not what a contract expects. What stands
     outside, and within strings that the contract decodes, is not looked at."""
-    wrong = []
+    wrong: list[Misfit] = []
+    lacking: list[Misfit] = []
     for wanted in _wanted(contract):
         if isinstance(wanted.path[0], Root) and wanted.path[0].part == "key":
             paths = [wanted.path[1:]] if is_key else []
@@ -56,8 +59,9 @@ def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[M
             paths = [] if is_key else list(_paths(contract, wanted.path))
         problems = [_problem(shape, path, wanted) for path in paths]
         if problems and None not in problems:
-            wrong.append(Misfit(wanted.part, problems[0] or ""))
-    return wrong
+            may_lack = wanted.is_alternative and not any(_reaches(shape, path) for path in paths)
+            (lacking if may_lack else wrong).append(Misfit(wanted.part, problems[0] or ""))
+    return wrong if len(lacking) < len(contract.times) else [*wrong, *lacking[:1]]
 
 
 def _paths(contract: Contract, path: Path) -> Iterator[Path]:
@@ -77,8 +81,10 @@ def _wanted(contract: Contract) -> Iterator[_Wanted]:
     if contract.type_path is not None:
         yield _Wanted(("type_field",), contract.type_path, _SCALARS, is_required=True)
     for source in contract.times:
-        is_only = len(contract.times) == 1
-        yield _Wanted(("time",), source.path, _TIMES, is_required=is_only)
+        several = len(contract.times) > 1
+        yield _Wanted(
+            ("time",), source.path, _TIMES, is_required=not several, is_alternative=several
+        )
     for path in contract.ids:
         yield _Wanted(("id",), path, _SCALARS)
     for field in contract.fields:
@@ -137,6 +143,14 @@ def _below(shape: Shape, step: Step | Root) -> Shape | None:
     if isinstance(step, str):
         return shape.members.get(step, shape.rest) if "object" in shape.kinds else None
     return (shape.items or ANYTHING) if "array" in shape.kinds else None
+
+
+def _reaches(shape: Shape, path: Path) -> bool:
+    """Whether a schema has anything at a path."""
+    at: Shape | None = shape
+    for step in path:
+        at = None if at is None else _below(at, step)
+    return at is not None
 
 
 def _lacking(shape: Shape, path: Path, depth: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.core.decode.schemas import SchemaError
@@ -27,7 +27,10 @@ class Shape:
 
     `may_lack`: it may be null or absent. `members` are those of an object; of one whose `rest` is
     not None, all others have that shape. `items` is of an array. `values`: the texts that there
-    may be, empty where there may be any.
+    may be, empty where there may be any. `logical`: what Avro calls its logical type (without the
+    unit of a timestamp), whichever the schema's language; "bytes" for base64, "duration" for
+    seconds. `scale`: of a decimal, None where it is not said. `has_default`: records that are older
+    than the field may lack it. `aliases`: members that are other names of others.
     """
 
     kinds: frozenset[str]
@@ -36,6 +39,10 @@ class Shape:
     rest: Shape | None = None
     items: Shape | None = None
     values: tuple[str, ...] = ()
+    logical: str = ""
+    scale: int | None = None
+    has_default: bool = False
+    aliases: frozenset[str] = frozenset()
 
 
 ANYTHING = Shape(ANYTHING_KINDS, may_lack=True)
@@ -56,28 +63,49 @@ def shape_of(schema: Schema) -> Shape:
     return _JsonSchema(schema).shape()
 
 
+def record_name(schema: Schema) -> str:
+    """What a schema calls its records, without the namespace; "" where it says nothing. Raises
+    SchemaError."""
+    if schema.kind == "AVRO":
+        from agent.core.decode.avro_schema import parse_schema
+
+        name = parse_schema(schema.text, schema.references).parsed["name"]
+    elif schema.kind == "PROTOBUF":
+        from agent.core.decode.protobuf_schema import ProtobufSchema
+
+        name = schema.message or ProtobufSchema(schema).first.full_name
+    else:
+        root = _parsed(schema.text)
+        name = root.get("title", "") if isinstance(root, dict) else ""
+    return str(name).rpartition(".")[2]
+
+
 def _either(shapes: Iterable[Shape]) -> Shape:
     """The shape of what has one of some shapes."""
     each = list(shapes)
+    if len(each) == 1:
+        return each[0]
     kinds = frozenset().union(*(shape.kinds for shape in each))
     names = dict.fromkeys(name for shape in each for name in shape.members)
     rests = [shape.rest for shape in each if shape.rest is not None]
     items = [shape.items for shape in each if shape.items is not None]
     objects = [shape for shape in each if "object" in shape.kinds]
+    texts = [shape for shape in each if "string" in shape.kinds]
+    is_listed = all(shape.values for shape in texts)
     return Shape(
         kinds,
         any(shape.may_lack for shape in each),
         {name: _member(objects, name) for name in names},
         rests[0] if rests else None,
         items[0] if items else None,
-        tuple(value for shape in each for value in shape.values),
+        tuple(value for shape in texts for value in shape.values) if is_listed else (),
     )
 
 
 def _member(objects: Iterable[Shape], name: str) -> Shape:
     """A member of what is one of some objects; one that an object lacks may be absent."""
     each = [shape.members.get(name, Shape(frozenset(), may_lack=True)) for shape in objects]
-    return each[0] if len(each) == 1 else _either(each)
+    return _either(each)
 
 
 def _avro(type: AvroType) -> Shape:
@@ -87,16 +115,22 @@ def _avro(type: AvroType) -> Shape:
         has_null = len(others) < len(type.branches)
         return _lacking(shape) if has_null else shape
     if type.kind == "record":
-        members = {f.name: _avro(f.type) for f in type.fields}
-        aliases = {alias: _avro(f.type) for f in type.fields for alias in f.aliases}
-        return Shape(frozenset({"object"}), members=aliases | members)
+        members = {f.name: replace(_avro(f.type), has_default=f.has_default) for f in type.fields}
+        aliases = {alias: members[f.name] for f in type.fields for alias in f.aliases}
+        former = frozenset(aliases.keys() - members.keys())
+        return Shape(frozenset({"object"}), members=aliases | members, aliases=former)
     if type.kind == "map" and type.items is not None:
         return Shape(frozenset({"object"}), rest=_lacking(_avro(type.items)))
     if type.kind == "array" and type.items is not None:
         return Shape(frozenset({"array"}), items=_avro(type.items))
     if type.kind == "recursive":
         return ANYTHING
-    return Shape(frozenset({_avro_kind(type)}), values=type.symbols)
+    return Shape(
+        frozenset({_avro_kind(type)}),
+        values=type.symbols,
+        logical=_avro_logical(type),
+        scale=type.scale if type.logical == "decimal" else None,
+    )
 
 
 def _avro_kind(type: AvroType) -> str:
@@ -108,6 +142,12 @@ def _avro_kind(type: AvroType) -> str:
     return _AVRO.get(type.kind, "string")
 
 
+def _avro_logical(type: AvroType) -> str:
+    if type.logical is None:
+        return "bytes" if type.kind in ("bytes", "fixed") else ""
+    return type.logical.rpartition("-")[0] or type.logical
+
+
 _AVRO = {
     "int": "integer", "long": "integer", "float": "number", "double": "number",
     "boolean": "boolean",
@@ -115,7 +155,7 @@ _AVRO = {
 
 
 def _lacking(shape: Shape) -> Shape:
-    return Shape(shape.kinds, True, shape.members, shape.rest, shape.items, shape.values)
+    return replace(shape, may_lack=True)
 
 
 _PROTOBUF = {
@@ -153,13 +193,14 @@ def _protobuf_value(field: FieldDescriptor, depth: int) -> Shape:
         return _message(field.message_type, depth + 1)
     if field.enum_type is not None:
         return Shape(frozenset({"string"}), values=tuple(field.enum_type.values_by_name))
-    return Shape(frozenset({_PROTOBUF[field.cpp_type]}))
+    logical = "bytes" if field.type == field.TYPE_BYTES else ""
+    return Shape(frozenset({_PROTOBUF[field.cpp_type]}), logical=logical)
 
 
 _WELL_KNOWN = {
-    "google.protobuf.Timestamp": Shape(frozenset({"integer"})),
-    "google.protobuf.Duration": Shape(frozenset({"number"})),
-    "confluent.type.Decimal": Shape(frozenset({"number"})),
+    "google.protobuf.Timestamp": Shape(frozenset({"integer"}), logical="timestamp"),
+    "google.protobuf.Duration": Shape(frozenset({"number"}), logical="duration"),
+    "confluent.type.Decimal": Shape(frozenset({"number"}), logical="decimal"),
     **dict.fromkeys(
         (f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue")), ANYTHING
     ),
@@ -173,6 +214,10 @@ _WELL_KNOWN = {
     },
 }  # fmt: skip
 """Messages that are no object in JSON."""
+
+
+_FORMATS = {"date-time": "timestamp", "date": "date", "uuid": "uuid"}
+"""JSON Schema's `format`, as logical types."""
 
 
 class _JsonSchema:
@@ -222,6 +267,7 @@ class _JsonSchema:
             None if rest is None else _lacking(rest),
             self._of(items, root, depth + 1) if isinstance(items, dict) else ANYTHING,
             tuple(value for value in _list(schema.get("enum")) if isinstance(value, str)),
+            _FORMATS.get(str(schema.get("format")), ""),
         )
 
     def _referred(self, reference: str, root: Any) -> tuple[Any, Any]:
@@ -257,6 +303,7 @@ def _both(first: Shape, second: Shape) -> Shape:
         first.rest if first.members else second.rest,
         second.items if first.items in (None, ANYTHING) else first.items,
         first.values or second.values,
+        first.logical or second.logical,
     )
 
 

@@ -139,6 +139,18 @@ def test_what_a_map_or_an_alias_reaches_is_there(tmp_path: Path, type: Any) -> N
     assert problems_with(tmp_path, schema, "time: record", fields) == []
 
 
+def test_of_several_times_one_is_enough(tmp_path: Path) -> None:
+    schema = Schema("AVRO", json.dumps(avro(("sent", "long"), ("at", "boolean"))))
+    fields = " {}"
+    assert problems_with(tmp_path, schema, "time: [gone, sent]", fields) == []
+    assert problems_with(tmp_path, schema, "time: [gone, record]", fields) == []
+    assert problems_with(tmp_path, schema, "time: [gone, lost]", fields) == [
+        ("time", "the schema has no gone; it has sent, at")
+    ]
+    [(part, _)] = problems_with(tmp_path, schema, "time: [at, sent]", fields)
+    assert part == "time"
+
+
 def test_an_envelope_is_where_its_events_are(tmp_path: Path) -> None:
     row = avro(("id", "long"), ("status", "string"), name="Row")
     change = avro(("op", "string"), ("before", ["null", row]), ("after", ["null", "Row"]))

@@ -1,0 +1,135 @@
+"""A sample whose records have schemas of a registry, as a file of the JSON that they mean.
+
+All that `init` infers, it infers from JSON; what it drafts says how the records are really written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.core.decode.batch import Batch
+from agent.core.decode.codec import encode_json
+from agent.core.decode.format import Format, UnreadableError
+from agent.core.decode.formats import format_called
+from agent.core.decode.schemas import SchemaId, grouped, headers_of, named_ids
+from agent.core.model.schemas import REGISTRY, Schema, SchemaKind
+from agent.errors import EnvironmentFault
+from agent.kafka.history import newest
+from agent.kafka.registry_client import RegistryClient, UnreachableError
+from agent.replay.event_files import batches_of, event_file
+from agent.replay.record_forms import FileBatch, FileRecord, record_line
+from agent.settings import Settings
+
+MOST_RECORDS = 50_000
+"""So many of a topic's newest events are the sample."""
+_FORMATS: Mapping[SchemaKind, str] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "json"}
+
+Encoded = tuple[str, str | None]
+"""A file in JSON, and the format that its records had; None: they name no schemas."""
+
+
+def sample_of_topic(settings: Settings, topic: str, folder: Path) -> Encoded:
+    """The newest events of a topic, as a file in a folder. Raises EnvironmentFault where the
+    topic, or the registry that its records need, can't be read."""
+    records = asyncio.run(newest(settings, topic, MOST_RECORDS))
+    if not any(record.value for record in records):
+        raise EnvironmentFault(f"{topic} holds no event")
+    batch = FileBatch(
+        [r.value for r in records],
+        [r.key for r in records],
+        {row: r.headers for row, r in enumerate(records) if r.headers},
+        [r.timestamp for r in records],
+        [topic] * len(records),
+    )
+    decoded, format = _in_json([batch], settings)
+    return _written(decoded, folder / f"{topic}.ndjson"), format
+
+
+def sample_of_file(settings: Settings, name: str, folder: Path) -> Encoded:
+    """A file of events: itself, or another one in a folder if its records name schemas. Raises
+    EnvironmentFault as `sample_of_topic` does."""
+    path = event_file(name)
+    if path is None:
+        return name, None
+    batches = [batch for batch, _ in batches_of(path, name)]
+    decoded, format = _in_json(batches, settings)
+    if format is None:
+        return name, None
+    stem = path.name.partition(".")[0]
+    return _written(decoded, folder / f"{stem}.ndjson"), format
+
+
+def _in_json(
+    batches: Sequence[FileBatch], settings: Settings
+) -> tuple[list[FileBatch], str | None]:
+    """Batches as JSON, and the format of those whose schemas are known."""
+    whole = [file.batch("sample", 0, range(len(file.values)), 0, 0) for file in batches]
+    # Keys alone prove nothing: a number of eight bytes begins like a schema's id.
+    if not any(_name_schemas(batch) for batch in whole):
+        return list(batches), None
+    ids = {schema_id for batch in whole for schema_id in named_ids(batch)}
+    schemas = _fetched(ids, settings)
+    kinds = Counter(schema.kind for schema in schemas.values() if schema is not None)
+    if not kinds:
+        unknown = ", ".join(sorted(map(str, ids))[:5])
+        raise EnvironmentFault(f"the registry has no schema of the sample's records: {unknown}")
+    name = _FORMATS[kinds.most_common(1)[0][0]]
+    reads = format_called(name, REGISTRY)
+    pairs = zip(batches, whole, strict=True)
+    return [_decoded(file, replace(b, schemas=schemas), reads) for file, b in pairs], name
+
+
+def _name_schemas(batch: Batch) -> bool:
+    """Whether a value names a schema."""
+    rows = np.array([row for row, value in enumerate(batch.values) if value], np.int64)
+    groups, _ = grouped([batch.value(row) for row in rows.tolist()], headers_of(batch, rows))
+    return bool(groups)
+
+
+def _fetched(ids: Iterable[SchemaId], settings: Settings) -> Mapping[SchemaId, Schema | None]:
+    client = RegistryClient(settings)
+    try:
+        return {schema_id: client.schema(schema_id) for schema_id in ids}
+    except UnreachableError as error:
+        raise EnvironmentFault(str(error)) from error
+
+
+def _decoded(file: FileBatch, batch: Batch, reads: Format) -> FileBatch:
+    """Records as JSON; what can't be read stays as it is."""
+    values, keys = list(file.values), list(file.keys)
+    for row, value in enumerate(values):
+        if value:
+            values[row] = _json(batch, row, reads.tree) or value
+        if keys and (key := keys[row]) and key[0] == 0:
+            keys[row] = _json(batch, row, reads.key_tree) or key
+    return replace(file, values=values, keys=keys)
+
+
+def _json(batch: Batch, row: int, tree: Callable[[Batch, int, None], Any]) -> bytes | None:
+    try:
+        return encode_json(tree(batch, row, None))
+    except UnreadableError:
+        return None
+
+
+def _written(batches: Iterable[FileBatch], file: Path) -> str:
+    """A file of records, with what they have beside their values."""
+    with file.open("wb") as out:
+        for batch in batches:
+            for row, value in enumerate(batch.values):
+                record = FileRecord(
+                    value,
+                    batch.keys[row] if batch.keys else None,
+                    batch.headers.get(row, ()),
+                    batch.timestamps[row] if batch.timestamps else -1,
+                    batch.topics[row] if batch.topics else None,
+                )
+                out.write(record_line(record) + b"\n")
+    return str(file)

@@ -1,0 +1,203 @@
+"""A contract from the registered schema of a topic, without a sample: no value is known, so names
+and types decide, and no thresholds are proposed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from agent.core.decode.schema_shape import Shape, record_name, shape_of
+from agent.core.decode.schemas import SchemaError
+from agent.core.model.events import Envelope
+from agent.core.model.paths import Elements, Path
+from agent.core.model.schemas import REGISTRY, SchemaKind
+from agent.errors import EnvironmentFault
+from agent.init import identity, inference
+from agent.init.drafted import Encoding, EventDraft, TimeDraft, with_own_names
+from agent.init.interview import Ask, is_only_time
+from agent.init.lines import event_name
+from agent.init.measures import kpis_of, measures_of
+from agent.init.naming import TIME_WORDS, snake, words_of
+from agent.init.places import RECORD_TIME, name_of, read_path, shown, written
+from agent.init.sample import Seen, named
+from agent.init.schema_fields import Leaf, fields_of_schema, leaves_of, with_schema
+from agent.init.times import time_of
+from agent.kafka.registered import Registered
+
+_CHANGE = frozenset({"op", "source", "after"})
+"""What records of Debezium have."""
+
+
+def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft]:
+    """What a topic's schema says. Raises EnvironmentFault where it can't be read, or is of no
+    object."""
+    shape, envelope = event_shape(registered)
+    is_promise = _is_promise(registered.schema.kind, envelope)
+    own = f"{snake(topic)}.changed" if envelope else snake(record_name(registered.schema) or topic)
+    name = ask("event", "The event's type", own)
+    made = EventDraft(name, topic, None, envelope=envelope, encoding=encoding_of(registered, topic))
+    made.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
+    type_field = ask("type_field", "The field that names the event's type", "none")
+    made.type_field = None if type_field == "none" else read_path(type_field)
+    leaves = list(leaves_of(shape))
+    if envelope is None:
+        _time(made, leaves, ask)
+        _identify(made, leaves, ask)
+    of_type = () if made.type_field is None else (made.type_field,)
+    fields, left_out = fields_of_schema(leaves, {*made.ids, *of_type}, is_promise)
+    made.kpis, no_measures = kpis_of(name, fields)
+    made.fields = [field for field in fields if not is_only_time(field, made)]
+    made.left_out = named(no_measures | left_out)
+    made.window = ask("window", f"{name}: the window of its KPIs", "1h")
+    split = inference.split_by_names(made.fields)
+    by = ask("by", f"{name}: the fields to split its KPIs by", ",".join(split) or "none")
+    made.by = [] if by == "none" else [field.strip() for field in by.split(",")]
+    if made.by and made.by == split:
+        made.notes["by"] = "by its name: no sample shows how many series that makes"
+    return with_own_names([made, *_lines(made, leaves, is_promise)])
+
+
+def beside_sample(drafts: Sequence[EventDraft], registered: Registered) -> list[EventDraft]:
+    """Drafts of a sample, with what the topic's schema says of their fields."""
+    shape, envelope = event_shape(registered)
+    is_promise = _is_promise(registered.schema.kind, envelope)
+    return [
+        with_schema(draft, shape, is_promise) if draft.envelope == envelope else draft
+        for draft in drafts
+    ]
+
+
+def event_shape(registered: Registered) -> tuple[Shape, Envelope | None]:
+    """The shape of the events in a schema's records, and the envelope that they are in."""
+    where = f"subject {registered.subject}, schema {registered.number}"
+    try:
+        shape = shape_of(registered.schema)
+    except SchemaError as error:
+        raise EnvironmentFault(f"{where}: {error}") from error
+    if not shape.members:
+        raise EnvironmentFault(f"{where} is of no object with members, and events are objects")
+    if shape.members.keys() >= _CHANGE and shape.members["after"].members:
+        return shape.members["after"], Envelope("debezium")
+    return shape, None
+
+
+def encoding_of(registered: Registered, topic: str) -> Encoding:
+    """How the records of a topic are written that have a registered schema."""
+    is_usual = registered.subject == f"{topic}-value"
+    return Encoding(registered.format, REGISTRY, None if is_usual else registered.subject)
+
+
+def _is_promise(kind: SchemaKind, envelope: Envelope | None) -> bool:
+    """Whether what is never null in a schema is in every event. In Protobuf, a message may be
+    unset and a scalar is its default; of a row that was deleted, only the key may be left."""
+    return kind != "PROTOBUF" and envelope is None
+
+
+def _time(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
+    """When it happened: what the schema says is a time, or what is called so."""
+    path, note = _guessed_time(leaves)
+    proposed = shown(path) if path is not None else "record"
+    answer = ask("time", f"{made.event}: when it happened", proposed)
+    if answer != proposed:
+        path, note = read_path(answer), ""
+    made.times = [TimeDraft(RECORD_TIME if path is None else path)]
+    leaf = next((leaf for leaf in leaves if leaf.path == path), None)
+    if leaf is not None and leaf.may_lack:
+        made.times = [*made.times, TimeDraft(RECORD_TIME)]
+    if leaf is not None and leaf.shape.logical in ("local-timestamp", "date"):
+        made.timezone = ask("timezone", f"{made.event}: the zone of its times", "UTC")
+        note = f"without an offset: taken for {made.timezone}"
+    if note:
+        made.notes["time"] = note
+
+
+def _guessed_time(leaves: Collection[Leaf]) -> tuple[Path | None, str]:
+    """The path of the time, and a note on it; in every event, if there is one."""
+    by_name = "a time by its name: the schema does not say so"
+    for is_by_name, note in ((False, ""), (True, by_name)):
+        able = [leaf for leaf in leaves if _is_time(leaf, is_by_name)]
+        whole = [leaf for leaf in able if not leaf.may_lack]
+        path = time_of(_seen(whole or able, is_time=True), 1)
+        if path is not None:
+            return path, note
+    return None, "no field of the schema is a time"
+
+
+def _is_time(leaf: Leaf, is_by_name: bool) -> bool:
+    if is_by_name:
+        is_able = bool(leaf.shape.kinds) and leaf.shape.kinds <= {"integer", "string"}
+        return (
+            is_able
+            and bool(TIME_WORDS & {*words_of(name_of(leaf.path))})
+            and not leaf.shape.logical
+        )
+    return leaf.shape.logical in ("timestamp", "local-timestamp", "date")
+
+
+def _identify(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
+    """What identifies an event, by its name."""
+    seen = _seen([leaf for leaf in leaves if not leaf.may_lack])
+    number = identity.id_of(seen, 1, made.event)
+    times = _seen([leaf for leaf in leaves if _is_time(leaf, False)], is_time=True)
+    why, touched = None, None
+    if number is not None and not identity.is_strong(number):
+        touched = identity.touched(times, number)
+    if number is not None and touched is not None:
+        why = f"{shown(number)} may come again, as {shown(touched)} changes: no identity"
+        number = None
+    proposed = "none" if number is None else shown(number)
+    answer = ask("id", f"{made.event}: what identifies an event", proposed)
+    if answer != proposed:
+        made.ids = () if answer == "none" else tuple(map(read_path, answer.split(",")))
+        return
+    made.ids = () if number is None else (number,)
+    if number is not None:
+        why = "by its name: an event that repeats it within `duplicate_window` is not counted"
+    if why is not None:
+        made.notes["id"] = why
+
+
+def _seen(leaves: Collection[Leaf], is_time: bool = False) -> Mapping[Path, Seen]:
+    """Values as one event would show them."""
+    return {
+        leaf.path: Seen(
+            leaf.path,
+            count=1,
+            kinds=Counter(dict.fromkeys(leaf.shape.kinds, 1)),
+            values=Counter({"": 1}),
+            times=int(is_time),
+            days=int(leaf.shape.logical == "date"),
+        )
+        for leaf in leaves
+    }
+
+
+def _lines(draft: EventDraft, leaves: Collection[Leaf], is_promise: bool) -> list[EventDraft]:
+    """A contract for each array of objects that have a number to measure."""
+    made = []
+    for leaf in leaves:
+        if not leaf.is_list_of_objects or leaf.shape.items is None or written(leaf.path) is None:
+            continue
+        inner = list(leaves_of(leaf.shape.items, (*leaf.path, Elements())))
+        fields, left_out = fields_of_schema(inner, (), is_promise)
+        name = event_name(draft.event, leaf.path)
+        kpis, no_measures = measures_of(snake(name), fields, {})
+        if not kpis:
+            continue
+        used = {field.name for field in fields}
+        splits = [f for f in draft.fields if f.name in draft.by and f.name not in used]
+        made.append(
+            replace(
+                draft,
+                event=name,
+                type=draft.event,
+                each=leaf.path,
+                fields=[*fields, *splits],
+                kpis=kpis,
+                notes={key: why for key, why in draft.notes.items() if key != "window"},
+                left_out=named(left_out | no_measures),
+            )
+        )
+        draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(leaf.path)}
+    return made
