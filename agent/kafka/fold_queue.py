@@ -43,13 +43,13 @@ class IdleSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Frames, and up to which offset they cover each source partition; what must be committed
-    before they are sent (`promises`), and may be once they are acknowledged (`commits`); and which
-    dead letters and late records were sent of the records that they cover."""
+    """Frames, and the offset up to which they cover each source partition; the commits to make
+    before the frames are sent (`early_commits`) and once they are acknowledged (`commits`); and the
+    dead letters and late records that were sent for the covered records."""
 
     frames: Sequence[tuple[int, bytes]]
     covered: Mapping[TopicPartition, int]
-    promises: Mapping[TopicPartition, OffsetAndMetadata]
+    early_commits: Mapping[TopicPartition, OffsetAndMetadata]
     commits: Mapping[TopicPartition, OffsetAndMetadata]
     sent: Sequence[Sent]
 
@@ -186,7 +186,7 @@ class FoldQueue:
         sent, self._sent = self._sent, []
         frames: list[tuple[int, bytes]] = []
         covered: dict[TopicPartition, int] = {}
-        promises: dict[TopicPartition, OffsetAndMetadata] = {}
+        early_commits: dict[TopicPartition, OffsetAndMetadata] = {}
         commits: dict[TopicPartition, OffsetAndMetadata] = {}
         loop = asyncio.get_running_loop()
         for topic, folder in list(self.folders.items()):
@@ -198,7 +198,7 @@ class FoldQueue:
             )
             frames += await loop.run_in_executor(self._folding, flush)
             for of_flush, all_of in (
-                (folder.promises(), promises),
+                (folder.early_commits(), early_commits),
                 (folder.commits(), commits),
             ):
                 for partition, commit in of_flush.items():
@@ -208,4 +208,4 @@ class FoldQueue:
                 covered[TopicPartition(topic, partition)] = max(source.covered, source.sent_covered)
                 self._progress.watermark(topic, partition, source.watermark_ms)
             self._progress.shortened(topic, folder.shortened())
-        return Flush(frames, covered, promises, commits, sent)
+        return Flush(frames, covered, early_commits, commits, sent)

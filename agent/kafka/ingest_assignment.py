@@ -239,14 +239,14 @@ def _next_epoch(begin: int, last: LastFrame, source: SourceLog) -> Resume:
     at_ms, missed = last.watermark_ms, last.missed
     if at_ms is not None:
         # Ids are forgotten: a repeat may count again in any window that is open here.
-        missed = MissedSpan(at_ms, at_ms).joined(missed)
+        missed = MissedSpan(at_ms, at_ms).union(missed)
     return Resume(begin, begin, at_ms, at_ms, topic_id, last.epoch + 1, missed)
 
 
 def _missing(resume: Resume, finding: Finding) -> Begin:
     """Note in the resume what the finding says is missing."""
     if finding.missed:
-        span = MissedSpan(resume.watermark_ms, None).joined(resume.missed)
+        span = MissedSpan(resume.watermark_ms, None).union(resume.missed)
         resume = replace(resume, missed=span)
     return Begin(resume, finding)
 

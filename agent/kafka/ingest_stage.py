@@ -221,7 +221,7 @@ class IngestStage:
         """
         flush = await framing
         self._queue.flushed(framing)
-        if flush.promises and not await self._consumer.commit(flush.promises):
+        if flush.early_commits and not await self._consumer.commit(flush.early_commits):
             raise EnvironmentFault("not in the group any more: frames are not sent")
         await acknowledged(await self._publisher.frames(flush.frames))
         self._unread.acknowledged(flush.covered)

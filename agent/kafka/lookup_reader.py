@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agent.core.fold.lookup_topics import LookupReject, LookupTopics, Place
+from agent.core.fold.lookup_topics import LogPartition, LookupReject, LookupTopics
 from agent.core.model.plan import Plan
 from agent.core.model.text import duration
 from agent.core.model.windows import MAX_SLICE_MS
@@ -103,13 +103,13 @@ class LookupReader:
             async for fetched in fetch_to(consumer, behind, MAX_POLL_RECORDS):
                 await self._add(fetched)
                 for tp in behind:
-                    self.topics.advance({self._place(tp): await consumer.position(tp)})
+                    self.topics.advance({self._log_partition(tp): await consumer.position(tp)})
 
     def _position(self, tp: TopicPartition) -> int:
-        return self.topics.position.get(self._place(tp), 0)
+        return self.topics.position.get(self._log_partition(tp), 0)
 
-    def _place(self, tp: TopicPartition) -> Place:
-        return self.topics.place(tp.topic, tp.partition)
+    def _log_partition(self, tp: TopicPartition) -> LogPartition:
+        return self.topics.log_partition(tp.topic, tp.partition)
 
     def _assign(self, consumer: AIOKafkaConsumer, partitions: Partitions) -> None:
         """Read partitions, those that were added among them, from where they were read to."""
@@ -122,7 +122,7 @@ class LookupReader:
             if known := self._position(tp):
                 consumer.seek(tp, known)
             else:
-                self.topics.advance({self._place(tp): 0})
+                self.topics.advance({self._log_partition(tp): 0})
 
     async def _add(self, fetched: Mapping[TopicPartition, Fetched]) -> None:
         rejects: list[LookupReject] = []

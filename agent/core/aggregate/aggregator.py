@@ -1,7 +1,7 @@
-"""A KPI's partial aggregates together: `core/aggregate/functions.py` for all partials of one KPI.
+"""Combines the partial aggregates of one KPI (`core/aggregate/functions.py`).
 
-A KPI's state is one flat tuple of Python scalars, its partials' columns in order; in tables these
-are the columns `p{partial}_{column}`. Sketches are bytes in it, None when they are empty.
+The state of a KPI is one flat tuple of Python scalars: the columns of its partials in order. In
+tables, these are the columns `p{partial}_{column}`. Sketches are bytes, None if they are empty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import add
 
 import polars as pl
 
-from agent.core.aggregate.columns import DTYPES, NOTHING, Column, Ints
+from agent.core.aggregate.columns import DTYPES, MISSING, Column, Ints
 from agent.core.aggregate.functions import Final, Kind, State, kind_of
 from agent.core.model.kpis import Kpi, Partial
 
@@ -21,7 +21,7 @@ __all__ = ["Aggregator", "Final", "State"]
 
 
 class Aggregator:
-    """A KPI's partials as functions, looked up once: merging is hot. Immutable, pure."""
+    """Folds, merges and finishes all partials of a KPI. Immutable and pure."""
 
     __slots__ = (
         *("_additive", "_columns", "_empty", "_kpi", "_spans", "_steps"),
@@ -38,13 +38,11 @@ class Aggregator:
         self._additive = all(kind.additive for kind in kinds)
         starts = list(accumulate((len(kind.dtypes) for kind in kinds), initial=0))
         self._spans = tuple(zip(kpi.partials, kinds, starts, starts[1:], strict=False))
-        # How columns (`core/aggregate/columns.py`) hold the state: dtypes, the empty state, and
-        # which can be
-        # None.
+        # The state in columns (`core/aggregate/columns.py`): dtypes, which can be None, and empty.
         self.stored_dtypes = tuple(DTYPES[dtype] for dtype in self.dtypes())
         self.nullable = tuple(value is None for value in self._empty)
         self.stored_empty = tuple(
-            NOTHING[dtype] if value is None else value
+            MISSING[dtype] if value is None else value
             for dtype, value in zip(self.stored_dtypes, self._empty, strict=True)
         )
         self.final_dtypes = tuple(kind.final_dtype for kind in kinds)
@@ -63,15 +61,15 @@ class Aggregator:
         return tuple(dtype for _, kind, _, _ in self._spans for dtype in kind.dtypes)
 
     def empty(self) -> State:
-        """The state of no rows: merging with it changes nothing."""
+        """The state without any rows: merging with it changes nothing."""
         return self._empty
 
     def fold(self, rows: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-        """Rows of the KPI's contract, grouped: the keys, then the partial columns.
+        """Fold rows of the KPI's contract by keys; returns the keys, then the partial columns.
 
-        What has a `finish` is a list here, under its first column, so that many KPIs go through one
-        `pl.collect_all`; `finish` comes next. Rows for which `where` is not true are left out.
-        Groups come in any order.
+        Partials with a `finish` are lists here, in their first column, until `finish` is called on
+        the collected table; so many KPIs share one `pl.collect_all`. Rows for which `where` is not
+        true are left out. Groups are in any order.
         """
         if self._kpi.where is not None:
             rows = rows.filter(self._kpi.where)
@@ -79,17 +77,17 @@ class Aggregator:
         folded: list[pl.Expr] = []
         for i, (partial, kind, start, stop) in enumerate(self._spans):
             if partial.argument is None and partial.filter is None:
-                made: tuple[pl.Expr, ...] = (pl.len().cast(pl.Int64),)
+                columns: tuple[pl.Expr, ...] = (pl.len().cast(pl.Int64),)
             else:
                 prepared.append(_prepared(partial, kind).alias(f"__x{i}"))
-                made = kind.fold(pl.col(f"__x{i}"))
+                columns = kind.fold(pl.col(f"__x{i}"))
             names = self._columns[start : stop if kind.finish is None else start + 1]
-            folded += (e.alias(name) for e, name in zip(made, names, strict=True))
+            folded += (e.alias(name) for e, name in zip(columns, names, strict=True))
         return rows.select(*keys, *prepared).group_by(keys).agg(folded)
 
     def finish(self, folded: pl.DataFrame) -> pl.DataFrame:
-        """The collected fold with lists in their storable form: the columns of their kinds."""
-        made = [
+        """The collected result of `fold`, with lists replaced by the columns of their kinds."""
+        finished = [
             column.alias(name)
             for _, kind, start, stop in self._spans
             if kind.finish is not None
@@ -97,19 +95,19 @@ class Aggregator:
                 kind.finish(folded[self._columns[start]]), self._columns[start:stop], strict=True
             )
         ]
-        if not made:
+        if not finished:
             return folded
         keys = [name for name in folded.columns if name not in self._columns]
-        return folded.with_columns(made).select(*keys, *self._columns)
+        return folded.with_columns(finished).select(*keys, *self._columns)
 
     def add(self, mine: Sequence[Column], rows: Ints, theirs: Sequence[Column]) -> None:
-        """Merge rows of state columns (`core/aggregate/columns.py`) into the given rows of others,
-        in place; a row may be given several times."""
+        """Merge state columns (`core/aggregate/columns.py`) into the given rows of others, in
+        place; a row may be given several times."""
         for _, kind, start, stop in self._spans:
             kind.add(mine[start:stop], rows, theirs[start:stop])
 
     def merge(self, a: State, b: State) -> State:
-        """The state of the rows of both."""
+        """The state of the rows of both states."""
         if self._additive:
             return tuple(map(add, a, b))
         out: State = ()
@@ -118,7 +116,8 @@ class Aggregator:
         return out
 
     def merge_all(self, states: Sequence[State]) -> State:
-        """The state of the rows of all: for many large sketches ten times as fast as `merge`."""
+        """The state of the rows of all states; ten times as fast as `merge` for many large
+        sketches."""
         if len(states) < 2:
             return states[0] if states else self._empty
         if self._additive:
@@ -126,17 +125,17 @@ class Aggregator:
         out: State = ()
         for _, kind, start, stop in self._spans:
             parts = [state[start:stop] for state in states]
-            if kind.gather is None:
+            if kind.merge_many is None:
                 out += reduce(kind.merge, parts)
             else:
                 known = [part[0] for part in parts if part[0] is not None]
-                out += (kind.gather(known) if known else None,)
+                out += (kind.merge_many(known) if known else None,)
         return out
 
     def finals(self, state: State, previous: State | None = None) -> tuple[Final, ...]:
-        """The partials' final values, `a0…an` of `Kpi.value`: int of counts, float or None.
+        """The partials' final values, `a0…an` of `Kpi.value`: int for counts, float or None.
 
-        `previous` is the state of the window before, for RETENTION only; None: there is none.
+        `previous` is the state of the window before, used by RETENTION only; None: there is none.
         """
         if previous is None:
             return tuple(
@@ -147,13 +146,13 @@ class Aggregator:
         )
 
     def last_finals(self, state: State, number: int) -> tuple[Final, ...]:
-        """The final values of the last partials, without the state of the window before."""
+        """The final values of the last `number` partials, without a window before."""
         spans = self._spans[-number:]
         return tuple([kind.final(state[i:j], None, partial) for partial, kind, i, j in spans])
 
 
 def _prepared(partial: Partial, kind: Kind) -> pl.Expr:
-    """The partial's column: its argument, null where the filter is not true."""
+    """The column that a partial folds: its argument, null where its filter is not true."""
     argument = pl.lit(True) if partial.argument is None else partial.argument
     if partial.order is not None:
         row = pl.struct(key=partial.order, value=argument)

@@ -1,7 +1,7 @@
-"""Columns of partial states as numpy arrays, and their way to and from polars and Python.
+"""Columns of partial states as numpy arrays, and their conversion from polars and to Python.
 
-Three dtypes: `INT`, `FLOAT`, and objects (sketches as bytes). Where there is none, an integer is
-`NO_INT`, a float NaN, an object None.
+There are three dtypes: `INT`, `FLOAT`, and `OBJECT` (sketches as bytes). A missing value is
+`NO_INT`, NaN or None (`MISSING`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DTYPES: dict[type[pl.DataType], np.dtype[Any]] = {
     pl.Float64: FLOAT,
     pl.Binary: OBJECT,
 }
-NOTHING: dict[np.dtype[Any], Any] = {INT: NO_INT, FLOAT: np.nan, OBJECT: None}
+MISSING: dict[np.dtype[Any], Any] = {INT: NO_INT, FLOAT: np.nan, OBJECT: None}
 
 
 def object_column(values: Sequence[bytes | None]) -> Column:
@@ -37,17 +37,17 @@ def object_column(values: Sequence[bytes | None]) -> Column:
     return made
 
 
-def of_polars(values: pl.Series) -> Column:
-    """A column of Int64, Float64 or Binary."""
+def from_polars(values: pl.Series) -> Column:
+    """A column from a series of Int64, Float64 or Binary."""
     if values.dtype == pl.Binary:
         return object_column(values.to_list())
     if values.null_count():
-        values = values.fill_null(NOTHING[DTYPES[type(values.dtype)]])
+        values = values.fill_null(MISSING[DTYPES[type(values.dtype)]])
     return values.to_numpy()
 
 
 def to_scalars(column: Column, nullable: bool) -> list[Any]:
-    """Python's numbers; None where there is none, if that can be."""
+    """The values as Python scalars; `nullable`: missing ones as None."""
     scalars: list[Any] = column.tolist()
     if not nullable or column.dtype == OBJECT:
         return scalars

@@ -1,4 +1,4 @@
-"""The least and the greatest value, of floats and of whole numbers."""
+"""`min` and `max`, of floats and of integers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALLEST_INT, LARGEST_INT = -(2**63), 2**63 - 1
 
 
 def _add_smallest(mine: Columns, rows: Ints, theirs: Columns) -> None:
-    np.fmin.at(mine[0], rows, theirs[0])  # of a number and NaN, the number
+    np.fmin.at(mine[0], rows, theirs[0])  # ignores NaN
 
 
 def _add_largest(mine: Columns, rows: Ints, theirs: Columns) -> None:

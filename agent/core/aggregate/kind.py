@@ -1,4 +1,4 @@
-"""What a kind of partial aggregate is: how rows fold, how partials merge, what they say."""
+"""The definition of a kind of partial aggregate: how to fold, merge and finish it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ Final = float | int | None
 class Kind:
     """One kind of partial aggregate.
 
-    `fold` makes the aggregations of one partial from its column (the argument where the filter
-    holds, null elsewhere; Boolean for count(*)). With a `finish` it gathers lists, of which
-    `finish` makes the columns. `add` merges rows of columns into the given rows of other columns,
-    in place; a row may be given several times. `merge` gets two states of this kind's width,
-    `gather` several sketches. `additive`: merging is adding, column by column. `final` gets the
-    state, the one of the window before (None without one) and the partial, and gives what
-    `final_dtype` holds.
+    - `dtypes`: of its columns. `empty`: the state without rows.
+    - `prepare`: the column to fold from the argument. It is null where the filter is not true.
+    - `fold`: the aggregations of that column. With a `finish`, it collects lists, from which
+      `finish` makes the columns.
+    - `add`: merges columns into the given rows of other columns, in place; a row may be given
+      several times.
+    - `merge`: merges two states; `merge_many`: several sketches. `additive`: merging is adding,
+      column by column.
+    - `final`: the final value, of `final_dtype`, from the state, the state of the window before
+      (None: there is none) and the partial.
     """
 
     dtypes: tuple[type[pl.DataType], ...]
@@ -37,11 +40,11 @@ class Kind:
     final: Callable[[State, State | None, Partial], Final]
     prepare: Callable[[pl.Expr], pl.Expr] = lambda argument: argument.cast(pl.Float64)
     finish: Callable[[pl.Series], Sequence[pl.Series]] | None = None
-    gather: Callable[[Sequence[bytes]], bytes] | None = None
+    merge_many: Callable[[Sequence[bytes]], bytes] | None = None
     additive: bool = False
     final_dtype: type[pl.DataType] = pl.Float64
 
 
 def first_column(state: State, _previous: State | None, _partial: Partial) -> Final:
-    """The final value of a kind whose first column it is."""
+    """The first column as the final value."""
     return state[0]  # type: ignore[no-any-return]

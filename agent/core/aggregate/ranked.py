@@ -1,8 +1,8 @@
-"""The value of the row that comes first or last: by event time, or by another expression.
+"""`first`, `last`, `arg_min`, `arg_max`: the value of the first or last row in an order.
 
-A state is the row: its key where it is ranked by one, event time in ms, offset and value. Rows
-without a value or a key don't take part. Rows of equal keys go by event time, then by offset; the
-value decides between equal offsets of two partitions: any rule does, if it is one.
+The order is event time, or a key, then event time. A state is the chosen row: its key (if any),
+event time in ms, offset and value. Rows without a value or a key are ignored. Between equal times
+the offset decides, between equal offsets of two partitions the value, so that the order is total.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from agent.core.model.kpis import Partial, PartialKind
 _Number = type[pl.Int64] | type[pl.Float64]
 
 _TIME = -3
-"""The index of the event time, which is null where there is no row."""
+"""The index of the event time in the state; it is null in the empty state."""
 
 
 def _prepare(key: _Number | None, value: _Number, argument: pl.Expr) -> pl.Expr:
-    """Rows as structs of what they are ranked by, in order; null where there is no value."""
+    """Rows as structs of the columns that order them; null for rows without a value."""
     number = (argument if key is None else argument.struct.field("value")).cast(value)
     columns = [
         *(() if key is None else (argument.struct.field("key").cast(key),)),
@@ -38,23 +38,23 @@ def _fold(names: tuple[str, ...], empty: State, latest: bool, x: pl.Expr) -> tup
     order = [x.struct.field(name) for name in names]
     chosen = [c.sort_by(order, descending=latest, nulls_last=True).first() for c in order]
     return tuple(
-        column if nothing is None else column.fill_null(nothing)
-        for column, nothing in zip(chosen, empty, strict=True)
+        column if value is None else column.fill_null(value)
+        for column, value in zip(chosen, empty, strict=True)
     )
 
 
 def _add(latest: bool, mine: Columns, rows: Ints, theirs: Columns) -> None:
-    places = np.unique(rows)
-    where = np.concatenate([places, rows])
-    columns = [np.concatenate([m[places], t]) for m, t in zip(mine, theirs, strict=True)]
+    targets = np.unique(rows)
+    where = np.concatenate([targets, rows])
+    columns = [np.concatenate([m[targets], t]) for m, t in zip(mine, theirs, strict=True)]
     known = columns[_TIME] != NO_INT
     where, columns = where[known], [column[known] for column in columns]
     order = np.lexsort((*reversed(columns), where))
     if latest:
         order = order[::-1]
-    places, first = np.unique(where[order], return_index=True)
+    targets, first = np.unique(where[order], return_index=True)
     for column, values in zip(mine, columns, strict=True):
-        column[places] = values[order[first]]
+        column[targets] = values[order[first]]
 
 
 def _merge(latest: bool, a: State, b: State) -> State:
@@ -70,7 +70,7 @@ def _final(state: State, _previous: State | None, _partial: Partial) -> Final:
 
 
 def _kind(latest: bool, key: _Number | None, value: _Number) -> Kind:
-    # Integers of any size may be a key or a value: none of them can stand for nothing.
+    # Any integer may be a key or a value, so none of them can mark the empty state.
     row: State = (None, None, 0 if value is pl.Int64 else None)
     names: tuple[str, ...] = ("time", "offset", "value")
     empty = row if key is None else (0 if key is pl.Int64 else 0.0, *row)
@@ -105,4 +105,4 @@ RANKED_BY: Mapping[tuple[PartialKind, bool, bool], Kind] = {
     for whole_key in (False, True)
     for whole in (False, True)
 }
-"""By kind, whether the key is an integer, and whether the value is."""
+"""By kind, whether the key is an integer, and whether the value is an integer."""

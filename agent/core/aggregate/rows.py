@@ -9,22 +9,23 @@ import numpy as np
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.columns import Column, Ints
 
-ROOM = 8
-"""Rows that there is room for at first."""
+INITIAL_ROWS = 8
+"""The initial capacity."""
 
 
 class PartialRows:
-    """Rows of partial states as columns, each marked when it changes."""
+    """A growing table of partial states, one row per series, that tracks which rows changed."""
 
     __slots__ = ("_aggregator", "_changed", "_columns", "_count")
 
     def __init__(self, aggregator: Aggregator, columns: Sequence[Column] = ()) -> None:
-        """`columns`: the first rows, at least one, of the aggregator's stored dtypes; they are not
+        """`columns`: the first rows (at least one), of the aggregator's stored dtypes; they are not
         copied."""
+        dtypes = aggregator.stored_dtypes
         self._aggregator = aggregator
-        self._columns = list(columns) or [np.empty(ROOM, of) for of in aggregator.stored_dtypes]
+        self._columns = list(columns) or [np.empty(INITIAL_ROWS, dtype) for dtype in dtypes]
         self._count = len(columns[0]) if columns else 0
-        self._changed = np.full(self._count or ROOM, bool(columns), np.bool_)
+        self._changed = np.full(self._count or INITIAL_ROWS, bool(columns), np.bool_)
 
     def __len__(self) -> int:
         return self._count
@@ -35,7 +36,7 @@ class PartialRows:
         return [column[: self._count] for column in self._columns]
 
     def append(self, count: int) -> None:
-        """Add rows that hold nothing."""
+        """Add empty rows."""
         first, self._count = self._count, self._count + count
         missing = self._count - len(self._changed)
         if missing > 0:
@@ -46,18 +47,18 @@ class PartialRows:
             column[first : self._count] = nothing
 
     def put(self, rows: Ints, columns: Sequence[Column], first_column: int = 0) -> None:
-        """Replace rows, or of their columns those from one on."""
+        """Replace rows, or their columns from `first_column` on."""
         for index, theirs in enumerate(columns, first_column):
             self._columns[index][rows] = theirs
         self._changed[rows] = True
 
     def add(self, rows: Ints, columns: Sequence[Column]) -> None:
-        """Merge others into rows; one may be named several times."""
+        """Merge states into rows; a row may be given several times."""
         self._aggregator.add(self._columns, rows, columns)
         self._changed[rows] = True
 
     def changed(self) -> Ints:
-        """The rows that were written since the last call, ascending."""
+        """The rows that changed since the last call, ascending."""
         (rows,) = self._changed.nonzero()
         self._changed[rows] = False
         return rows

@@ -1,4 +1,4 @@
-"""Aggregates whose state is a sketch: bytes, or None of no values."""
+"""Aggregates whose state is a sketch: bytes, or None without values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from agent.core.aggregate.columns import Ints
 from agent.core.aggregate.kind import Columns, Final, Kind, State
 from agent.core.model.kpis import Partial, PartialKind
 
-_Gather = Callable[[Sequence[bytes]], bytes]
+_MergeMany = Callable[[Sequence[bytes]], bytes]
 
 
-def _add(gather: _Gather, mine: Columns, rows: Ints, theirs: Columns) -> None:
+def _add(merge_many: _MergeMany, mine: Columns, rows: Ints, theirs: Columns) -> None:
     (column,) = mine
     parts: dict[int, list[bytes]] = {}
     for row, sketch in zip(rows.tolist(), theirs[0].tolist(), strict=True):
@@ -24,13 +24,13 @@ def _add(gather: _Gather, mine: Columns, rows: Ints, theirs: Columns) -> None:
     for row, known in parts.items():
         if column[row] is not None:
             known.append(column[row])
-        column[row] = known[0] if len(known) == 1 else gather(known)
+        column[row] = known[0] if len(known) == 1 else merge_many(known)
 
 
-def _merge(gather: _Gather, a: State, b: State) -> State:
+def _merge(merge_many: _MergeMany, a: State, b: State) -> State:
     if a[0] is None:
         return b
-    return a if b[0] is None else (gather((a[0], b[0])),)
+    return a if b[0] is None else (merge_many((a[0], b[0])),)
 
 
 def _merge_sets(a: State, b: State) -> State:
@@ -45,7 +45,7 @@ def _finish(
 
 def _kind(
     sketches_of: Callable[[pl.Series], list[bytes | None]],
-    gather: _Gather,
+    merge_many: _MergeMany,
     final: Callable[[State, State | None, Partial], Final],
     *,
     fold: Callable[[pl.Expr], pl.Expr] = pl.Expr.drop_nulls,
@@ -59,9 +59,9 @@ def _kind(
         prepare=prepare,
         fold=lambda x: (fold(x),),
         finish=partial(_finish, sketches_of),
-        add=partial(_add, gather),
-        gather=gather,
-        merge=merge or partial(_merge, gather),
+        add=partial(_add, merge_many),
+        merge_many=merge_many,
+        merge=merge or partial(_merge, merge_many),
         final=final,
         final_dtype=final_dtype,
     )

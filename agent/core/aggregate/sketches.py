@@ -1,23 +1,22 @@
 """The two sketches behind `count(distinct x)`, `retention(x)` and `quantile(x, q)`.
 
-Both are stored as bytes, both in one canonical form: the same values give the same bytes, however
-they were split over batches and in whichever order the parts were merged. So merging is exactly
-associative and commutative, and a frame that is sent twice is the same frame. No value at all is
-None.
+Both are stored as bytes in a canonical form: the same values give the same bytes, regardless of
+batches and of the order of merging. So merging is exactly associative and commutative, and a frame
+that is sent twice is the same frame. Without values, a sketch is None.
 
-**Distinct values**: Apache DataSketches theta, `k = 2**LG_K` hashes. Exact up to k distinct values;
-above that the standard error is `1 / sqrt(k)`, 1.1 % (theta sketches, Dasgupta et al. 2016).
-Canonical because every sketch is trimmed to the k smallest hashes of its set, theta being the next
-one: the smallest k+1 hashes of a union depend on the smallest k+1 of its parts only. The share of
-one set that is found in another is exact while their union has at most k values; above that its
-standard error is about `sqrt(share * (1 - share) / (k * |A| / |A or B|))`.
+**Distinct values**: Apache DataSketches theta with `k = 2**LG_K` hashes. Exact up to k distinct
+values; above that the standard error is `1 / sqrt(k)`, 1.1 % (theta sketches, Dasgupta et al.
+2016). It is canonical because every sketch is trimmed to the k smallest hashes of its set, with the
+next one as theta: the smallest k+1 hashes of a union depend only on the smallest k+1 of its parts.
+The share of one set that is also in another is exact while their union has at most k values; above
+that its standard error is about `sqrt(share * (1 - share) / (k * |A| / |A or B|))`.
 
-**Quantiles**: up to `EXACT_VALUES` values are kept as they are, and the answer is the value that
-has the asked rank. Of more there are their least and greatest, and counts in buckets whose bounds
-grow by `GAMMA` (DDSketch, Masson et al. 2019): the answer is one of the two ends, or lies between
-them and within `QUANTILE_ERROR` of the value of that rank, whatever the distribution. A sketch has
-buckets of at most `MOST_SIZES` sizes: values that are 10**34 times smaller than others count as 0
-where there are more, which keeps the bytes canonical.
+**Quantiles**: up to `EXACT_VALUES` values are stored as they are, and the result is the value of
+the requested rank. For more values, the sketch has the least and the greatest, and counts in
+buckets whose bounds grow by `GAMMA` (DDSketch, Masson et al. 2019). The result is then one of these
+two, or between them and within `QUANTILE_ERROR` of the value of that rank, for any distribution. A
+sketch has buckets of at most `MOST_SIZES` sizes: beyond that, the smallest values (10**34 times
+smaller than the largest) count as 0, which keeps the bytes canonical.
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ from datasketches import (
 )
 
 LG_K = 13
-"""Log2 of the number of hashes that a theta sketch keeps: 8192 hashes, at most 64 KiB."""
+"""Log2 of the number of hashes in a theta sketch: 8192 hashes, at most 64 KiB."""
 
 QUANTILE_ERROR = 0.005
 """The relative error of a quantile of more than `EXACT_VALUES` values."""
 
 EXACT_VALUES = 256
-"""So many values are kept as they are: as large as the buckets that they would fill."""
+"""The number of values that are stored as they are: as large as the buckets for that many."""
 
 MOST_SIZES = 8000
-"""Of buckets, each for the positive and the negative values of a size: at most 192,000 bytes, which
-a message holds. Powers of `GAMMA` reach 10**34 with so many."""
+"""The maximum number of bucket sizes, each with a positive and a negative bucket: at most 192,000
+bytes, which fit a message. They span a factor of 10**34."""
 
 GAMMA = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _LOG_GAMMA = math.log(GAMMA)
@@ -73,11 +72,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def theta_of(values: Iterable[str | int | float | bool]) -> bytes | None:
-    """The sketch of some values, all of one type; duplicates are welcome, nulls are not."""
+    """The sketch of values of one type, with or without duplicates, without nulls."""
     sketch = update_theta_sketch(LG_K)
     update = sketch.update
     for value in values:
-        # The library leaves out the empty string, which SQL counts: hence the prefix.
+        # The library ignores the empty string, which SQL counts: hence the prefix.
         # Booleans are hashed as integers.
         update("s" + value if isinstance(value, str) else +value)
     if sketch.is_empty():
@@ -97,12 +96,13 @@ def theta_merged(sketches: Sequence[bytes]) -> bytes:
 
 
 def theta_count(sketch: bytes | None) -> float:
-    """How many distinct values there are: exact, a whole number, up to `2**LG_K`."""
+    """The number of distinct values: exact, a whole number, up to `2**LG_K`."""
     return 0.0 if sketch is None else compact_theta_sketch.deserialize(sketch).get_estimate()
 
 
 def theta_share(whole: bytes | None, other: bytes | None) -> float | None:
-    """The share of the first set's values that are in the second too; None of an empty set."""
+    """The share of the first set's values that are also in the second; None if the first is
+    empty."""
     if whole is None:
         return None
     if other is None:
@@ -115,15 +115,15 @@ def theta_share(whole: bytes | None, other: bytes | None) -> float | None:
 
 
 def quantiles_of(lists: pl.Series) -> list[bytes | None]:
-    """The sketch of each list of values (List(Float64), in any order); what is not finite is left
-    out."""
+    """The sketch of each list of values (List(Float64), in any order), without values that are not
+    finite."""
     lengths = lists.list.len().to_numpy()
     values = lists.explode(empty_as_null=False).to_numpy()
     group = np.repeat(np.arange(len(lengths)), lengths)
     finite = np.isfinite(values)
     if not finite.all():
         values, group = values[finite], group[finite]
-    values = values[np.lexsort((values, group))] + 0.0  # of both zeros the positive one
+    values = values[np.lexsort((values, group))] + 0.0  # turns -0.0 into 0.0
     data = values.astype(_VALUE, copy=False).tobytes()
     bounds = np.searchsorted(group, np.arange(len(lengths) + 1)).tolist()
     return [
@@ -158,7 +158,7 @@ def quantiles_merged(sketches: Sequence[bytes]) -> bytes:
 
 
 def quantile(sketch: bytes | None, q: float) -> float | None:
-    """The value of rank `ceil(q * n)` (at least 1), as SQL's quantile_disc; None of no values."""
+    """The value of rank `ceil(q * n)` (at least 1), as SQL's quantile_disc; None without values."""
     if sketch is None:
         return None
     above, below = _as_written(q)
@@ -167,8 +167,8 @@ def quantile(sketch: bytes | None, q: float) -> float | None:
 
 
 def quantile_cont(sketch: bytes | None, q: float) -> float | None:
-    """As SQL's quantile_cont, between the values beside the position `q * (n - 1)`, counted from 0;
-    None of no values."""
+    """As SQL's quantile_cont, interpolated at the position `q * (n - 1)`, counted from 0; None
+    without values."""
     if sketch is None:
         return None
     above, below = _as_written(q)
@@ -182,7 +182,7 @@ def quantile_cont(sketch: bytes | None, q: float) -> float | None:
 
 
 def _size(sketch: bytes) -> int:
-    """How many values there are."""
+    """The number of values."""
     if sketch.startswith(_EXACT):
         return len(_values(sketch))
     return int(_unpacked(sketch)[2].sum())
@@ -200,7 +200,7 @@ def _of_rank(sketch: bytes, size: int, rank: int) -> float:
 
 
 def _middle(key: int) -> float:
-    """What a bucket's values are taken for."""
+    """The value that a bucket's values count as."""
     if key == 0:
         return 0.0
     size = math.exp(min((abs(key) - _SHIFT) * _LOG_GAMMA + _LOG_MIDDLE, _LARGEST_LOG))
@@ -214,8 +214,8 @@ def _in_buckets(ordered: Floats) -> bytes:
 
 
 def _keys(values: Floats) -> npt.NDArray[np.int32]:
-    """The bucket of each value: negative, 0 or positive as the value is."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # the logarithm of zero, which has its key
+    """The bucket of each value, with the value's sign."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # the logarithm of 0, whose key is 0
         sizes = np.ceil(np.log(np.abs(values)) / _LOG_GAMMA) + _SHIFT
         keys = np.where(values == 0, 0.0, np.sign(values) * sizes)
     return keys.astype(_KEY)
@@ -223,7 +223,7 @@ def _keys(values: Floats) -> npt.NDArray[np.int32]:
 
 @lru_cache(maxsize=256)
 def _as_written(q: float) -> tuple[int, int]:
-    """The decimal that was written: 0.07 * 100 is 7, not 7.000000000000001 of the doubles."""
+    """The decimal as a fraction: 0.07 * 100 is 7, not 7.000000000000001 as with doubles."""
     return Fraction(repr(q)).as_integer_ratio()
 
 
@@ -240,9 +240,10 @@ def _packed(least: float, greatest: float, keys: npt.ArrayLike, counts: npt.Arra
 def _largest(
     keys: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """The buckets of the `MOST_SIZES` largest sizes; the others are taken into that of zero.
+    """The buckets of the `MOST_SIZES` largest sizes; the others are added to the bucket of 0.
 
-    Whatever is dropped of a part is dropped of the whole, so the order of merging changes nothing.
+    What is dropped from a part would be dropped from the whole, so the order of merging makes no
+    difference.
     """
     if len(keys) <= MOST_SIZES:
         return keys, counts

@@ -1,8 +1,8 @@
 """Variances and standard deviations.
 
-A state is how many values there are, the least of them, the mean above it and the sum of squared
-deviations. What is above the least value keeps its digits wherever zero is, and equal values
-deviate by 0 exactly.
+A state is the number of values, the least value (`base`), the mean minus the base, and the sum of
+squared deviations. Relative to the base, values far from 0 keep their precision, and the deviation
+of equal values is exactly 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.core.model.kpis import PartialKind
 
 
 def _spread_finish(lists: pl.Series) -> Sequence[pl.Series]:
-    """Count, least value, mean above it and squared deviations of each list of values."""
+    """The columns of the state for each list of values."""
     counts = lists.list.len().to_numpy().astype(np.int64)
     filled = counts > 0
     n = counts[filled]
@@ -29,44 +29,44 @@ def _spread_finish(lists: pl.Series) -> Sequence[pl.Series]:
     starts = np.cumsum(n) - n
     columns = [np.zeros(len(counts)) for _ in range(3)]
     if len(n):
-        with np.errstate(over="ignore", invalid="ignore"):  # such a value is not finite: no value
+        with np.errstate(over="ignore", invalid="ignore"):  # the result is then not finite: None
             base = np.minimum.reduceat(values, starts)
             above = values - np.repeat(base, n)
             mean = np.add.reduceat(above, starts) / n
-            apart = above - np.repeat(mean, n)
-            squares = np.add.reduceat(apart * apart, starts)
+            deviation = above - np.repeat(mean, n)
+            squares = np.add.reduceat(deviation * deviation, starts)
         for column, made in zip(columns, (base, mean, squares), strict=True):
             column[filled] = made
     return [pl.Series(counts), *map(pl.Series, columns)]
 
 
 def _add_spreads(mine: Columns, rows: Ints, theirs: Columns) -> None:
-    """The same as `_spread_merge`, over all parts of a row at once."""
+    """As `_spread_merge`, for all parts of each row at once."""
     counted = theirs[0] > 0
-    places, part = np.unique(rows[counted], return_inverse=True)
-    if not len(places):
+    targets, part = np.unique(rows[counted], return_inverse=True)
+    if not len(targets):
         return
-    known = mine[0][places] > 0
-    before = [column[places[known]] for column in mine]
+    known = mine[0][targets] > 0
+    before = [column[targets[known]] for column in mine]
     n, base, mean, squares = (
         np.concatenate([m, t[counted]]) for m, t in zip(before, theirs, strict=True)
     )
     part = np.concatenate([np.flatnonzero(known), part])
-    whole_base = np.full(len(places), np.inf)
+    whole_base = np.full(len(targets), np.inf)
     np.minimum.at(whole_base, part, base)
     whole_n = np.bincount(part, n)
     with np.errstate(over="ignore", invalid="ignore"):
         above = (base - whole_base[part]) + mean
         whole_mean = np.bincount(part, n * above) / whole_n
-        apart = above - whole_mean[part]
-        whole_squares = np.bincount(part, squares + n * (apart * apart))
+        deviation = above - whole_mean[part]
+        whole_squares = np.bincount(part, squares + n * (deviation * deviation))
     for column, made in zip(mine, (whole_n, whole_base, whole_mean, whole_squares), strict=True):
-        column[places] = made
+        column[targets] = made
 
 
 def _spread_merge(a: State, b: State) -> State:
-    """Chan, Golub and LeVeque 1979, the pairwise update of mean and squared deviations, above a
-    common base."""
+    """The pairwise update of mean and squared deviations by Chan, Golub and LeVeque (1979),
+    relative to a common base."""
     if not a[0]:
         return b
     if not b[0]:
@@ -74,17 +74,17 @@ def _spread_merge(a: State, b: State) -> State:
     n = a[0] + b[0]
     base = min(a[1], b[1])
     of_a, of_b = (a[1] - base) + a[2], (b[1] - base) + b[2]
-    apart = of_b - of_a
+    deviation = of_b - of_a
     return (
         n,
         base,
         (a[0] * of_a + b[0] * of_b) / n,
-        a[3] + b[3] + apart * apart * a[0] * b[0] / n,
+        a[3] + b[3] + deviation * deviation * a[0] * b[0] / n,
     )
 
 
 def _final(of_sample: bool, root: bool, state: State, *_others: object) -> Final:
-    """The squared deviations over how many values there are, one less of a sample."""
+    """The variance, of a sample or of the population, or its square root."""
     n = state[0] - 1 if of_sample else state[0]
     if n < 1:
         return None

@@ -1,4 +1,4 @@
-"""Counts, sums and means, of floats and of whole numbers."""
+"""Counts, sums and means, of floats and of integers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _added(a: State, b: State) -> State:
 
 
 def _whole_sum_fold(x: pl.Expr) -> tuple[pl.Expr, ...]:
-    # Two halves of 32 bits: neither sum leaves 64 bits before two thousand million rows.
+    # Two halves of 32 bits: neither sum exceeds 64 bits before two billion rows.
     return x.count().cast(pl.Int64), (x // _HALF).sum(), (x & (_HALF - 1)).sum()
 
 
@@ -47,7 +47,7 @@ def _whole_sum_final(state: State, _previous: State | None, _partial: Partial) -
 
 
 def _whole_mean_final(state: State, _previous: State | None, _partial: Partial) -> Final:
-    # Of Python's integers this is rounded once, whatever their size.
+    # The division of Python integers rounds once, whatever their size.
     return _whole_sum(state) / state[0] if state[0] else None
 
 

@@ -1,14 +1,15 @@
 """The distinct values of a group, each with its count: `mode`, `sum(distinct x)`.
 
-Values are 64-bit floats or integers. All are kept up to `MOST_VALUES`. Of more, those with the
-`MOST_VALUES + 1` smallest hashes are (a bottom-k sample: Cohen and Kaplan 2007), which are a random
-choice of the distinct values, whose counts are still exact: a value with so small a hash has one in
-each part. So the bytes are canonical, as those of `sketches`: the same values give the same bytes,
-in whichever batches and order they came.
+Values are 64-bit floats or integers. Up to `MOST_VALUES` distinct values are all stored. Beyond
+that, the sketch has those with the `MOST_VALUES + 1` smallest hashes (a bottom-k sample: Cohen and
+Kaplan 2007): a random sample of the distinct values, with exact counts, because a value that is in
+the sample of the whole is in the sample of every part. So the bytes are canonical, as those of
+`sketches`: the same values give the same bytes, regardless of batches and order.
 
-Up to `MOST_VALUES` values everything is exact. Above, there is no mode; the mean of distinct values
-is that of the sample, and their sum is the sample's sum over the share of hashes that it spans:
-standard errors of about `sd / sqrt(k)`, and `sqrt((1 + (sd / mean)**2) / k)` of the sum.
+Up to `MOST_VALUES` values all results are exact. Beyond that, there is no mode; the mean of
+distinct values is that of the sample, and their sum is the sample's sum divided by the share of
+hashes that it spans. The relative standard errors are about `sd / sqrt(k)`, and
+`sqrt((1 + (sd / mean)**2) / k)` for the sum.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 MOST_VALUES = 4096
-"""So many distinct values are kept, with their counts: at most 64 KiB."""
+"""The maximum number of distinct values with their counts: at most 64 KiB."""
 
 _INT, _FLOAT, _UNSIGNED = np.dtype("<i8"), np.dtype("<f8"), np.dtype("<u8")
 _WIDTH = 16
@@ -34,7 +35,7 @@ def counts_of(lists: pl.Series) -> list[bytes | None]:
     lengths = lists.list.len().to_numpy()
     values = lists.explode(empty_as_null=False).to_numpy()
     if values.dtype.kind == "f":
-        values = values + 0.0  # of both zeros the positive one
+        values = values + 0.0  # turns -0.0 into 0.0
     bits = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).view(_INT)
     group = np.repeat(np.arange(len(lengths)), lengths)
     hashes = _hash(bits)
@@ -65,8 +66,8 @@ def merged(sketches: Sequence[bytes]) -> bytes:
 
 
 def mode(sketch: bytes | None, whole: bool) -> float | int | None:
-    """The value that is there most often, the least of equally many; None of no values, or of more
-    than `MOST_VALUES` distinct ones."""
+    """The most frequent value, the least of several; None without values, or for more than
+    `MOST_VALUES` distinct values."""
     if sketch is None:
         return None
     bits, counts = _unpacked(sketch)
@@ -77,7 +78,7 @@ def mode(sketch: bytes | None, whole: bool) -> float | int | None:
 
 
 def sum_distinct(sketch: bytes | None, whole: bool) -> float | int | None:
-    """The sum of the distinct values; None of no values."""
+    """The sum of the distinct values; None without values."""
     if sketch is None:
         return None
     bits, _ = _unpacked(sketch)
@@ -89,7 +90,7 @@ def sum_distinct(sketch: bytes | None, whole: bool) -> float | int | None:
 
 
 def mean_distinct(sketch: bytes | None, whole: bool) -> float | None:
-    """The mean of the distinct values; None of no values."""
+    """The mean of the distinct values; None without values."""
     if sketch is None:
         return None
     bits, _ = _unpacked(sketch)
@@ -98,11 +99,11 @@ def mean_distinct(sketch: bytes | None, whole: bool) -> float | None:
 
 
 def _sum(bits: _Ints, whole: bool) -> float | int:
-    """Exact of integers, however large."""
+    """The sum of values; exact for integers of any size."""
     if whole:
         total: int = sum(bits.tolist())
         return total
-    with np.errstate(over="ignore"):  # such a sum is not finite: no value
+    with np.errstate(over="ignore"):  # the sum is then not finite: no value
         return float(bits.view(_FLOAT).sum())
 
 
@@ -116,7 +117,7 @@ def _hash(bits: _Ints) -> npt.NDArray[np.uint64]:
 
 
 def _packed(bits: _Ints, counts: _Ints) -> bytes:
-    """Of values in the order of their hashes."""
+    """The sketch of values in the order of their hashes."""
     most = MOST_VALUES + 1
     return bits[:most].tobytes() + np.asarray(counts[:most], _INT).tobytes()
 

@@ -1,7 +1,7 @@
-"""How far one source partition has been folded, and from where a restart must read again.
+"""The progress of one source partition, and from where a restart must read again.
 
-The state is a pure function of the partition's log up to `covered`. The *horizon* of an instant is
-the end of the last slice, over all KPIs of a contract, that contains it: once the watermark has
+The progress is a pure function of the partition's log up to `covered`. The *horizon* of an instant
+is the end of the last slice, over all KPIs of a contract, that contains it: once the watermark has
 passed the horizon plus the lateness, all these slices are finished. Ids have horizons of their own.
 
 The committed offset is the first one that an unfinished horizon needs. The metadata contains the
@@ -10,10 +10,10 @@ A restart reads from the committed offset with the watermark at `floor_ms`, so t
 to the covered offset gets the same verdict as before. Slices that were finished at the covered
 offset are not sent again, because their first records may come before the committed offset.
 
-All of that holds for one log that is read without a gap. The commit also contains the topic's id
-and an *epoch*, which grows when reading continues after a gap (retention deleted records, or
-somebody moved the offsets) and when a topic was deleted and created again. Partials of a later
-epoch are added to those of an earlier one, and replace none of them.
+This applies to one log that is read without gaps. The commit also contains the topic's id and an
+*epoch*, which increases when reading continues after a gap (retention deleted records, or somebody
+moved the offsets) and when the topic was deleted and created again. Partials of a later epoch are
+added to those of earlier epochs, and do not replace them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from agent.core.fold.lookup_steps import LookupSteps
 from agent.errors import UnknownVersionError
 
 COMMIT_VERSION = 3
-"""Version of a commit's metadata, raised with every change that an older agent would misread."""
+"""The version of a commit's metadata. It increases with each change that an older agent would
+misread."""
 _WITHOUT_LOOKUPS = 2
-"""The version of a commit without steps of lookups, which older agents read."""
+"""The version of a commit without lookup steps, which older agents can read."""
 
 NO_TIME_MS = NO_INT
-"""Stands for "no event yet" in arrays of times."""
+""""No event yet" in arrays of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +47,18 @@ class Commit:
 @dataclass(frozen=True, slots=True)
 class MissedSpan:
     """A span of event time in which records of a source partition are missing, because they were
-    not there any more when they should have been read.
+    deleted before they were read.
 
-    `from_ms` is the watermark before them (None: there was none), so the windows that may lack a
-    record are those that a record of that watermark could still count in, and all up to `until_ms`.
-    `until_ms` None: not known before the first record behind the gap is read.
+    `from_ms` is the watermark before the gap (None: there was none). All windows may be incomplete
+    that a record at that watermark could count in, and later ones up to `until_ms`. `until_ms`
+    None: unknown until the first record after the gap is read.
     """
 
     from_ms: int | None
     until_ms: int | None
 
-    def joined(self, earlier: MissedSpan | None) -> MissedSpan:
-        """One span over this one and an earlier one."""
+    def union(self, earlier: MissedSpan | None) -> MissedSpan:
+        """One span that covers this one and an earlier one."""
         if earlier is None:
             return self
         first = None if None in (self.from_ms, earlier.from_ms) else earlier.from_ms
@@ -70,11 +71,13 @@ class Resume:
     """Where a restart begins: it reads from `offset`, with the watermark at `floor_ms`. Frames for
     the log up to `covered` were sent; the watermark there was `watermark_ms`.
 
-    `topic_id`: the broker's id of the topic; "" if the broker has none. `epoch`: see above.
-    `missed`: the last span of event time whose records were not read. `is_plain`: the offset was
-    not committed by the agent, or somebody moved it, so the log before it is unknown. `clocks`: the
-    clocks by which events from the future are rejected, as (first offset, ms), ascending.
-    `lookups`: the text of `LookupSteps`.
+    - `topic_id`: the broker's id of the topic; "": the broker has none. `epoch`: see the module.
+    - `missed`: the last span of event time with missing records.
+    - `is_plain`: the agent did not commit this offset, or somebody moved it, so the log before it
+      is unknown.
+    - `clocks`: the clocks by which events from the future are rejected, as (first offset, ms),
+      ascending.
+    - `lookups`: the text of `LookupSteps`.
     """
 
     offset: int
@@ -90,9 +93,9 @@ class Resume:
 
     @classmethod
     def parse(cls, offset: int, metadata: str) -> Resume:
-        """Parse a commit. Metadata that the agent did not write means a plain offset: the log
-        before it is unknown, and no frame is sent for it. Raises `UnknownVersionError` for the
-        metadata of a later version of the agent."""
+        """Parse a commit. If the agent did not write the metadata, the result `is_plain`: no frames
+        are sent for the log before the offset. Raises `UnknownVersionError` for the metadata of a
+        later version of the agent."""
         plain = cls(offset, offset, None, None, is_plain=True)
         version, *parts = metadata.split(";")
         if parts and version.isdigit() and int(version) > COMMIT_VERSION:
@@ -104,19 +107,19 @@ class Resume:
             topic_id = numbers.pop(3)
             covered, watermark, floor, epoch, first, last = (int(p) if p else None for p in numbers)
             pairs = [pair.split(":") for pair in clocks.split(",") if pair]
-            known = tuple((int(at), int(clock)) for at, clock in pairs)
+            clock_steps = tuple((int(at), int(clock)) for at, clock in pairs)
         except (ValueError, IndexError):
             return plain
         if covered is None:
             return plain
         span = MissedSpan(first, last) if last is not None else None
         return cls(
-            offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=known,
+            offset, covered, watermark, floor, topic_id, epoch or 0, span, clocks=clock_steps,
             lookups=lookups,
         )  # fmt: skip
 
     def commit(self) -> Commit:
-        """The commit that `parse` reads back."""
+        """The commit for this point, which `parse` reads."""
         span = self.missed or MissedSpan(None, None)
         clocks = ",".join(f"{at}:{clock}" for at, clock in self.clocks)
         version = COMMIT_VERSION if self.lookups else _WITHOUT_LOOKUPS
@@ -140,8 +143,8 @@ class Needs:
         if known is None or offset < known[0]:
             self._by_horizon[horizon_ms] = (offset, before_ms)
 
-    def of(self, horizon_ms: int) -> tuple[int, int] | None:
-        """What an unfinished horizon needs."""
+    def get(self, horizon_ms: int) -> tuple[int, int] | None:
+        """The first offset that an unfinished horizon needs, and the watermark before it."""
         return self._by_horizon.get(horizon_ms)
 
     def forget(self, done_ms: int) -> None:
@@ -149,15 +152,18 @@ class Needs:
         self._by_horizon = {h: n for h, n in self._by_horizon.items() if h > done_ms}
 
     def first(self) -> tuple[int, int] | None:
-        """What is needed first of all."""
+        """The first offset that any horizon needs, and the watermark before it."""
         return min(self._by_horizon.values(), default=None)
 
 
 @dataclass(slots=True)
 class SourceProgress:
-    """One source partition. `sent_covered` and `sent_watermark_ms`: the offset that frames covered
-    before a restart, and the watermark there. `slices` and `ids` are, by contract, what the
-    unfinished slices and the remembered ids need."""
+    """The progress of one source partition.
+
+    `sent_covered` and `sent_watermark_ms`: the offset that frames covered before a restart, and the
+    watermark there. `slices` and `ids`: by contract, the offsets that unfinished slices and
+    remembered ids need.
+    """
 
     covered: int
     watermark_ms: int | None = None
@@ -173,7 +179,7 @@ class SourceProgress:
 
     @classmethod
     def resumed(cls, resume: Resume, clock_ms: int | None = None) -> SourceProgress:
-        """The progress at the start. `clock_ms`: the clock, if the commit has none."""
+        """The progress at a restart. `clock_ms`: the clock to use if the commit has none."""
         clocks = list(resume.clocks)
         if not clocks and clock_ms is not None:
             clocks = [(0, clock_ms)]
@@ -183,13 +189,12 @@ class SourceProgress:
         )  # fmt: skip
 
     def bound_missed(self, until_ms: int) -> None:
-        """Note up to when records may be missing, where that was not known yet."""
+        """Set the end of the missed span if it is unknown."""
         if self.missed is not None and self.missed.until_ms is None:
             self.missed = MissedSpan(self.missed.from_ms, until_ms)
 
     def missed_until(self, unread_until_ms: int) -> tuple[int | None, int] | None:
-        """The span of missing records, as frames carry it; up to `unread_until_ms` while no record
-        behind the gap was read."""
+        """The missed span for frames; it ends at `unread_until_ms` while its end is unknown."""
         if self.missed is None:
             return None
         until_ms = self.missed.until_ms
@@ -201,7 +206,8 @@ class SourceProgress:
         return self.covered < self.sent_covered
 
     def advance(self, times_ms: Ints, next_offset: int) -> Ints:
-        """Take in event times in log order (`NO_TIME_MS`: none); the watermark before each."""
+        """Advance over event times in log order (`NO_TIME_MS`: none), up to `next_offset`; returns
+        the watermark before each."""
         start = NO_TIME_MS if self.watermark_ms is None else self.watermark_ms
         running = np.maximum.accumulate(np.concatenate(([start], times_ms)))
         last = int(running[-1])
@@ -216,19 +222,19 @@ class SourceProgress:
 
     @property
     def first_clock_ms(self) -> int | None:
-        """The earliest clock that evaluates a record that is still read; None: none does."""
+        """The earliest clock that records are compared with; None: there is none."""
         return self.clocks[0][1] if self.clocks else None
 
     def clocks_at(self, offsets: Ints) -> Ints:
-        """The clock that evaluates the record at each offset, where one does."""
+        """The clock that the record at each offset is compared with."""
         since, clocks = np.array(self.clocks, np.int64).T
         at: Ints = clocks[np.maximum(since.searchsorted(offsets, side="right") - 1, 0)]
         return at
 
-    def promise_lookups(self) -> str:
-        """Promise that what is covered is joined by these steps of lookups, which are returned as a
-        commit has them."""
-        self.lookups.promised = max(self.lookups.promised, self.covered)
+    def fix_lookups(self) -> str:
+        """Fix the lookup steps up to the covered offset, so that a restart joins these records
+        alike; returns the text for the commit."""
+        self.lookups.fixed_until = max(self.lookups.fixed_until, self.covered)
         return self.lookups.text()
 
     def forget_finished(self, contract: str, lateness_ms: int) -> None:
@@ -237,12 +243,12 @@ class SourceProgress:
             self.slices[contract].forget(self.watermark_ms - lateness_ms)
 
     def resume(self) -> Resume:
-        """Where a restart would begin if it came now."""
+        """Where a restart from the current state would begin."""
         now = (self.covered, NO_TIME_MS if self.watermark_ms is None else self.watermark_ms)
         needs = (*self.slices.values(), *self.ids.values())
         offset, before = min((f for n in needs if (f := n.first()) is not None), default=now)
         floor = None if before == NO_TIME_MS else before
-        # Those in force at the offset or later.
+        # Keep the clock at the offset and all later ones.
         later = sum(at > offset for at, _ in self.clocks)
         del self.clocks[: max(0, len(self.clocks) - later - 1)]
         self.lookups.forget_before(offset)

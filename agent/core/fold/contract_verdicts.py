@@ -1,4 +1,4 @@
-"""The verdicts of one contract's events, for the windows of each of its KPIs."""
+"""Decides the verdicts of one contract's events, for the windows of each of its KPIs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.core.model.windows import Window
 
 
 class ContractVerdicts:
-    """Gives the events of one contract their verdicts. `index`: the contract's in its topic."""
+    """Gives the events of one contract their verdicts. `index`: of the contract in its topic."""
 
     def __init__(self, contract: Contract, index: int, kpis: tuple[Kpi, ...]) -> None:
         self.contract = contract
@@ -37,10 +37,10 @@ class ContractVerdicts:
         sources: Mapping[int, SourceProgress],
         verdicts: Verdicts,
     ) -> tuple[Rows, Bools]:
-        """Give each row its verdict; returns the rows to fold, and which of them count anywhere.
-        Outcomes are added to `verdicts`; what a restart needs is noted in `sources`.
+        """Give each row of a table its verdict, with `watermarks_ms` the watermark before each.
 
-        `watermarks_ms`: the watermark before each row of the table.
+        Returns the rows to fold, and which of them count in any window. Outcomes are added to
+        `verdicts`, and the offsets that a restart needs to `sources`.
         """
         rows = table["_row"].to_numpy().astype(np.int64)
         times = table["_time"].to_numpy()
@@ -79,7 +79,7 @@ class ContractVerdicts:
     def _uncounted(
         self, rows: Ints, times: Ints, limits: Ints, repeats: Mapping[Window, Bools]
     ) -> tuple[Ints, Bools]:
-        """Those of some rows that count in no window, and which of these repeat an event."""
+        """The rows, among some, that count in no window, and which of these are repeats."""
         left, repeated = rows, np.zeros(len(times), np.bool_)
         for window in self._windows:
             is_open = counts_somewhere(window, times[left], limits[left])
@@ -98,8 +98,8 @@ class ContractVerdicts:
         before: Ints,
         limits: Ints,
     ) -> Mapping[Window, Bools]:
-        """For each window, which rows are repeats, none at all if there are none for any; and note
-        where a restart would have to begin for the sake of ids."""
+        """For each window, which rows are repeats; empty if no row is. Notes the offsets that a
+        restart needs to know the ids."""
         masks: dict[Window, Bools] = {}
         offsets = table["_offset"].to_numpy()
         for partition, start, stop in segments(table["_partition"].to_numpy()):
@@ -116,7 +116,7 @@ class ContractVerdicts:
                 whole[start + rows] = mask
             slices = source.slices.setdefault(self.contract.name, Needs())
             for row, at in zip((start + rows).tolist(), last.tolist(), strict=True):
-                # Without the event before it, a restart would fold it.
+                # Without the first event, a restart would fold its repeat.
                 needed = self._duplicates.needed(needs, at)
                 if needed is not None:
                     slices.note(int(ends[row]), *needed)
@@ -130,7 +130,7 @@ class ContractVerdicts:
         ends: Ints,
         before: Ints,
     ) -> None:
-        """Note where a restart would have to begin for the sake of unfinished slices."""
+        """Note the offsets that a restart needs for unfinished slices."""
         offsets = table["_offset"].to_numpy()
         all_count = bool(counts.all())
         for partition, start, stop in segments(table["_partition"].to_numpy()):

@@ -1,13 +1,13 @@
-"""Producer retries: an event counts once in a window while the window is open.
+"""Remembers ids, so that a producer's retry counts once in each open window.
 
-Deduplication is exact: a repeat has an equal id. It is decided at the repeat's own offset, so batch
-boundaries change nothing. Each id is kept with the time at which an event with it was last stored:
-the event's time, or the frontier if it arrived after that. For a KPI, the id is known until the
-KPI's last window over that time closes, but for no longer than the contract's duplicate window. So
-other KPIs make no difference, and a restart need not read a month for a month's ids.
+Deduplication is exact: ids are compared, not hashes. It is decided at the repeat's own offset, so
+batch boundaries make no difference. Each id is kept with the time at which an event with it was
+last stored: the event's time, or the frontier if that is later. For a KPI, the id is known until
+the KPI's last window over that time closes, but for no longer than the contract's duplicate window.
+So other KPIs make no difference, and a restart need not read a month of records for a monthly KPI.
 
-Ids are stored as in a log-structured merge tree (O'Neil and others, 1996): those of small batches
-in a dict, until there are many; the others in sorted runs, which are merged so that they stay few.
+Ids are stored as in a log-structured merge tree (O'Neil and others, 1996): the ids of small batches
+in a dict until there are many, all others in sorted runs, which are merged to keep them few.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from agent.core.fold.id_run import IdRun, Words, due_of, hashes_of
 Bools = npt.NDArray[np.bool_]
 
 FEW = 1_000
-"""A batch of at most so many ids is evaluated faster one by one (measured: docs/decisions/0004)."""
+"""Up to this size, a batch is checked one id at a time, which is faster (docs/decisions/0004)."""
 RECENT = 4_000
-"""More ids than that are no longer kept in a dict."""
+"""The maximum number of ids in the dict."""
 MANY = 8
-"""With so many runs, one is also merged with the one before it when they end at other times."""
+"""From this number of runs on, runs that are due at different times are merged, too."""
 MAX_IDS = 500_000
-"""No longer run is made of several: to merge takes 25 ms then, and 40 MB for as long."""
+"""The maximum length of a merged run: merging it takes 25 ms and, meanwhile, 40 MB."""
 MAX_TEXT_BYTES = 2**31
-"""A run counts the bytes of its text in 32 bits; a batch adds to those of the runs it takes in."""
+"""The maximum text of a merged run, whose offsets are 32 bits; the new batch is added to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Those of some rows whose id is known, and the time (ms) at which it was stored last."""
+    """The rows, among some, whose id is known, and the time (ms) at which it was last stored."""
 
     rows: Ints
     last_ms: Ints
@@ -46,19 +46,19 @@ class Repeats:
 
 @dataclass(slots=True)
 class IdMemory:
-    """The ids of one contract in one source partition, by the time (ms) of an event with it.
+    """The ids of one contract in one source partition, each with the time (ms) of its last event.
 
-    An id may be there several times: the last time counts.
+    An id may be in several runs: its last time counts.
     """
 
     step_ms: int = 1
-    """Ids of one step of time are kept together."""
+    """The granularity of time at which runs are kept together."""
     recent: dict[str, int] = field(default_factory=dict)
     runs: list[IdRun] = field(default_factory=list)
 
     def repeats(self, ids: pl.Series, times_ms: Ints) -> Repeats:
-        """Find the known ids among rows in log order, and remember all. `ids` are String, null
-        where a row has none."""
+        """Find the known ids among rows in log order, and remember all of them. `ids` are String,
+        null for rows without an id."""
         if len(ids) <= FEW:
             known = self._known(np.sort(hashes_of(ids)))[1] if self.runs else {}
             rows = zip(ids.to_list(), times_ms.tolist(), strict=True)
@@ -78,23 +78,23 @@ class IdMemory:
         return repeats
 
     def forget(self, done_ms: int) -> None:
-        """Drop the ids that were stored last at an instant or before it: most at once, some a
-        little later. Anybody who asks for one of them knows that it is too old."""
-        # Seldom is the first to come not the first to go.
+        """Drop the ids that were last stored at or before an instant, some of them a little later;
+        callers ignore ids that are too old."""
+        # The first id in the dict is mostly the oldest.
         if self.recent and next(iter(self.recent.values())) <= done_ms:
             self.recent = {name: at for name, at in self.recent.items() if at > done_ms}
         self.runs = [left for run in self.runs if (left := run.after(done_ms)) is not None]
 
     def _known(self, hashes: Words) -> tuple[Bools, dict[str, int]]:
-        """Which of the sorted hashes stand twice among them or in a run; and the ids in the runs
-        that have one of them, with their last time."""
+        """Which of the sorted hashes occur twice or are in a run; and the ids in runs that have one
+        of these hashes, with their last time."""
         recurs = np.zeros(len(hashes), np.bool_)
         recurs[1:] = hashes[1:] == hashes[:-1]
         recurs[:-1] |= recurs[1:]
         known: dict[str, int] = {}
         for run in self.runs:
-            places, ids = run.find(hashes)
-            recurs[places] = True
+            indices, ids = run.find(hashes)
+            recurs[indices] = True
             for name, at in ids:
                 known[name] = max(at, known.get(name, at))
         return recurs, known
@@ -109,8 +109,8 @@ class IdMemory:
         self.recent = {}
 
     def _add(self, ids: pl.Series, hashes: Words, times_ms: Ints) -> None:
-        """Remember ids in a run, with those of the last runs that are not much longer or due at
-        another time: so runs stay few, and most are dropped whole."""
+        """Add a run of ids, merged with the last runs unless they are much longer or due at another
+        time. So runs stay few, and most are dropped as a whole."""
         if not len(ids):
             return
         due_ms, number, text_bytes = due_of(times_ms), len(ids), 0
@@ -124,7 +124,7 @@ class IdMemory:
                 break
             number, text_bytes = number + len(last), text_bytes + len(last.text)
             others.insert(0, self.runs.pop())
-        self.runs.append(IdRun.of(ids, hashes, times_ms, others))
+        self.runs.append(IdRun.build(ids, hashes, times_ms, others))
 
 
 def _repeats(
@@ -132,7 +132,7 @@ def _repeats(
     known: dict[str, int],
     newer: dict[str, int],
 ) -> Repeats:
-    """The rows of (id, time) whose id is known by then; `newer` takes the ids."""
+    """The rows of (id, time) whose id is known at that point; all ids are added to `newer`."""
     repeats: list[tuple[int, int]] = []
     for row, (name, at) in rows:
         if name is None:

@@ -1,7 +1,7 @@
-"""Limits the length of dimension values: longer ones are replaced by their beginning and a digest.
+"""Limits the length of dimension values: longer ones are replaced by a prefix and a digest.
 
-A value is part of every row, frame and label of its series. The digest keeps series apart, and the
-event counts in every KPI, as with a short value.
+A value is part of every row, frame and label of its series. The digest keeps different series
+separate.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions
 
 MAX_VALUE_BYTES = 1_024
-"""Of a dimension's value, in UTF-8. Also said in docs/rules.md."""
+"""The maximum length of a dimension's value in UTF-8; also stated in docs/rules.md."""
 DIGEST_CHARACTERS = 32
-"""Hexadecimal, of SHA-256: 128 bits, so no two values meet."""
+"""Hexadecimal digits of SHA-256: 128 bits, so that no two values collide."""
 _MARK = "…"
 _KEPT_BYTES = MAX_VALUE_BYTES - len(_MARK.encode()) - DIGEST_CHARACTERS
 
 
 def shortened(dimensions: Dimensions) -> Dimensions:
-    """The dimensions with the values that are too long cut; the same object where none is."""
+    """The dimensions with values that are too long shortened; the same object if none is."""
     if not any(_is_long(value) for value in dimensions):
         return dimensions
     return tuple(_cut(value) if _is_long(value) else value for value in dimensions)

@@ -1,7 +1,7 @@
-"""Which events of a contract are repeats, for each of its KPIs' windows.
+"""Decides which events of a contract are repeats, for each of its KPIs' windows.
 
-`agent.core.fold.dedup` has the rule. A record may be a repeat for a KPI by day, and count for one
-by minute: its id was used before, in a minute that has closed.
+`agent.core.fold.dedup` describes the rule. A record may be a repeat for a daily KPI and count for a
+KPI by minute, if its id was used before in a minute that has closed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Deduplicator:
         self._most_ms = contract.duplicate_window_ms
         self._lateness_ms = contract.lateness_ms
         self._restated = contract.restated
-        # Ids are forgotten, and offsets noted, for so long a stretch of time together.
+        # The granularity at which ids are dropped and offsets noted.
         self._step_ms = min((kpi.slice_ms for kpi in kpis), default=1)
         self._memories: dict[int, IdMemory] = {}
 
     def repeats(
         self, partition: int, ids: pl.Series, stored_ms: Ints, frontiers_ms: Ints
     ) -> tuple[Ints, Ints, Mapping[Window, Bools]]:
-        """The rows whose id is known, when it was stored last, and for each window which of these
-        rows repeat an event there. `stored_ms`: each event's time, or the frontier if later."""
+        """The rows whose id is known, when it was last stored, and for each window which of these
+        rows are repeats. `stored_ms`: each event's time, or the frontier if that is later."""
         memory = self._memories.setdefault(partition, IdMemory(self._step_ms))
         repeats = memory.repeats(ids, stored_ms)
         limits, last = frontiers_ms[repeats.rows], repeats.last_ms
@@ -52,17 +52,18 @@ class Deduplicator:
         return rows, last[known], {window: mask[known] for window, mask in open_.items()}
 
     def note(self, needs: Needs, stored_ms: Ints, offsets: Ints, before_ms: Ints) -> None:
-        """Note where a restart would have to begin for the sake of these rows' ids."""
+        """Note the offsets that a restart needs to know the ids of these rows."""
         ends = self._ends(stored_ms)
         for row in first_of_each(ends).tolist():
             needs.note(int(ends[row]), int(offsets[row]), int(before_ms[row]))
 
     def needed(self, needs: Needs, last_ms: int) -> tuple[int, int] | None:
-        """Where a restart would have to begin to know an id that was stored then."""
-        return needs.of(last_ms - last_ms % self._step_ms + self._step_ms)
+        """The offset (and the watermark before it) that a restart needs to know an id that was last
+        stored at an instant."""
+        return needs.get(last_ms - last_ms % self._step_ms + self._step_ms)
 
     def forget(self, partition: int, watermark_ms: int | None, needs: Needs) -> None:
-        """Forget what makes no repeat for any window."""
+        """Drop the ids that are no longer known for any window."""
         if watermark_ms is None or not self.is_used:
             return
         frontier = watermark_ms - self._lateness_ms

@@ -1,7 +1,7 @@
-"""Counts events whose fields have no value: absent, of another type, or without a lookup row.
+"""Counts events with fields that have no value: absent, of another type, or without a lookup row.
 
-An optional field of another type is null, and its event still counts, so only these counts show the
-mistake. A field that is null in every event usually has a wrong path.
+An event counts even if an optional field has another type and is therefore null; only these counts
+show that. A field that is null in every event usually has a wrong path.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from agent.core.model.lookups import joins_of, missed_column
 
 @dataclass(slots=True)
 class FieldCounts:
-    """The events of one contract that were as promised, and the fields that had no value in them.
+    """The number of valid events of one contract, and of their fields without a value.
 
-    `nulls` counts every null by field, `wrong_types` those among them that stand for something of
-    another type. `misses` counts the events whose key has no row, by lookup, `failed_casts` those
-    in which a cast of a field in the SQL of some KPI failed, by field.
+    `nulls` counts nulls by field, `wrong_types` the nulls that replace a value of another type.
+    `misses` counts, by lookup, the events whose key has no row; `failed_casts`, by field, the
+    events for which a cast of the field in the SQL of some KPI failed.
     """
 
     events: int = 0
@@ -36,7 +36,7 @@ class FieldCounts:
     failed_casts: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: FieldCounts) -> None:
-        """Adds what was counted elsewhere."""
+        """Add other counts of the same contract."""
         self.events += other.events
         self.nulls.update(other.nulls)
         self.wrong_types.update(other.wrong_types)
@@ -45,7 +45,7 @@ class FieldCounts:
 
     @property
     def always_null(self) -> list[str]:
-        """The fields that had a value in no event."""
+        """The fields that were null in every event."""
         return [name for name, number in self.nulls.items() if number == self.events]
 
 
@@ -56,8 +56,8 @@ def count_fields(
     counted: npt.NDArray[np.bool_],
     casts: Mapping[str, pl.Expr],
 ) -> FieldCounts:
-    """Counts over a contract's table; `counted` are the rows of the batch that count, those not
-    counted before a restart; `casts` is what `casts_of` gives."""
+    """The counts of a contract's table. `counted`: which records of the batch to count (others were
+    counted before a restart); `casts`: the result of `casts_of`."""
     if not counted.all():
         table = table.filter(pl.Series(counted[table["_row"].to_numpy()]))
     totals = FieldCounts(table.height)
@@ -79,7 +79,7 @@ def count_fields(
 
 
 def casts_of(kpis: Iterable[Kpi]) -> dict[str, pl.Expr]:
-    """By field, whether a cast of it fails in a row, for any of the KPIs."""
+    """By field, an expression for whether a cast of it fails in a row, for any of the KPIs."""
     failed: dict[str, list[pl.Expr]] = {}
     for cast in (cast for kpi in kpis for cast in kpi.casts):
         for name in cast.fields:
@@ -90,7 +90,7 @@ def casts_of(kpis: Iterable[Kpi]) -> dict[str, pl.Expr]:
 
 
 def in_words(counts: Mapping[str, FieldCounts]) -> Iterator[str]:
-    """What somebody should look at, a sentence each, by contract."""
+    """The counts that need attention, by contract, one sentence each."""
     for contract, totals in counts.items():
         every = "the only event" if totals.events == 1 else f"all {totals.events:,} events"
         for name in totals.always_null:

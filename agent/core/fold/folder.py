@@ -39,13 +39,13 @@ from agent.core.fold.contract_verdicts import ContractVerdicts
 from agent.core.fold.field_counts import casts_of, count_fields
 from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
-from agent.core.fold.kpi_fold import KpiFold, Rows, sharing
+from agent.core.fold.kpi_fold import KpiFold, Rows, group_kpis
 from agent.core.fold.lateness import Bools
 from agent.core.fold.lookup_join import LookupJoin
 from agent.core.fold.lookup_topics import LookupTopics, Position
 from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
 from agent.core.fold.repeated_hour import settle_repeated_hours
-from agent.core.fold.runs import only, segments
+from agent.core.fold.runs import filter_rows, segments
 from agent.core.model.events import Contract
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
@@ -54,7 +54,7 @@ from agent.core.model.rules import AbsenceRule
 __all__ = ["Commit", "CountKey", "FoldResult", "Folder", "Resume", "RowObserver"]
 
 RowObserver = Callable[[str, pl.DataFrame], None]
-"""Called with the name of a contract and its folded rows, for exports of the events themselves."""
+"""Called with the name of a contract and its folded rows, to observe the events themselves."""
 
 NO_TOPICS: Mapping[str, int] = {}
 
@@ -74,7 +74,7 @@ class Folder:
         lookups: LookupTopics | None = None,
     ) -> None:
         """`only`: the KPIs to fold, None for all. Outcomes are always those of all KPIs.
-        `lookups`: what is read of the lookup topics; None: nothing."""
+        `lookups`: the tables of the lookup topics; None: empty ones."""
         self.topic = topic
         self.sources: dict[int, SourceProgress] = {}
         contracts = plan.contracts_of(topic)
@@ -101,13 +101,15 @@ class Folder:
         self._folds = [
             KpiFold(group, contract, watched, state_partitions)
             for contract in contracts
-            for group in sharing(k for k in kpis[contract.name] if only is None or k.name in only)
+            for group in group_kpis(
+                k for k in kpis[contract.name] if only is None or k.name in only
+            )
         ]
         self._frames = FrameBuilder(topic, state_partitions, backfilled, self._clock)
         self._observers: tuple[RowObserver, ...] = ()
         self._resumes: dict[int, Resume] = {}  # of the last flush
         self._commits: dict[int, Commit] = {}
-        self._promises: dict[int, Commit] = {}
+        self._early_commits: dict[int, Commit] = {}
 
     def observe(self, *observers: RowObserver) -> None:
         """Call observers with the folded rows of every batch from now on."""
@@ -127,9 +129,9 @@ class Folder:
         self._frames.assign(partition, begin.offset > 0 and begin.floor_ms is None)
 
     def revoke(self, partition: int) -> None:
-        """Forget everything about a partition."""
+        """Drop all state of a partition."""
         self.sources.pop(partition, None)
-        for of in (self._resumes, self._commits, self._promises):
+        for of in (self._resumes, self._commits, self._early_commits):
             of.pop(partition, None)
         self._frames.revoke(partition)
         for verdicts in self._verdicts:
@@ -155,9 +157,9 @@ class Folder:
         verdicts.assign(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
         for row, reject in decoded.rejects:
             verdicts.reject(row, reject)
-        decoded, newest = self._settled(batch, decoded, clock_ms, verdicts)
+        decoded, newest = self._resolve_times(batch, decoded, clock_ms, verdicts)
         watermarks = self._advance(batch, newest)
-        positions, of_rows = self._positions(batch)
+        positions, of_rows = self._lookup_positions(batch)
         counted = self._counted(batch)
         rows = {
             of.contract.name: self._assign_verdicts(
@@ -205,10 +207,10 @@ class Folder:
             for verdicts in self._verdicts:
                 verdicts.forget_finished(partition, source)
         live = {p: source for p, source in self.sources.items() if not source.rebuilding}
-        self._promises = {
+        self._early_commits = {
             partition: replace(self._resumes[partition], lookups=text).commit()
             for partition, source in live.items()
-            if (text := source.promise_lookups()) != self._resumes[partition].lookups
+            if (text := source.fix_lookups()) != self._resumes[partition].lookups
         }
         self._resumes |= {p: source.resume() for p, source in live.items()}
         self._commits = {p: self._resumes[p].commit() for p in live}
@@ -223,36 +225,36 @@ class Folder:
             if topic != self.topic and any(topic in of for of in self._shared_topics)
         }
 
-    def promises(self) -> dict[int, Commit]:
+    def early_commits(self) -> dict[int, Commit]:
         """What must be committed, by partition, before the last flush's frames are sent: the
-        commits of the flush before, with the steps of lookups that these frames were made by."""
-        return dict(self._promises)
+        commits of the flush before, with the lookup steps that these frames depend on."""
+        return dict(self._early_commits)
 
     def commits(self) -> dict[int, Commit]:
         """What may be committed, by partition, once the last flush's frames are acknowledged."""
         return dict(self._commits)
 
     def shortened(self) -> dict[str, int]:
-        """How many series have a dimension value that was too long and was shortened, by KPI."""
+        """The number of series with a shortened dimension value, by KPI."""
         return {kpi.name: fold.shortened for fold in self._folds for kpi in fold.kpis}
 
-    def _settled(
+    def _resolve_times(
         self, batch: Batch, decoded: Decoded, clock_ms: int | None, verdicts: Verdicts
     ) -> tuple[Decoded, Ints]:
-        """The batch without events from the future and with repeated hours decided; and the event
-        time of each record."""
+        """The batch without events from the future, and with local times that occur twice resolved;
+        and the event time of each record."""
         newest = _newest_times(batch, decoded)
-        sure = self._clock.reject(batch, decoded, newest, self.sources, clock_ms, verdicts)
-        if sure is not decoded:
-            newest = _newest_times(batch, sure)
-        if sure.repeated_ms:
-            known = {p: source.watermark_ms for p, source in self.sources.items()}
-            sure = replace(sure, tables=settle_repeated_hours(batch, sure, newest, known))
-            newest = _newest_times(batch, sure)
+        past = self._clock.reject(batch, decoded, newest, self.sources, clock_ms, verdicts)
+        if past is not decoded:
+            newest = _newest_times(batch, past)
+        if past.repeated_ms:
+            watermarks = {p: source.watermark_ms for p, source in self.sources.items()}
+            past = replace(past, tables=settle_repeated_hours(batch, past, newest, watermarks))
+            newest = _newest_times(batch, past)
         if any(contract.restated for contract in self._contracts):
-            tables = {c.name: _restated(c, sure.tables[c.name]) for c in self._contracts}
-            sure = replace(sure, tables=tables)
-        return sure, newest
+            tables = {c.name: _within_restated(c, past.tables[c.name]) for c in self._contracts}
+            past = replace(past, tables=tables)
+        return past, newest
 
     def _advance(self, batch: Batch, times: Ints) -> Ints:
         """Advance the watermarks over the batch; returns the watermark before each record."""
@@ -260,13 +262,13 @@ class Folder:
         for partition, start, stop in segments(batch.partitions):
             source = self.sources[partition]
             before[start:stop] = source.advance(times[start:stop], int(batch.offsets[stop - 1]) + 1)
-            # Missing records were written before the first record that remains.
+            # Missing records were written before the first record after the gap.
             source.bound_missed(int(batch.timestamps[start]) + self._clock.most_ms)
         return before
 
-    def _positions(self, batch: Batch) -> tuple[Sequence[Position], Ints]:
-        """As of which positions of the lookup topics a batch is joined, and the index of that of
-        each record."""
+    def _lookup_positions(self, batch: Batch) -> tuple[Sequence[Position], Ints]:
+        """The positions of the lookup topics as of which a batch is joined, and the index of the
+        position of each record."""
         of_rows = np.zeros(len(batch.values), np.int64)
         if not self.looked_up:
             return [], of_rows
@@ -285,7 +287,7 @@ class Folder:
         return positions, of_rows
 
     def _counted(self, batch: Batch) -> Bools:
-        """Which records are counted: those that were not counted before a restart."""
+        """Which records to count: others were counted before a restart."""
         counted = np.ones(len(batch.values), np.bool_)
         for partition, start, stop in segments(batch.partitions):
             counted[start:stop] = batch.offsets[start:stop] >= self.sources[partition].sent_covered
@@ -298,7 +300,7 @@ class Folder:
             table, watermarks[table["_row"].to_numpy()], self.sources, verdicts
         )
         if self._observers:
-            folded = only(table, counts)
+            folded = filter_rows(table, counts)
             for observer in self._observers:
                 observer(of.contract.name, folded)
         return rows
@@ -320,16 +322,16 @@ class Folder:
         return late
 
 
-def _restated(contract: Contract, table: pl.DataFrame) -> pl.DataFrame:
-    """The rows that a restatement asks for, all where there is none."""
-    asked = contract.restated
-    if asked is None:
+def _within_restated(contract: Contract, table: pl.DataFrame) -> pl.DataFrame:
+    """The rows within the period of a restatement; all rows without one."""
+    period = contract.restated
+    if period is None:
         return table
-    return table.filter(pl.col("_time").is_between(asked.from_ms, asked.until_ms, closed="left"))
+    return table.filter(pl.col("_time").is_between(period.from_ms, period.until_ms, closed="left"))
 
 
 def _newest_times(batch: Batch, decoded: Decoded) -> Ints:
-    """The event time of each record, the newest of all contracts; `NO_TIME_MS`: it has none."""
+    """The newest event time of each record over all contracts; `NO_TIME_MS`: it has none."""
     times = np.full(len(batch.values), NO_TIME_MS, np.int64)
     for table in decoded.tables.values():
         rows = table["_row"].to_numpy()

@@ -12,10 +12,10 @@ from agent.core.model.kpis import Kpi
 
 
 class FrameBuilder:
-    """Frames of one topic.
+    """Builds the frames of one topic.
 
-    A source's first frames here repeat what its last owner sent (`Frame.resent`): its partials are
-    sent whole. `backfilled`: the KPIs whose past may be read beside the live flow.
+    The first frames of a source that was assigned here repeat what its last owner sent
+    (`Frame.resent`), with all partials. `backfilled`: the KPIs with `backfill`.
     """
 
     def __init__(
@@ -25,21 +25,21 @@ class FrameBuilder:
         self._state_partitions = state_partitions
         self._backfilled = {kpi.name: kpi.fingerprint for kpi in backfilled}
         self._clock = clock
-        self._fresh: set[int] = set()  # sources that no frame was made of yet
-        # Until when (ms) events may lie before a reading that began with nothing known; None until
-        # the clock is known.
+        self._unsent: set[int] = set()  # sources without a frame yet
+        # For sources with an unknown log before the first offset: the maximum time of events there.
+        # None until the clock is known.
         self._unread_until_ms: dict[int, int | None] = {}
 
     def assign(self, partition: int, has_unknown_past: bool) -> None:
-        """Begin with a source partition; `has_unknown_past`: not at the log's start, and nothing is
-        known of what lies before."""
-        self._fresh.add(partition)
+        """Add a source partition; `has_unknown_past`: reading does not start at the log's start,
+        and the log before is unknown."""
+        self._unsent.add(partition)
         if has_unknown_past:
             self._unread_until_ms[partition] = None
 
     def revoke(self, partition: int) -> None:
-        """Forget a source partition."""
-        self._fresh.discard(partition)
+        """Drop a source partition."""
+        self._unsent.discard(partition)
         self._unread_until_ms.pop(partition, None)
 
     def build(
@@ -58,11 +58,11 @@ class FrameBuilder:
         blocks: dict[tuple[int, int], list[Block]] = {}
         active: dict[int, dict[str, list[int]]] = {p: {} for p in ready}
         for fold in folds:
-            for (partition, target), block in fold.drain_changed(ready, sources, self._fresh):
+            for (partition, target), block in fold.drain_changed(ready, sources, self._unsent):
                 blocks.setdefault((partition, target), []).append(block)
                 if block.kpi in fold.watched:
                     slices = active[partition].setdefault(block.kpi, [])
-                    if block.start_ms not in slices[-1:]:  # they come in order
+                    if block.start_ms not in slices[-1:]:  # blocks are in the order of slices
                         slices.append(block.start_ms)
         frames = (
             (
@@ -76,7 +76,7 @@ class FrameBuilder:
             for rows in [blocks.get((p, target), [])]
         )
         messages = list(_encoded(frames))
-        self._fresh.difference_update(ready)
+        self._unsent.difference_update(ready)
         return messages
 
     def _frame(
@@ -101,7 +101,7 @@ class FrameBuilder:
             True,
             active,
             blocks,
-            partition in self._fresh,
+            partition in self._unsent,
             self._backfilled,
             self._since_ms(partition, source, clock_ms) if self._backfilled else None,
             source.topic_id,
@@ -111,15 +111,16 @@ class FrameBuilder:
         )
 
     def _since_ms(self, partition: int, source: SourceProgress, clock_ms: int) -> int | None:
-        """Up to which instant a frame that is made now is not all there is: see `Frame`."""
-        if source.covered == 0 or (partition in self._fresh and source.sent_covered == 0):
+        """The instant up to which this owner may not have folded all events (`Frame.since_ms`)."""
+        if source.covered == 0 or (partition in self._unsent and source.sent_covered == 0):
             return None  # the log from its start
         known = source.watermark_ms
         if partition not in self._unread_until_ms:
             return known
         bound = self._unread_until_ms[partition]
         if bound is None:
-            # No record is further ahead of its timestamp, and none was written in the future.
+            # Events are at most this far ahead of their timestamps, and those are not in the
+            # future.
             bound = self._clock.step_end_ms(clock_ms) + self._clock.most_ms
             self._unread_until_ms[partition] = bound
         return bound if known is None else max(bound, known)

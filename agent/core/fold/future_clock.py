@@ -1,14 +1,14 @@
-"""Rejects events that lie too far ahead of the agent's clock.
+"""Rejects events that are too far ahead of the agent's clock.
 
-The decoder compares each event with its record's timestamp. But where producers set the timestamps,
-a machine whose clock is ahead sets both, and one such event would move the watermark of its
+The decoder compares each event with its record's timestamp. But if producers set the timestamps, a
+machine with a wrong clock sets both, and one such event would advance the watermark of its
 partition by a year. So events are also compared with the agent's clock.
 
-A clock is not in the log, so a restart could reach other verdicts than the first reading. Rules:
+The clock is not in the log, so a restart could reach other verdicts than the first reading. Rules:
 
-1. The clock moves in steps (`step_ms`): all events within a step are compared with its end.
-2. The clock of a source moves when frames are made, for records from the covered offset on.
-3. Exception: if that was more than a step ago, because flushes are delayed, the clock moves with
+1. The clock advances in steps (`step_ms`): all events within a step are compared with its end.
+2. The clock of a source advances when frames are made, for records from the covered offset on.
+3. Exception: if that was more than a step ago, because flushes are delayed, the clock advances with
    the batch whose events need it. No frame has been sent for these records.
 4. A commit contains the clock for every offset from the committed one on (`SourceProgress.clocks`);
    a restart uses them up to the covered offset.
@@ -26,32 +26,33 @@ from agent.core.aggregate.columns import Ints
 from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.checkpoint import SourceProgress
 from agent.core.fold.outcomes import Verdicts
-from agent.core.fold.runs import only, segments
+from agent.core.fold.runs import filter_rows, segments
 from agent.core.model.events import Contract
 from agent.core.model.paths import path_text
 from agent.core.model.results import Reason, Reject
 from agent.core.model.windows import MAX_SLICE_MS
 
 STEPS = 16
-"""The committed offset is at most this many steps back, in event time, so that they fit into the
+"""The committed offset is at most this many steps of event time back, so that their clocks fit the
 metadata."""
 _NO_CLOCK = np.iinfo(np.int64).max // 2
 
 
 class FutureClock:
-    """The clock for the events of one topic. It changes only the sources that it is given."""
+    """The clock for the events of one topic. It has no state of its own: each source has its
+    clocks."""
 
     def __init__(self, contracts: Sequence[Contract]) -> None:
         self._contracts = contracts
         ahead = [contract.max_future_ms for contract in contracts]
         span = max((c.lateness_ms + c.duplicate_window_ms for c in contracts), default=0)
-        self.span_ms = span + MAX_SLICE_MS  # that a commit lies back at most
+        self.span_ms = span + MAX_SLICE_MS  # how far a commit can be back in event time
         self.most_ms = max(ahead, default=0)
         self._least_ms = min(ahead, default=0)
         self.step_ms = max(self._least_ms // 4, self.span_ms // STEPS, 1)
 
     def step_end_ms(self, clock_ms: int) -> int:
-        """The end of the step that a clock is in."""
+        """The end of the step that contains a clock."""
         return (clock_ms // self.step_ms + 1) * self.step_ms
 
     def reject(
@@ -78,7 +79,7 @@ class FutureClock:
             for index in np.flatnonzero(future).tolist():
                 row = int(rows[index])
                 verdicts.reject(row, _reject(contract, batch, row, int(table["_time"][index])))
-            tables[contract.name] = only(table, ~future)
+            tables[contract.name] = filter_rows(table, ~future)
         return replace(decoded, tables=tables)
 
     def _clocks(
@@ -88,7 +89,7 @@ class FutureClock:
         sources: Mapping[int, SourceProgress],
         clock_ms: int | None,
     ) -> Ints | None:
-        """The clock that evaluates each record; None where all of them are plainly past."""
+        """The clock that each record is compared with; None: no record can be in the future."""
         clocks = np.full(len(batch.values), _NO_CLOCK)
         doubtful = False
         for partition, start, stop in segments(batch.partitions):

@@ -1,7 +1,7 @@
-"""Stores many ids without a Python object for each: sorted by hash, with their text in one piece.
+"""Stores many ids without a Python object for each: sorted by hash, with their text in one buffer.
 
-A run takes 20 bytes an id, the bytes of the id, and one or two for its marks. Ids are always
-compared by their text; a hash only says where to look.
+A run takes, for each id, 20 bytes, the bytes of the id, and one or two bytes of the Bloom filter.
+Ids are always compared by their text; hashes are only for finding them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from agent.core.aggregate.columns import Ints
 Words = npt.NDArray[np.uint32]
 
 DUE_SHARE = 8
-"""A run is written again when one in so many of its ids is finished."""
+"""A run is compacted once one in this many of its ids is finished."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdRun:
-    """Entry i has the hash `hashes[i]`, which ascend, and is `lengths[i]` bytes of UTF-8 in `text`
-    from `starts[i]`; the text has no gaps, and its own order.
+    """A run of ids in the order of their hashes.
 
-    Once what lies up to `due_ms` is finished, it is time to write the run again. `marks` has 8
-    to 16 bits for an entry (a Bloom filter of one hash): those of the hashes' first bits are set.
+    Entry i has the hash `hashes[i]`, the time `times_ms[i]`, and `lengths[i]` bytes of UTF-8 in
+    `text` from `starts[i]`; the text has no gaps, and an order of its own. The run is compacted
+    once everything up to `due_ms` is finished. `marks` is a Bloom filter with one hash function
+    (the first bits of the hashes) and 8 to 16 bits per entry.
     """
 
     hashes: Words
@@ -39,18 +40,18 @@ class IdRun:
     marks: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(
+    def build(
         cls, ids: pl.Series, hashes: Words, times_ms: Ints, others: Sequence[IdRun] = ()
     ) -> IdRun:
-        """A run of some ids (String, none null) and of what is in other runs; not of nothing."""
+        """A run of some ids (String, no nulls, at least one) and of the ids of other runs."""
         order = np.argsort(hashes)
         lengths = ids.str.len_bytes().to_numpy()
         texts = [*(run.text for run in others), ids.str.join("").item().encode()]
         begins = _starts(np.array([len(text) for text in texts], np.uint32))
         every_hash = np.concatenate([*(run.hashes for run in others), hashes[order]])
         starts = [*(run.starts for run in others), _starts(lengths)[order]]
-        return cls._of(
-            np.argsort(every_hash, kind="stable"),  # which merges what is sorted
+        return cls._sorted(
+            np.argsort(every_hash, kind="stable"),  # which merges sorted runs
             every_hash,
             np.concatenate([*(run.times_ms for run in others), times_ms[order]]),
             np.concatenate([s + begin for s, begin in zip(starts, begins, strict=True)]),
@@ -59,7 +60,7 @@ class IdRun:
         )
 
     @classmethod
-    def _of(
+    def _sorted(
         cls,
         order: Ints,
         hashes: Words,
@@ -68,7 +69,7 @@ class IdRun:
         lengths: Words,
         text: bytes,
     ) -> IdRun:
-        """The entries in this order, which is that of their hashes."""
+        """A run of the entries at `order`, which sorts them by hash."""
         hashes, times_ms = hashes[order], times_ms[order]
         bits = np.zeros(2 ** min(32, len(order).bit_length() + 3), np.bool_)
         bits[hashes >> _shift(len(bits))] = True
@@ -79,7 +80,8 @@ class IdRun:
         return len(self.hashes)
 
     def after(self, done_ms: int) -> IdRun | None:
-        """The run without the ids that are finished, if it is time; None when none is left."""
+        """The run without finished ids if it is due, otherwise the run itself; None if no ids are
+        left."""
         if self.due_ms > done_ms:
             return self
         left = self.times_ms > done_ms
@@ -92,21 +94,21 @@ class IdRun:
         starts = np.empty_like(self.starts)
         starts[kept] = _starts(self.lengths[kept])
         order = np.flatnonzero(left)
-        return self._of(order, self.hashes, self.times_ms, starts, self.lengths, text.tobytes())
+        return self._sorted(order, self.hashes, self.times_ms, starts, self.lengths, text.tobytes())
 
     def find(self, hashes: Words) -> tuple[Ints, Iterable[tuple[str, int]]]:
-        """The places of those among some hashes that ids here have, and these ids with their
-        times. It is faster when the hashes are sorted."""
+        """The indices of the hashes, among some, that ids of this run have, and these ids with
+        their times. Sorted hashes are faster."""
         mark = hashes >> _shift(8 * len(self.marks))
         marks = self.marks[mark >> np.uint32(3)] >> (mark & np.uint32(7)).astype(np.uint8)
-        places = np.flatnonzero(marks & np.uint8(1))
-        first = self.hashes.searchsorted(hashes[places])
-        hit = self.hashes.take(first, mode="clip") == hashes[places]
-        places, first = places[hit], first[hit]
-        return places, self._ids(first, hashes[places]) if len(places) else ()
+        indices = np.flatnonzero(marks & np.uint8(1))
+        first = self.hashes.searchsorted(hashes[indices])
+        hit = self.hashes.take(first, mode="clip") == hashes[indices]
+        indices, first = indices[hit], first[hit]
+        return indices, self._ids(first, hashes[indices]) if len(indices) else ()
 
     def _ids(self, first: Ints, hashes: Words) -> Iterable[tuple[str, int]]:
-        """The ids with these hashes, whose first entries are given, and their times."""
+        """The ids with these hashes and their times. `first`: the first entry of each hash."""
         last = self.hashes.searchsorted(hashes, side="right")
         numbers = last - first
         entries = np.repeat(last - np.cumsum(numbers), numbers) + np.arange(numbers.sum())
@@ -117,21 +119,21 @@ class IdRun:
 
 
 def hashes_of(ids: pl.Series) -> Words:
-    """A hash of each id: equal ids have equal ones in this process, not in another."""
+    """A hash of each id; hashes are only valid within this process."""
     return ids.hash(seed=0).to_numpy().astype(np.uint32)
 
 
 def due_of(times_ms: Ints) -> int:
-    """The time up to which one in `DUE_SHARE` of them lies."""
+    """The time by which one in `DUE_SHARE` of the ids is finished."""
     share = len(times_ms) // DUE_SHARE
     return int(np.partition(times_ms, share)[share])
 
 
 def _starts(lengths: Words) -> Words:
-    """Where pieces of these lengths begin, one after the other."""
+    """The starts of consecutive pieces with these lengths."""
     return np.cumsum(lengths, dtype=np.uint32) - lengths
 
 
 def _shift(bits: int) -> np.uint32:
-    """How far to shift a hash so that it is the number of one of so many (2^n) bits."""
+    """The shift of a hash that leaves an index into `bits` (2^n) bits."""
     return np.uint32(33 - bits.bit_length())

@@ -1,4 +1,4 @@
-"""Which windows of a KPI an event still counts in, and the slice that it is stored in.
+"""Which windows of a KPI an event counts in, and the slice that it is stored in.
 
 An event counts in every window of a KPI that is open at the event's offset: the window ends after
 the *frontier*, the watermark just before the event minus the contract's lateness. Other KPIs make
@@ -30,22 +30,22 @@ def frontiers(watermarks_ms: Ints, lateness_ms: int) -> Ints:
 
 
 def slice_starts(times_ms: Ints, slice_ms: int) -> Ints:
-    """The start of the slice that holds each instant."""
+    """The start of the slice that contains each instant."""
     return times_ms - times_ms % slice_ms
 
 
 def is_sealed(times_ms: Ints, frontiers_ms: Ints, slice_ms: int) -> Bools:
-    """Whether the slice that holds each event's time was sealed when the event came."""
+    """Whether the slice of each event's time was sealed when the event arrived."""
     return slice_starts(times_ms, slice_ms) + slice_ms <= frontiers_ms
 
 
 def counts_somewhere(window: Window, times_ms: Ints, frontiers_ms: Ints) -> Bools:
-    """Whether any window that holds the event was open when it came."""
+    """Whether any window that contains the event was open when it arrived."""
     return last_ends(window, times_ms) > frontiers_ms
 
 
 def counts_everywhere(window: Window, times_ms: Ints, frontiers_ms: Ints) -> Bools:
-    """Whether all windows that hold the event were open when it came."""
+    """Whether all windows that contain the event were open when it arrived."""
     if isinstance(window, FixedWindow):
         first = times_ms - (times_ms - window.size_ms) % window.hop_ms + window.hop_ms
     else:
@@ -54,14 +54,15 @@ def counts_everywhere(window: Window, times_ms: Ints, frontiers_ms: Ints) -> Boo
 
 
 def last_ends(window: Window, times_ms: Ints) -> Ints:
-    """The end of the latest window that holds each instant."""
+    """The end of the last window that contains each instant."""
     if isinstance(window, FixedWindow):
         return times_ms - times_ms % window.hop_ms + window.size_ms
     return _by_slice(window.last_end_over, times_ms, window.slice_ms)
 
 
 def closed_before(window: Window, frontier_ms: int) -> int:
-    """All windows that hold an instant have closed by a frontier, if it lies before this one."""
+    """The instant before which all windows have closed at a frontier: earlier instants are in no
+    open window."""
     if isinstance(window, FixedWindow):
         last_start = frontier_ms - window.size_ms
         return last_start - last_start % window.hop_ms + window.hop_ms
@@ -69,13 +70,13 @@ def closed_before(window: Window, frontier_ms: int) -> int:
 
 
 def pane_starts(window: Window, times_ms: Ints) -> Ints:
-    """The start of the pane that holds each instant."""
+    """The start of the pane that contains each instant."""
     if isinstance(window, FixedWindow):
         return times_ms - times_ms % int(np.gcd(window.size_ms, window.hop_ms))
     return _by_slice(window.pane_start, times_ms, window.slice_ms)
 
 
 def _by_slice(of: Callable[[int], int], times_ms: Ints, slice_ms: int) -> Ints:
-    """A function of instants that is the same all over a slice, asked once for each slice."""
+    """Map instants by a function that is constant within a slice; it is called once per slice."""
     starts, rows = np.unique(slice_starts(times_ms, slice_ms), return_inverse=True)
     return np.array([of(start) for start in starts.tolist()], np.int64)[rows]

@@ -1,8 +1,8 @@
-"""Joins a contract's events with its lookups: the row of the event's key, valid at its time.
+"""Joins a contract's events with its lookups: with the row of the event's key, valid at its time.
 
-A row depends only on the event and the lookup, so batching and order change nothing; with a lookup
-in a topic, also on the position as of which the event is joined (`lookup_steps`). If there is no
-row, its columns are null, and the event is counted (`field_counts`). A null key looks up nothing.
+The row depends only on the event and the lookup; for a lookup from a topic also on the position as
+of which the event is joined (`lookup_steps`). So batching and order make no difference. If there is
+no row, its columns are null, and the event is counted (`field_counts`). A null key has no row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INDEX, _ROW_UNTIL, _HAS_ROW = "_index", "_row_until", "_has_row"
 
 
 class LookupJoin:
-    """The lookups of one contract, ready to be joined."""
+    """Joins the events of one contract with all of its lookups."""
 
     def __init__(
         self, contract: Contract, lookups: Mapping[str, Lookup], topics: LookupTopics
@@ -37,11 +37,11 @@ class LookupJoin:
     def join(
         self, table: pl.DataFrame, positions: Sequence[Position], of_rows: Ints
     ) -> pl.DataFrame:
-        """A contract's table with the lookups' columns, each under the name of its field, and a
-        Boolean column for each join (`missed_column`). Rows stay in their order.
+        """The table with the lookups' columns, named after their fields, and a Boolean column for
+        each join (`missed_column`). The order of rows stays the same.
 
-        `positions`: as of which positions of the lookup topics rows are joined; `of_rows`: the
-        index of that of each row of the table.
+        `positions`: the positions of the lookup topics as of which rows are joined; `of_rows`: the
+        index of the position of each row.
         """
         if not self._joins:
             return table
@@ -73,12 +73,12 @@ class _OneJoin:
             pl.lit(True).alias(_HAS_ROW),
         ]
         self._rows = self._sorted(lookup.table)
-        self._as_of: Position | None = None  # the position that `_rows` is of
+        self._as_of: Position | None = None  # the position of `_rows`
 
     def columns(
         self, table: pl.DataFrame, positions: Sequence[Position], of_rows: Ints
     ) -> pl.DataFrame:
-        """The columns that the join adds, row by row of the table."""
+        """The columns that the join adds, in the order of the table's rows."""
         if self._lookup.topic is None:
             return self._joined(table)
         used = np.unique(of_rows).tolist()
@@ -94,7 +94,7 @@ class _OneJoin:
         return pl.concat(parts)[np.argsort(np.concatenate(indexes))]
 
     def _read(self, position: Position) -> None:
-        """Go over to the rows as of a position."""
+        """Read the rows as of a position, if they are of another one."""
         if position != self._as_of:
             self._rows = self._sorted(self._topics.rows(self._lookup.name, position))
             self._as_of = position
@@ -105,17 +105,17 @@ class _OneJoin:
 
     def _joined(self, table: pl.DataFrame) -> pl.DataFrame:
         has_key = pl.all_horizontal(pl.col(name).is_not_null() for name in self._keys)
-        joined = self._valid(table) if self._is_timed else self._of_key(table)
+        joined = self._join_valid(table) if self._is_timed else self._join_key(table)
         missed = (has_key & pl.col(_HAS_ROW).is_null()).alias(self._missed)
         return joined.select(*self._names, missed)
 
-    def _of_key(self, table: pl.DataFrame) -> pl.DataFrame:
+    def _join_key(self, table: pl.DataFrame) -> pl.DataFrame:
         return table.select(self._keys).join(
             self._rows, on=self._keys, how="left", maintain_order="left"
         )
 
-    def _valid(self, table: pl.DataFrame) -> pl.DataFrame:
-        """The last row of the key that begins at or before the event, if it has not ended."""
+    def _join_valid(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Join the last row of the key that begins at or before the event, if it has not ended."""
         joined = (
             table.select(*self._keys, "_time")
             .with_row_index(_INDEX)

@@ -1,16 +1,17 @@
-"""As of which position of the lookup topics each record of a source partition was joined.
+"""The positions of the lookup topics as of which the records of a source partition are joined.
 
-A lookup topic is a log of its own, so what an event finds in it is no function of the event's log
-alone. It is one of both logs and of these *steps*: from which offset of the source on records are
-joined with lookups as of which position. Rules:
+A lookup topic is a log of its own, so the row of an event is not a function of the event's log
+alone. It is a function of both logs and of these *steps*: the offsets of the source from which on
+records are joined as of another position. Rules:
 
-1. A record is joined as of a position that was read after it was fetched: what was written to the
-   lookup topic before it is there.
-2. Steps are committed before the frames that cover the records joined by them are sent, with the
-   offset up to which they hold (`promised`). Whoever reads these records again joins them alike.
-3. A commit has the steps from its offset on. They must fit its metadata, so where rows come fast
-   some wait: half of the room is free; beyond it, a step waits for its share, by characters, of the
-   event time that a commit lies back. A changed partition takes about ten characters.
+1. A record is joined as of a position that was read after the record was fetched, so it sees all
+   rows that were written to the lookup topic before it.
+2. Steps are committed before the frames that depend on them are sent, with the offset up to which
+   they are fixed (`fixed_until`). A restart joins the records up to there by the same steps.
+3. A commit contains the steps from its offset on. They must fit the metadata, so if rows change
+   often, some steps are delayed: half of the room is free; beyond that, steps are spaced so that
+   they fit the event time that a commit can be back. A changed partition takes about ten
+   characters.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from agent.core.aggregate.columns import Ints
 from agent.core.fold.lookup_topics import Position
 
 MOST_CHARACTERS = 3_000
-"""Of the text. A broker takes 4,096 for all of a commit's metadata (offset.metadata.max.bytes)."""
+"""The maximum length of the text. A broker accepts 4,096 bytes of metadata for each commit
+(offset.metadata.max.bytes)."""
 FREE_CHARACTERS = MOST_CHARACTERS // 2
 SHARED_CHARACTERS = MOST_CHARACTERS * 3 // 4
 
 
 @dataclass(slots=True)
 class LookupSteps:
-    """The steps of one source partition, as (offset from which on, position), ascending."""
+    """The steps of one source partition, as (first offset, position), ascending."""
 
-    promised: int = 0
+    fixed_until: int = 0
     steps: list[tuple[int, Position]] = field(default_factory=list)
     _moved_ms: int | None = None  # the watermark at the last step
 
@@ -44,12 +46,12 @@ class LookupSteps:
 
     @classmethod
     def parse(cls, text: str) -> LookupSteps:
-        """What `text` wrote. Raises ValueError for anything else."""
+        """Parse the result of `text`. Raises ValueError for anything else."""
         if not text:
             return cls()
-        promised, topics, *steps = text.split("|")
+        fixed_until, topics, *steps = text.split("|")
         names = topics.split(",")
-        out = cls(int(promised))
+        out = cls(int(fixed_until))
         position: dict[tuple[str, int], int] = {}
         at = 0
         for step in steps:
@@ -64,7 +66,7 @@ class LookupSteps:
         return out
 
     def text(self) -> str:
-        """The steps as part of a commit's metadata: what each adds to the one before."""
+        """The steps for a commit's metadata, each as the difference from the one before."""
         if not self.steps:
             return ""
         names = sorted({topic for _, position in self.steps for topic, _ in position})
@@ -79,17 +81,17 @@ class LookupSteps:
             ]
             texts.append(" ".join([str(offset - at), *words]))
             at, before = offset, position
-        return "|".join([str(self.promised), ",".join(names), *texts])
+        return "|".join([str(self.fixed_until), ",".join(names), *texts])
 
     def read(
         self, first: int, stop: int, position: Position, watermark_ms: int | None, span_ms: int
     ) -> None:
-        """Join records of `[first, stop)` as of a position, those that nothing is promised of.
+        """Join the records of `[first, stop)` as of a position, except those whose steps are fixed.
 
-        `span_ms`: the event time that a commit lies back at most.
+        `span_ms`: how far a commit can be back in event time.
         """
         self._complete(position)
-        begin = max(first, self.promised)
+        begin = max(first, self.fixed_until)
         if begin >= stop or (self.steps and self.steps[-1][1] == position):
             return
         self.steps.append((begin, position))
@@ -110,7 +112,7 @@ class LookupSteps:
         del self.steps[: max(0, len(self.steps) - later - 1)]
 
     def _has_room(self, watermark_ms: int | None, span_ms: int) -> bool:
-        """Whether the last step fits."""
+        """Whether the last step fits the metadata, and is not too early."""
         text = self.text()
         characters = len(text)
         if characters < FREE_CHARACTERS:

@@ -24,10 +24,10 @@ from agent.core.decode.batch import Batch
 from agent.core.decode.event_time import parse_times
 from agent.core.model.lookups import ALWAYS_MS, FROM, UNTIL, Lookup, LookupTopic, cell_of_json
 
-Place = tuple[str, int]
+LogPartition = tuple[str, int]
 """A log of a topic (`log_name`) and a partition of it."""
 
-Position = Mapping[Place, int]
+Position = Mapping[LogPartition, int]
 """How far lookup topics are read: the offset behind the last record, by partition. A partition that
 is not there is read up to 0."""
 
@@ -84,10 +84,10 @@ class LookupTopics:
             for reject in log.add(batch)
         ]
         ends = zip(batch.partitions.tolist(), (batch.offsets + 1).tolist(), strict=True)
-        self.advance({self.place(batch.topic, partition): end for partition, end in ends})
+        self.advance({self.log_partition(batch.topic, partition): end for partition, end in ends})
         return rejects
 
-    def place(self, topic: str, partition: int) -> Place:
+    def log_partition(self, topic: str, partition: int) -> LogPartition:
         """The name of a partition in positions."""
         return log_name(topic, self.ids.get(topic, "")), partition
 

@@ -1,4 +1,5 @@
-"""The outcome of each record of a batch: exactly one, however many contracts read it."""
+"""Determines the outcome of each record of a batch: exactly one, even if several contracts read
+it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ RANKS = (
     Outcome.LATE,
     Outcome.REJECTED,
 )
-"""A record that several contracts read has the outcome of the highest rank among theirs."""
+"""Outcomes by ascending rank. A record that several contracts read has the one that ranks
+highest."""
 RANK = {outcome: np.int8(rank) for rank, outcome in enumerate(RANKS)}
 
 CountKey = tuple[Outcome, str | None, Reason | None]
@@ -30,12 +32,12 @@ CountKey = tuple[Outcome, str | None, Reason | None]
 @dataclass(frozen=True, slots=True)
 class FoldResult:
     """The outcomes of a batch. `rejects` and `late` have rows of the batch, whose original bytes go
-    to the dead-letter and the late topic. The counts add up to the records that were not counted
-    before a restart.
+    to the dead-letter topic and to the late topic. The counts add up to the number of records that
+    were not counted before a restart.
 
-    `late_rows`: by KPI, the rows that came too late for a window of it, whatever their record's
-    outcome: a record may be late for one KPI and count in another. `fields`: by contract, which
-    fields had no value in its events.
+    `late_rows`: the number of rows that were too late for a window, by KPI, whatever the outcome of
+    their record, which may count in another window or KPI. `fields`: by contract, the counts of
+    fields without a value.
     """
 
     counts: Counter[CountKey]
@@ -46,7 +48,7 @@ class FoldResult:
 
 
 class Verdicts:
-    """The outcome of each record of a batch, and which of the topic's contracts gave it."""
+    """The outcome of each record of a batch, and the contract that gave it."""
 
     def __init__(self, records: int, contracts: Sequence[str]) -> None:
         self._contracts = contracts
@@ -55,13 +57,13 @@ class Verdicts:
         self._rejects: dict[int, Reject] = {}
 
     def assign(self, rows: Ints, outcome: Outcome, contract: int = -1) -> None:
-        """Assign rows an outcome where it outranks the one they have."""
+        """Assign an outcome to rows, unless they have one that ranks higher."""
         wins = rows[self._rank[rows] < RANK[outcome]]
         self._rank[wins] = RANK[outcome]
         self._contract[wins] = contract
 
     def reject(self, row: int, reject: Reject) -> None:
-        """Reject a record, if none of its contracts did before."""
+        """Reject a record, unless another contract has rejected it."""
         self._rejects.setdefault(row, reject)
 
     def account(
@@ -70,7 +72,7 @@ class Verdicts:
         late_rows: Mapping[str, int],
         fields: Mapping[str, FieldCounts] | None = None,
     ) -> FoldResult:
-        """The outcomes, and their counts over the records that are counted."""
+        """The outcomes, with counts over the records in `counted`."""
         rows = np.fromiter(self._rejects, np.int64, len(self._rejects))
         self.assign(rows, Outcome.REJECTED)
         counts: Counter[CountKey] = Counter()

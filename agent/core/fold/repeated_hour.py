@@ -1,7 +1,7 @@
-"""Decides which instant a local time means that occurs twice, when the clocks go back.
+"""Decides which instant is meant by a local time that occurs twice, when clocks go back.
 
-The instant nearer to the record's timestamp counts. If that is far from both, or there is none, as
-in files, the one nearer to the watermark does. Like every verdict, this depends only on the log.
+It is the instant nearer to the record's timestamp or, if that is far from both or missing (as in
+files), the one nearer to the watermark. Like every verdict, this depends only on the log.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from agent.core.decode.batch import Batch, Decoded
 def settle_repeated_hours(
     batch: Batch, decoded: Decoded, newest_ms: Ints, watermarks_ms: Mapping[int, int | None]
 ) -> Mapping[str, pl.DataFrame]:
-    """The tables with the times that are meant. `newest_ms` is the event time of each record
-    (`NO_INT`: none), `watermarks_ms` the watermark of each partition before the batch."""
+    """The tables with these times resolved. `newest_ms`: the event time of each record (`NO_INT`:
+    none); `watermarks_ms`: the watermark of each partition before the batch."""
     doubtful = sorted({row for times in decoded.repeated_ms.values() for row, _ in times})
     events: dict[str, dict[int, set[int]]] = {}
     for name, times in decoded.repeated_ms.items():

@@ -1,4 +1,4 @@
-"""Runs of equal values in arrays: records of a batch lie by partition, then offset."""
+"""Runs of equal values in arrays: the records of a batch are ordered by partition, then offset."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def segments(partitions: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
 
 
 def first_of_each(values: Ints) -> Ints:
-    """The indexes of the first of each different value; a run counts as different where others lie
-    between, which is seldom in log order and does no harm."""
+    """The index of the first occurrence of each value. A value may be found again after other
+    values, which is rare in log order and harmless."""
     if not len(values):
         return values
     changes = np.flatnonzero(np.diff(values)) + 1
@@ -34,6 +34,6 @@ def first_of_each(values: Ints) -> Ints:
     return np.unique(values, return_index=True)[1]
 
 
-def only(table: pl.DataFrame, rows: Bools) -> pl.DataFrame:
+def filter_rows(table: pl.DataFrame, rows: Bools) -> pl.DataFrame:
     """The rows of a table for which a mask is true; the table itself if it is true for all."""
     return table if rows.all() else table.filter(pl.Series(rows))

@@ -15,8 +15,8 @@ _NUMBER = "_number"
 
 
 class SeriesNumbers:
-    """The series in use, numbered as they came: `keys` and `places` have the key and the state
-    partition of each. `shortened`: how many have had a value that was too long."""
+    """The numbered series: `keys` and `partitions` have the key and the state partition of each.
+    `shortened`: the number of series that had a value that was too long."""
 
     def __init__(self, kpi: Kpi, state_partitions: int) -> None:
         self._kpi = kpi
@@ -25,52 +25,52 @@ class SeriesNumbers:
         self._known = pl.DataFrame()
         self.shortened = 0
         self.keys = np.zeros(0, object)
-        self.places = np.zeros(0, np.int64)
+        self.partitions = np.zeros(0, np.int64)
         if not self._by:
-            self._learn([()])
+            self._add([()])
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of series."""
         return len(self.keys)
 
-    def of(self, table: pl.DataFrame) -> Ints:
+    def numbers_of(self, table: pl.DataFrame) -> Ints:
         """The number of the series of each row."""
         if not self._by:
             return np.zeros(table.height, np.int64)
         keys = table[self._by]
-        known = self._look_up(keys) if self._known.height else None
+        known = self._numbers_of_known(keys) if self._known.height else None
         if known is None or known.null_count():
             fresh = keys if known is None else keys.filter(known.is_null())
-            # Groups come in any order: sorted, the same log gives the same frames.
+            # Groups are in any order; sorted, the same log gives the same frames.
             fresh = fresh.unique().sort(self._by)
             numbers = pl.int_range(self.count, self.count + fresh.height, eager=True)
-            self._learn(fresh.rows())
+            self._add(fresh.rows())
             fresh = fresh.with_columns(numbers.alias(_NUMBER))
             self._known = pl.concat([self._known, fresh]) if self._known.height else fresh
-            known = self._look_up(keys)
+            known = self._numbers_of_known(keys)
         return known.to_numpy()
 
     def keep(self, numbers: Ints) -> None:
-        """Forget all but the series with these numbers, ascending; they are numbered again."""
+        """Drop all series except those with these numbers, ascending, and number them again."""
         if self._by:
             renumbered = pl.int_range(len(numbers), dtype=pl.Int64).alias(_NUMBER)
             self._known = self._known[numbers].with_columns(renumbered)
-            self.keys, self.places = self.keys[numbers], self.places[numbers]
+            self.keys, self.partitions = self.keys[numbers], self.partitions[numbers]
 
-    def _look_up(self, keys: pl.DataFrame) -> pl.Series:
+    def _numbers_of_known(self, keys: pl.DataFrame) -> pl.Series:
         """The number of the series of each row; null where it is new."""
         joined = keys.join(
             self._known, on=self._by, how="left", nulls_equal=True, maintain_order="left"
         )
         return joined[_NUMBER]
 
-    def _learn(self, values: list[Dimensions]) -> None:
+    def _add(self, values: list[Dimensions]) -> None:
         named = [tuple(map(dimension_of, key)) for key in values]
         dimensions = [shortened(key) for key in named]
         self.shortened += sum(a is not b for a, b in zip(named, dimensions, strict=True))
-        places = [state_partition(self._kpi, key, self._state_partitions) for key in dimensions]
+        partitions = [state_partition(self._kpi, key, self._state_partitions) for key in dimensions]
         self.keys = np.concatenate(
             [self.keys, object_column([series_key(key) for key in dimensions])]
         )
-        self.places = np.concatenate([self.places, np.array(places, np.int64)])
+        self.partitions = np.concatenate([self.partitions, np.array(partitions, np.int64)])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from agent.core.aggregate.aggregator import Aggregator, State
-from agent.core.aggregate.columns import of_polars, to_scalars
+from agent.core.aggregate.columns import from_polars, to_scalars
 from agent.core.aggregate.functions import KINDS
 from agent.core.aggregate.rows import PartialRows
 from agent.core.model.kpis import Partial, PartialKind
@@ -231,7 +231,7 @@ def added(agg: Aggregator, parts: list[pl.DataFrame]) -> dict[str, State]:
                 rows.append(1)
         if some:
             where = np.array([regions[region] for region in table["region"].to_list()])
-            rows.add(where, [of_polars(table[name]) for name in agg.columns()])
+            rows.add(where, [from_polars(table[name]) for name in agg.columns()])
     columns = list(map(to_scalars, rows.columns, agg.nullable))
     return {region: tuple(column[row] for column in columns) for region, row in regions.items()}
 

@@ -122,12 +122,12 @@ class Worker:
     def flush(self, steps: int) -> None:
         """Send, and die before or after a step of it: 0 before all, 3 after all."""
         frames = self.folder.flush(self.brokers.now_ms, {}, 1)
-        promises, commits = self.folder.promises(), self.folder.commits()
+        early_commits, commits = self.folder.early_commits(), self.folder.commits()
         is_member = self.generation == self.brokers.generation
-        if steps < 1 or (promises and not is_member):
+        if steps < 1 or (early_commits and not is_member):
             return
-        if promises:
-            self.brokers.committed = promises[0]
+        if early_commits:
+            self.brokers.committed = early_commits[0]
         if steps < 2:
             return
         for offset, sale in self._seen.items():
@@ -221,15 +221,15 @@ POSITIONS = st.dictionaries(
 
 
 @given(st.integers(0, 2**40), st.lists(st.tuples(st.integers(0, 2**40), POSITIONS), max_size=9))
-def test_the_text_of_steps_is_read_back(promised: int, drawn: list) -> None:  # type: ignore[type-arg]
+def test_the_text_of_steps_is_read_back(fixed_until: int, drawn: list) -> None:  # type: ignore[type-arg]
     known: dict[tuple[str, int], int] = {}
     steps = []
     for offset, position in sorted(drawn, key=lambda step: step[0]):
         known = known | position
         steps.append((offset, known))
-    written = LookupSteps(promised, steps)
+    written = LookupSteps(fixed_until, steps)
     read = LookupSteps.parse(written.text())
-    assert (read.promised, read.steps) == ((promised, steps) if steps else (0, []))
+    assert (read.fixed_until, read.steps) == ((fixed_until, steps) if steps else (0, []))
 
 
 @pytest.mark.parametrize(("partitions", "most"), [(1, 4), (16, 24), (64, 200)])
@@ -249,4 +249,4 @@ def test_a_topic_that_other_rules_did_not_know_is_joined_as_it_is_now() -> None:
     steps = LookupSteps.parse("7|old,rates|3 0.0+5 1.0+9|2 1.0+1")
     steps.read(3, 6, {("rates", 0): 12, ("new", 1): 4}, None, 1)
     old, newer = {("rates", 0): 9, ("new", 1): 4}, {("rates", 0): 10, ("new", 1): 4}
-    assert (steps.promised, steps.steps) == (7, [(3, old), (5, newer)])
+    assert (steps.fixed_until, steps.steps) == (7, [(3, old), (5, newer)])

@@ -129,7 +129,7 @@ def test_a_large_frame_is_cut_and_its_parts_say_the_same(
 def test_series_that_come_no_longer_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kpi_fold, "FORGOTTEN_KEPT", 10)
+    monkeypatch.setattr(kpi_fold, "IDLE_SERIES_KEPT", 10)
     minutes, each = 12, 15
     log = [
         sale(START_MS + 60_000 * minute, 1.0, "x", f"c{minute // 3}-{i}", f"{minute}-{i}")
