@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.core.changes.describe import WORDS
 from agent.core.model.schemas import Schema
+from agent.language.cut_text import mended
 from agent.language.error_text import explain
 from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
@@ -255,14 +257,26 @@ def _declare_section(declared: Declared, source: Source, section: str, data: Any
             continue
         declared.names[section][name] = source
         _check_name(declared, source, place)
-        recovered = recover(SECTIONS[section], value)
+        whole = _mended(declared, source, value, place)
+        recovered = recover(SECTIONS[section], whole)
         for at, on, message, hint in recovered.mistakes:
             span = source.locate((*place, *at), on)
             declared.problems.append(source.problem(span, (*place, *at), message, hint))
-        nulls = frozenset(_report_nulls(declared, source, value, place))
+        nulls = frozenset(_report_nulls(declared, source, whole, place))
         if recovered.model is not None:
             holes = recovered.holes | nulls
             entries[name] = Entry(section, name, source, recovered.model, holes, recovered.keys)
+
+
+def _mended(declared: Declared, source: Source, value: Any, place: Place) -> Any:
+    """An entry without texts that a comma has cut, which are reported."""
+    whole, cuts = mended(value)
+    for at, text in cuts:
+        here = (*place, *at)
+        message = "a comma inside { } ends the value"
+        hint = f"put it in quotes: `{at[-1]}: {json.dumps(text, ensure_ascii=False)}`"
+        declared.problems.append(source.problem(source.locate(here), here, message, hint))
+    return whole
 
 
 def _check_name(declared: Declared, source: Source, place: tuple[str, str]) -> None:

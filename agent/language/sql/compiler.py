@@ -59,13 +59,23 @@ def compile_computed(text: str, type_: SqlType, timezone: str = "UTC") -> pl.Exp
     typed = rows_scope(text, {"value": type_}, timezone, why, "aggregate in a KPI").translate(node)
     if common_type([typed, Typed(pl.col("value"), type_)]) != type_:
         is_fine = is_decimal(type_) and is_decimal(typed.type)
-        hint = f"`round(…, {scale_of(type_)})`" if is_fine else "`cast(… as …)`, or another `type`"
+        hint = f"`round({text}, {scale_of(type_)})`" if is_fine else _cast(text, type_)
         finer = " with more decimals" if is_fine else ""
         fail(node, f"the field is {words(type_)}, this is {words(typed.type)}{finer}", hint)
     made = in_zone(typed, type_, timezone)
     return finite(made) if type_ == "float" else made
 
 
+def _cast(text: str, type_: SqlType) -> str:
+    """How an expression is made one of a field's type."""
+    name = f"decimal(18, {scale_of(type_)})" if is_decimal(type_) else _NAMES.get(type_, "…")
+    return f"`cast({text} as {name})`, or another `type`"
+
+
+_NAMES: Mapping[SqlType, str] = {
+    "integer": "bigint", "float": "double", "string": "varchar", "boolean": "boolean",
+    "date": "date",
+}  # fmt: skip
 _WHERE_HINT = "use `sum(x) FILTER (WHERE …)` in `value`, or a rule over the KPI"
 
 
