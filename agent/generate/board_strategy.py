@@ -253,9 +253,9 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         [Query(public.described(worst, plan)), Query(public.described(attained, plan))],
         columns={
             KPI_TITLE: "KPI",
-            **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "Value #A": "State",
             "Value #B": "Attainment",
+            **{name: name.replace("_", " ") for name in _dimensions(plan)},
             "owner": "Owner",
             "kpi": "Name",
             BOARD_UID: BOARD_COLUMN,
@@ -265,6 +265,7 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     panels.state_column(panel, "State", panels.TARGET_STATES)
     panels.unit_column(panel, "Attainment", "percentunit")
     panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
+    panels.widen_column(panel, "KPI")
     panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About(
@@ -315,6 +316,7 @@ def _alerts(plan: Plan, public: _PublicSeries, address: str) -> Iterator[Cell]:
     panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
     if address:
         panels.link_column(panel, "Rule", "Open its alerts", f"{address}/{ALERTS}?{RULE_PARAMETER}")
+    panels.widen_column(panel, "KPI")
     panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")

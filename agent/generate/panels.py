@@ -60,6 +60,8 @@ Panel = (
 )
 
 
+WIDE_COLUMN = 300
+"""px: a title of seven words."""
 TOOLTIP_HEIGHT = 400
 """px; a longer tooltip scrolls."""
 
@@ -111,13 +113,14 @@ def stat_panel(
 def bar_panel(
     about: About, queries: Sequence[Query], steps: Sequence[tuple[float | None, str]], most: float
 ) -> bargauge.Panel:
-    """One horizontal bar a series, from 0 to `most`."""
+    """One horizontal bar a series, from 0 to `most`, below its name, which is not cut there."""
     panel = (
         bargauge.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .orientation(common_models.VizOrientation.HORIZONTAL)
         .display_mode(common_models.BarGaugeDisplayMode.BASIC)
         .value_mode(common_models.BarGaugeValueMode.TEXT)
+        .name_placement(common_models.BarGaugeNamePlacement.TOP)
         .show_unfilled(True)
         .min(0)
         .max(most)
@@ -153,7 +156,7 @@ def line_panel(
             .sort(common_models.SortOrder.DESCENDING)
             .max_height(TOOLTIP_HEIGHT)
         )
-        .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
     )
     if zero:
         panel.axis_soft_min(0)
@@ -278,6 +281,11 @@ def unit_column(panel: table.Panel, column: str, unit: str) -> None:
 def link_column(panel: table.Panel, column: str, title: str, url: str) -> None:
     """Make a column's cells lead to an address (Grafana's `${__data.fields.…}` works in it)."""
     panel.override_by_name(column, [_value("links", [{"title": title, "url": url}])])
+
+
+def widen_column(panel: table.Panel, column: str) -> None:
+    """Give a column of sentences more room than the others have."""
+    panel.override_by_name(column, [_value("custom.minWidth", WIDE_COLUMN)])
 
 
 def hide_column(panel: table.Panel, column: str) -> None:

@@ -16,14 +16,6 @@ HERE = Path(__file__).parent
 INSTALLED = HERE.parents[1] / ".cache" / "grafana"
 SECONDS = 170
 
-# What Grafana's packages expect of a browser before they compute anything.
-BROWSER = """
-globalThis.window = globalThis;
-globalThis.location = { href: "http://localhost/" };
-globalThis.localStorage = { getItem: () => null };
-globalThis.navigator = { language: "en", languages: ["en"] };
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -33,55 +25,47 @@ class Workspace:
 
     def types(self) -> str:
         """What the TypeScript compiler complains of; "" if of nothing."""
-        return self._run("tsc", "--project", ".", fails=True)
+        done = self._run(INSTALLED / "node_modules" / ".bin" / "tsc", "--project", ".")
+        return done.stdout if done.returncode else ""
 
     def run(self, script: str, asked: object) -> Any:
         """What a script writes as JSON for what it reads as JSON."""
-        bundle = self.folder / f"{script}.cjs"
-        self._run(
-            "esbuild", f"src/{script}.ts", "--platform=node", "--main-fields=module,main",
-            f"--outfile={bundle}", f"--banner:js={BROWSER}", *_BUNDLED,
-        )  # fmt: skip
-        node = shutil.which("node")
-        assert node, "node is missing: run .ci/install-node.sh"
-        done = subprocess.run(
-            [node, bundle], input=json.dumps(asked), capture_output=True, text=True,
-            timeout=SECONDS, check=False,
-        )  # fmt: skip
+        self._bundle(f"src/{script}.ts", f"{script}.cjs")
+        done = self._run(_node(), f"{script}.cjs", asked=json.dumps(asked))
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout)
 
     def page(self, script: str, shown: object) -> Path:
         """A page that runs a script with `window.shown`; it needs no server."""
-        self._run(
-            "esbuild", f"src/{script}.tsx", f"--outfile={self.folder / script}.js", *_BUNDLED,
-            "--minify", '--define:process.env.NODE_ENV="production"',
-        )  # fmt: skip
+        if not (self.folder / f"{script}.js").exists():
+            self._bundle(f"src/{script}.tsx", f"{script}.js")
         given = json.dumps(shown).replace("<", "\\u003c")
         page = self.folder / f"{script}.html"
         page.write_text(
             '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">\n'
+            f'<link rel="stylesheet" href="{script}.css">\n'
             f'<div id="root"></div><script>window.shown = {given}</script>\n'
             f'<script src="{script}.js"></script>\n'
         )
         return page
 
-    def _run(self, tool: str, *arguments: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            [INSTALLED / "node_modules" / ".bin" / tool, *arguments], cwd=self.folder,
-            capture_output=True, text=True, timeout=SECONDS, check=False,
+    def _bundle(self, script: str, bundle: str) -> None:
+        done = self._run(_node(), "bundle.mjs", script, bundle)
+        assert done.returncode == 0, done.stderr[-4000:]
+
+    def _run(
+        self, *command: str | Path, asked: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, input=asked, capture_output=True, text=True,
+            timeout=SECONDS, check=False,
         )  # fmt: skip
-        assert fails or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr if done.returncode else ""
 
 
-_BUNDLED = (
-    "--bundle",
-    "--log-level=error",
-    "--loader:.ttf=empty",
-    "--loader:.css=empty",
-    "--loader:.svg=dataurl",
-)
+def _node() -> str:
+    node = shutil.which("node")
+    assert node, "node is missing: run .ci/install-node.sh"
+    return node
 
 
 @contextmanager
@@ -90,5 +74,6 @@ def workspace() -> Iterator[Workspace]:
     assert (INSTALLED / "installed.json").is_file(), "run .ci/install-node.sh"
     with tempfile.TemporaryDirectory(dir=INSTALLED) as folder:
         shutil.copytree(HERE / "src", Path(folder) / "src")
-        shutil.copy(HERE / "tsconfig.json", folder)
+        for name in ("bundle.mjs", "tsconfig.json"):
+            shutil.copy(HERE / name, folder)
         yield Workspace(Path(folder))

@@ -10,9 +10,9 @@ import pytest
 from agent.generate import panels
 from agent.generate.ranking import LINES, NUMBERS, ROWS
 
-from .answers import Json, answered, newest, scraped
-from .companies import ADDRESS, chain_of_shops, company
-from .node import workspace
+from .answers import Json
+from .companies import ADDRESS
+from .node import Workspace
 
 pytestmark = [pytest.mark.needs_node, pytest.mark.needs_prometheus]
 
@@ -20,12 +20,8 @@ Shown = Mapping[str, Mapping[str, Json]]
 """What the panels of each board show, by their titles; their marks as `marks`."""
 
 
-def shown(state_and_boards, folder) -> Shown:
-    state, boards = state_and_boards
-    with scraped(state, folder) as prometheus:
-        asked = [answered(prometheus, board, newest(prometheus)) for board in boards.values()]
-    with workspace() as node:
-        read = node.run("texts", asked)
+def shown(node: Workspace, boards: Mapping[str, Json]) -> Shown:
+    read = node.run("texts", list(boards.values()))
     return {
         name: {panel["title"]: panel for panel in board["panels"]} | {"marks": board["marks"]}
         for name, board in zip(boards, read, strict=True)
@@ -33,13 +29,13 @@ def shown(state_and_boards, folder) -> Shown:
 
 
 @pytest.fixture(scope="module")
-def of_company(tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    return shown(company(), tmp_path_factory.mktemp("company"))
+def of_company(node: Workspace, company_boards: Mapping[str, Json]) -> Shown:
+    return shown(node, company_boards)
 
 
 @pytest.fixture(scope="module")
-def of_shops(tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    return shown(chain_of_shops(), tmp_path_factory.mktemp("shops"))
+def of_shops(node: Workspace, shop_boards: Mapping[str, Json]) -> Shown:
+    return shown(node, shop_boards)
 
 
 def numbers(panel: Json) -> dict[str, tuple[str, str]]:
@@ -145,18 +141,17 @@ def test_the_table_of_targets_has_the_missed_first_and_no_columns_but_its_own(
 ) -> None:
     table = of_company["strategy.json"]["Targets"]
     assert table["columns"] == [
-        "KPI", "country", "region", "team", "State", "Attainment", "Owner", "Name",
+        "KPI", "State", "Attainment", "country", "region", "team", "Owner", "Name",
     ]  # fmt: skip
     assert table["rows"][:3] == [
-        ["Average response time to customer inquiries", "", "emea", "", "✕ missed", "56.1%",
+        ["Average response time to customer inquiries", "✕ missed", "56.1%", "", "emea", "",
          "support-ops", "response_time"],
-        ["Revenue", "Ireland", "", "", "✕ missed", "95.7%", "sales", "revenue"],
-        ["Average response time to customer inquiries", "", "amer", "", "▲ at risk", "114%",
+        ["Revenue", "✕ missed", "95.7%", "Ireland", "", "", "sales", "revenue"],
+        ["Average response time to customer inquiries", "▲ at risk", "114%", "", "amer", "",
          "support-ops", "response_time"],
     ]  # fmt: skip
-    assert [row[4] for row in table["rows"]] == ["✕ missed"] * 2 + ["▲ at risk"] * 3 + [
-        "✓ met"
-    ] * 12
+    states = [row[1] for row in table["rows"]]
+    assert states == ["✕ missed"] * 2 + ["▲ at risk"] * 3 + ["✓ met"] * 12
     assert table["links"] == {"KPI": "/d/${__data.fields.Board}"}
 
 

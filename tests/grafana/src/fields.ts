@@ -36,7 +36,7 @@ const STANDARD: Record<string, Process> = {
 };
 
 const CUSTOM: Record<string, string[]> = {
-  table: ['align', 'cellOptions', 'filterable', 'hidden', 'inspect', 'width'],
+  table: ['align', 'cellOptions', 'filterable', 'hidden', 'inspect', 'minWidth', 'width'],
   timeseries: [
     ...['axisSoftMin', 'drawStyle', 'fillOpacity', 'hideFrom', 'lineInterpolation', 'lineStyle', 'lineWidth'],
     ...['showPoints', 'stacking', 'thresholdsStyle'],

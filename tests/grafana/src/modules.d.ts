@@ -1,3 +1,5 @@
+declare module '*.css';
+
 // A module inside of a package, which publishes no types for it.
 declare module '*/result_transformer.mjs' {
   import type { DataFrame, DataQueryRequest } from '@grafana/data';
