@@ -38,7 +38,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker() as running:
         yield running
@@ -55,7 +55,7 @@ def plan_of(text: str, path: Path) -> Plan:
 
 
 def truth(records: list[Sent], path: Path) -> dict[str, dict[Key, Figure]]:
-    """What DuckDB says of all KPIs over every event once."""
+    """DuckDB's figures of all KPIs, every event counted once."""
     events = {record.event["id"]: record.event for record in records}
     path.write_text("".join(json.dumps(event) + "\n" for event in events.values()))
     asked = Truth(path, '"at"', COLUMNS)
@@ -120,7 +120,13 @@ async def test_restated_windows_hold_every_event_once_as_duckdb_counts_them(
 
 
 async def test_a_second_restatement_finds_nothing(settings: Settings, tmp_path: Path) -> None:
+    await send(settings, traffic(7))
     plan = plan_of(rules(), tmp_path / "shop.yaml")
+    await publish_live(settings, plan, UNTIL_MS)
+    first = await restate(settings, plan, "basket", ALL)
+    assert first.corrections
+    await apply(settings, plan, first.corrections, 1_800_000_000_000)
+
     restated = await restate(settings, plan, "basket", ALL)
     assert restated.kpis == ("revenue", "orders", "basket")
     assert restated.windows > 60
