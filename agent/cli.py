@@ -1,8 +1,8 @@
 """The command line of `kpi-agent`: dispatches to one module of `agent.commands` for each command.
 
 Exit codes: 0 done; 1 the rules or the events are wrong, a test failed, or a check found a
-difference; 2 the command line is wrong; 3 the surroundings (broker, port, disk, settings) do not
-let it run; 130 interrupted.
+difference; 2 the command line is wrong; 3 a fault of the environment (broker, port, disk,
+settings); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
-    """The command line. Files may also stand after options, which argparse itself does not take
-    where something stands before them."""
+    """The parsed command line. Unlike with argparse alone, files may come both before and after
+    options."""
     parser, commands = command_line()
     named = words[0]
     if not named.startswith("-") and named not in commands:

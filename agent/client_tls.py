@@ -12,8 +12,8 @@ def client_context(
     cafile: Path | None, certfile: Path | None, keyfile: Path | None, problem: str, hint: str
 ) -> ssl.SSLContext:
     """The context of PEM files: authorities (None: the system's), and our certificate with its key,
-    if both are given. Raises EnvironmentFault, with `problem` and `hint`, for files that don't
-    serve."""
+    if both are given. Raises EnvironmentFault, with `problem` and `hint`, for files that can't be
+    used."""
     try:
         context = ssl.create_default_context(cafile=cafile)
         if certfile and keyfile:

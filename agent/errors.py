@@ -1,9 +1,9 @@
 """The errors of the agent, split by whose fault they are.
 
     KpiAgentError
-    ├── RulesError           the user's: what is declared in YAML is wrong (SpecError in
-    agent.language)
-    ├── EnvironmentFault     the surroundings': broker, network, disk, port, settings
+    ├── RulesError           the user's: what is declared in YAML is wrong
+    │   └── SpecError            with all problems (agent.language.problems)
+    ├── EnvironmentFault     the environment's: broker, network, disk, port, settings
     │   └── UnknownVersionError  another version of the agent wrote it
     └── InternalError        ours: a state that the code rules out; please report it
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 
 class KpiAgentError(Exception):
-    """Anything that the agent itself raises. `hint` says how to mend it, where that is known."""
+    """The base of the agent's errors. `hint` says how to mend it, where that is known."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

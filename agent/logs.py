@@ -40,7 +40,7 @@ class _RateLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith(QUIET):
             return True
-        if _is_tried_again(record):
+        if _is_retried(record):
             if time.monotonic() - self._began < HICCUPS_SECONDS:
                 return False
             record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -51,8 +51,8 @@ class _RateLimit(logging.Filter):
         return True
 
 
-def _is_tried_again(record: logging.LogRecord) -> bool:
-    """Whether a client reports an error that it retries."""
+def _is_retried(record: logging.LogRecord) -> bool:
+    """Whether a Kafka client logs an error that it retries."""
     arguments = record.args if isinstance(record.args, tuple) else ()
     return record.name.startswith("aiokafka") and any(
         getattr(argument, "retriable", False) is True for argument in arguments
@@ -94,7 +94,7 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    # What these log below it shows records whole, and with them people.
+    # Their debug messages show whole records, and with them people.
     level = logging.INFO if settings.log_level == "debug" else logging.WARNING
     for name in QUIET:
         logging.getLogger(name).setLevel(level)

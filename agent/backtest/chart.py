@@ -16,14 +16,14 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def columns(points: Sequence[Point], span: Span, width: int = WIDTH) -> list[float | None]:
-    """The values by column: of the points that fall in one, that which is farthest from the median
-    of all, so that no peak is lost; None where there is none."""
-    usual = median(value for _, value in points) if points else 0.0
+    """One value for each column, so that no peak is lost: among the column's points, the one
+    farthest from the median of all points; None if it has no point."""
+    middle = median(value for _, value in points) if points else 0.0
     out: list[float | None] = [None] * width
     for at_ms, value in points:
         column = column_of(at_ms, span, width)
         known = out[column]
-        if known is None or abs(value - usual) > abs(known - usual):
+        if known is None or abs(value - middle) > abs(known - middle):
             out[column] = value
     return out
 
@@ -40,7 +40,7 @@ def bars(
     """Values as bars from `low` to `high`, from the top line to the bottom one."""
     steps = height * 8
     scale = steps / (high - low) if high > low else 0.0
-    # A value that is there shows, were it the lowest.
+    # Even the lowest value shows, as one step.
     filled = [
         0 if value is None else min(max(round((value - low) * scale), 1), steps) for value in values
     ]

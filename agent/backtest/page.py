@@ -1,4 +1,4 @@
-"""A backtest as one page of HTML that needs nothing else: charts as inline SVG, episodes shaded."""
+"""A backtest as one self-contained page of HTML: charts as inline SVG, with the episodes shaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from agent.backtest.report import MOST_SERIES, Tested, by_series, clock, lasted, often
+from agent.backtest.report import (
+    MOST_SERIES,
+    Comparison,
+    by_series,
+    duration_text,
+    frequency_text,
+    time_text,
+)
 from agent.core.evaluate.targets import overrides_of, target_of
 from agent.core.model.kpis import Dimensions
 from agent.core.model.rules import Rule, ThresholdRule
@@ -24,13 +31,13 @@ from agent.replay.report import number, outcomes_text, series_text
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 960, 180, 70, 22, 6
 ANCHORS = ("start", "middle", "middle", "middle", "end")
-LEAST = 1.5
+MIN_BAND_WIDTH = 1.5
 """The width of the shortest episode, px."""
 MOST_POINTS = 2_000
-"""Points of a line; of more, the least and the greatest of each stretch are drawn."""
+"""Points of a line; of more, the minimum and the maximum of each bucket are drawn."""
 
 _BOUND = re.compile(r"\bvalue\s*(?:<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\b(?!\s*[*/+-])")
-"""A plain number that a condition holds the value against: it is drawn as a line."""
+"""A plain number that a condition compares the value with: it is drawn as a line."""
 
 _Bound = tuple[int, int, float]
 """From and to (ms), and the level."""
@@ -38,29 +45,29 @@ _Bound = tuple[int, int, float]
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(tested: Tested) -> Iterator[str]:
+def page(comparison: Comparison) -> Iterator[str]:
     """The page, piece by piece."""
-    after = tested.history
-    rules = (name for name in tested.shown_rules() if name in after.plan.rules)
+    after = comparison.history
+    rules = (name for name in comparison.shown_rules() if name in after.plan.rules)
     yield from html_template(_TEMPLATES, "page.html").generate(
-        title=f"Backtest, {clock(after.since_ms)} to {clock(after.until_ms)} UTC",
-        outcomes=outcomes_text(tested.after.read),
-        change=_change(tested),
-        rules=(_rule(tested, after.plan.rules[name]) for name in rules),
+        title=f"Backtest, {time_text(after.since_ms)} to {time_text(after.until_ms)} UTC",
+        outcomes=outcomes_text(comparison.after.read),
+        change=_change(comparison),
+        rules=(_rule(comparison, after.plan.rules[name]) for name in rules),
     )
 
 
-def _rule(tested: Tested, rule: Rule) -> dict[str, object]:
-    """What the page says of one rule."""
-    after = tested.history
+def _rule(comparison: Comparison, rule: Rule) -> dict[str, object]:
+    """The variables of the template for one rule."""
+    after = comparison.history
     episodes = after.of_rule(rule.name)
-    held = after.held_back[rule.name]
-    more = f"; {held} more began and did not last long enough" if held else ""
-    groups = by_series((*episodes, *tested.former_episodes(rule.name)))
-    figures = (_figure(tested, rule, dimensions) for dimensions, _ in groups[:MOST_SERIES])
+    held_back = after.held_back[rule.name]
+    more = f"; {held_back} more began and did not last long enough" if held_back else ""
+    groups = by_series((*episodes, *comparison.baseline_episodes(rule.name)))
+    figures = (_figure(comparison, rule, dimensions) for dimensions, _ in groups[:MOST_SERIES])
     return {
         "name": rule.name,
-        "often": often(len(episodes), after) + more,
+        "frequency": frequency_text(len(episodes), after) + more,
         "title": after.plan.subject_of(rule).title,
         "condition": ", ".join(f"{severity}: {text}" for severity, text in conditions_of(rule)),
         "figures": [figure for figure in figures if figure is not None],
@@ -79,19 +86,19 @@ def _rows(history: AlertHistory, episodes: Sequence[Episode]) -> list[tuple[str,
             (
                 episode.severity,
                 series_text(kpi.by if kpi else (), episode.dimensions) or "–",
-                clock(episode.began_ms),
-                clock(episode.fired_ms),
-                "still fires" if ended is None else clock(ended),
-                lasted(episode, history),
+                time_text(episode.began_ms),
+                time_text(episode.fired_ms),
+                "still fires" if ended is None else time_text(ended),
+                duration_text(episode, history),
                 number(episode.peak),
             )
         )
     return rows
 
 
-def _change(tested: Tested) -> dict[str, object] | None:
-    """What is otherwise than by the former rules; None without such."""
-    before, after, change = tested.before, tested.history, tested.versus()
+def _change(comparison: Comparison) -> dict[str, object] | None:
+    """The difference from the baseline; None without one."""
+    before, after, change = comparison.before, comparison.history, comparison.versus()
     if before is None or change is None:
         return None
     counts = [
@@ -102,10 +109,10 @@ def _change(tested: Tested) -> dict[str, object] | None:
             sum(e.rule == name for e in change.gained),
             sum(e.rule == name for e in change.lost),
         )
-        for name in tested.shown_rules()
+        for name in comparison.shown_rules()
     ]
     return {
-        "former": tested.former,
+        "baseline": comparison.baseline_name,
         "counts": counts,
         "gained": _rows(after, change.gained),
         "lost": _rows(before.history, change.lost),
@@ -115,11 +122,11 @@ def _change(tested: Tested) -> dict[str, object] | None:
 # --- charts -------------------------------------------------------------------------------------
 
 
-def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> dict[str, object] | None:
+def _figure(comparison: Comparison, rule: Rule, dimensions: Dimensions) -> dict[str, object] | None:
     """The chart of one series; None where there is nothing to draw."""
-    after = tested.history
+    after = comparison.history
     episodes = [e for e in after.of_rule(rule.name) if e.dimensions == dimensions]
-    former = [e for e in tested.former_episodes(rule.name) if e.dimensions == dimensions]
+    baseline = [e for e in comparison.baseline_episodes(rule.name) if e.dimensions == dimensions]
     kpi = after.plan.subject_of(rule)
     span = (after.since_ms, after.until_ms)
     series = after.values.get((rule.kpi, dimensions))
@@ -136,7 +143,7 @@ def _figure(tested: Tested, rule: Rule, dimensions: Dimensions) -> dict[str, obj
     chart = svg_chart.element(
         "svg",
         *(_shade(x, episode, after.until_ms) for episode in episodes),
-        *(_outline(x, episode, after.until_ms, tested.former) for episode in former),
+        *(_outline(x, episode, after.until_ms, comparison.baseline_name) for episode in baseline),
         *_axes(x, y),
         *(svg_chart.level(y(level), x(first), x(last), "bound") for first, last, level in bounds),
         svg_chart.line(_broken(x, y, points, kpi.window.step_ms), "value"),
@@ -158,16 +165,18 @@ def _shade(x: Scale, episode: Episode, until_ms: int) -> Markup:
         if x(last) > x(first) or phase == "fires":
             title = f"{episode.severity} {phase}: {iso(first)} to {iso(last)}"
             kind = f"{episode.severity} {phase}"
-            bands += svg_chart.band(x(first), x(last), TOP, HEIGHT - BOTTOM, kind, title, LEAST)
+            bands += svg_chart.band(
+                x(first), x(last), TOP, HEIGHT - BOTTOM, kind, title, MIN_BAND_WIDTH
+            )
     return bands
 
 
-def _outline(x: Scale, episode: Episode, until_ms: int, former: str) -> Markup:
-    """An episode by the other rules: a dashed edge around the time that it fires."""
+def _outline(x: Scale, episode: Episode, until_ms: int, baseline: str) -> Markup:
+    """An episode of the baseline: a dashed edge around the time that it fires."""
     ended = until_ms if episode.resolved_ms is None else episode.resolved_ms
     first, last = episode.fired_ms, ended
-    title = f"{former}: {episode.severity} fires: {iso(first)} to {iso(last)}"
-    return svg_chart.band(x(first), x(last), TOP, HEIGHT - BOTTOM, "former", title, LEAST)
+    title = f"{baseline}: {episode.severity} fires: {iso(first)} to {iso(last)}"
+    return svg_chart.band(x(first), x(last), TOP, HEIGHT - BOTTOM, "former", title, MIN_BAND_WIDTH)
 
 
 def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
@@ -185,7 +194,7 @@ def _axes(x: Scale, y: Scale) -> Iterator[Markup]:
 def _broken(
     x: Scale, y: Scale, points: Sequence[tuple[int, float]], step_ms: int
 ) -> Iterator[Point]:
-    """The values as points, with a gap where windows have none."""
+    """The points of the line, with a gap where windows have no value."""
     # Calendar windows differ in length by an hour, months by days.
     gap = max(2.5 * step_ms, 2.5 * (points[-1][0] - points[0][0]) / MOST_POINTS) if points else 0
     before = None
@@ -197,20 +206,21 @@ def _broken(
 
 
 def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most MOST_POINTS points: of each bucket the minimum and the maximum."""
     size = -(-len(points) * 2 // MOST_POINTS)
     if size < 3:
         return points
     out: list[tuple[int, float]] = []
     for start in range(0, len(points), size):
-        part = points[start : start + size]
-        ends = (min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1]))
-        out += sorted(set(ends))
+        bucket = points[start : start + size]
+        extremes = (min(bucket, key=lambda p: p[1]), max(bucket, key=lambda p: p[1]))
+        out += sorted(set(extremes))
     return out
 
 
 def _bounds(history: AlertHistory, rule: Rule, dimensions: Dimensions) -> list[_Bound]:
-    """What the rule holds the value against: the numbers that it names, and the target's bounds for
-    as long as each holds."""
+    """What the rule compares the value with: the numbers in its conditions, and the target's
+    bounds, each while it is in force."""
     if not isinstance(rule, ThresholdRule):
         return []
     span = (history.since_ms, history.until_ms)

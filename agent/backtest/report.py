@@ -1,4 +1,4 @@
-"""What a backtest found, for people and for programs."""
+"""The outcome of a backtest, as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from agent.core.output.messages import Json, dimensions_json, iso, summary_json
 from agent.replay.report import number, outcomes_text, series_text
 
 MOST_SERIES = 12
-"""Charts by rule; those of the series with the most episodes are shown."""
+"""Charts for each rule: of the series with the most episodes."""
 
 MOST_EPISODES = 50
-"""Lines by rule in the text for people; `json` has them all."""
+"""Lines for each rule in the text for people; `json` has them all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
-    """A backtest, and the one of other rules that it is compared with (`former`: their name)."""
+class Comparison:
+    """A backtest, and that of a baseline, the rules that it is compared with, if there is one.
+    `rules`: those to report; none: all."""
 
     after: Backtest
     before: Backtest | None = None
-    former: str = ""
+    baseline_name: str = ""
     rules: frozenset[str] = frozenset()
 
     @property
@@ -42,12 +43,12 @@ class Tested:
         known = {*self.history.plan.rules, *(self.before.history.plan.rules if self.before else ())}
         return sorted(known & self.rules if self.rules else known)
 
-    def former_episodes(self, rule: str) -> tuple[Episode, ...]:
-        """The episodes that a rule has by the other rules."""
+    def baseline_episodes(self, rule: str) -> tuple[Episode, ...]:
+        """The episodes that a rule has in the baseline."""
         return self.before.history.of_rule(rule) if self.before else ()
 
     def versus(self) -> Versus | None:
-        """What the change does, of the rules that are reported."""
+        """The episodes gained, lost and kept, of the rules that are reported."""
         if self.before is None:
             return None
         whole = versus(self.before.history, self.history)
@@ -59,19 +60,19 @@ class Tested:
         )
 
 
-def often(count: int, history: AlertHistory) -> str:
+def frequency_text(count: int, history: AlertHistory) -> str:
     """`5 episodes, 1.3 a week`."""
     return f"{count} episode{'' if count == 1 else 's'}, {count / history.weeks:.3g} a week"
 
 
-def lasted(episode: Episode, history: AlertHistory) -> str:
+def duration_text(episode: Episode, history: AlertHistory) -> str:
     """How long it fired; `+` where it still does."""
     if episode.resolved_ms is None:
         return f"{duration(history.until_ms - episode.fired_ms)}+"
     return duration(episode.resolved_ms - episode.fired_ms)
 
 
-def clock(at_ms: int) -> str:
+def time_text(at_ms: int) -> str:
     """`2025-03-03 08:30`, in UTC; with seconds where there are any."""
     printed = iso(at_ms).removesuffix("Z").replace("T", " ")
     return printed.removesuffix(":00")
@@ -88,41 +89,43 @@ def by_series(episodes: Iterable[Episode]) -> list[tuple[Dimensions, list[Episod
 # --- for people ---------------------------------------------------------------------------------
 
 
-def human(tested: Tested) -> Iterator[str]:
+def text_report(comparison: Comparison) -> Iterator[str]:
     """Lines: each rule with its episodes and charts, then the comparison, then the records; control
     characters are visible."""
-    return map(printable, _lines(tested))
+    return map(printable, _lines(comparison))
 
 
-def _lines(tested: Tested) -> Iterator[str]:
-    after = tested.history
+def _lines(comparison: Comparison) -> Iterator[str]:
+    after = comparison.history
     if after.until_ms <= after.since_ms:
         yield "no window closed: there is nothing that the rules could look at"
     else:
-        yield f"{clock(after.since_ms)} to {clock(after.until_ms)} UTC: {after.weeks:.3g} weeks"
-    for name in tested.shown_rules():
+        since, until = time_text(after.since_ms), time_text(after.until_ms)
+        yield f"{since} to {until} UTC: {after.weeks:.3g} weeks"
+    for name in comparison.shown_rules():
         if name in after.plan.rules:
             yield ""
-            yield from _rule(tested, after.plan.rules[name])
-    change = tested.versus()
-    if change is not None and tested.before is not None:
+            yield from _rule(comparison, after.plan.rules[name])
+    change = comparison.versus()
+    if change is not None and comparison.before is not None:
         yield ""
-        yield from _change(tested, change, tested.before.history)
+        yield from _change(comparison, change, comparison.before.history)
     yield ""
-    yield outcomes_text(tested.after.read)
+    yield outcomes_text(comparison.after.read)
 
 
-def _rule(tested: Tested, rule: Rule) -> Iterator[str]:
-    after = tested.history
+def _rule(comparison: Comparison, rule: Rule) -> Iterator[str]:
+    after = comparison.history
     episodes = after.of_rule(rule.name)
-    held = after.held_back[rule.name]
-    more = f"; {held} more began and did not last for long enough" if held else ""
+    held_back = after.held_back[rule.name]
+    more = f"; {held_back} more began and did not last for long enough" if held_back else ""
     watched = after.plan.subject_of(rule).name
-    yield f"{rule.name}{f' on {watched}' if watched else ''}: {often(len(episodes), after)}{more}"
+    frequency = frequency_text(len(episodes), after)
+    yield f"{rule.name}{f' on {watched}' if watched else ''}: {frequency}{more}"
     yield from _table(after, episodes)
-    groups = by_series((*episodes, *tested.former_episodes(rule.name)))
+    groups = by_series((*episodes, *comparison.baseline_episodes(rule.name)))
     for dimensions, _ in groups[:MOST_SERIES]:
-        yield from _chart(tested, rule, dimensions)
+        yield from _chart(comparison, rule, dimensions)
     if len(groups) > MOST_SERIES:
         yield f"  charts of {len(groups) - MOST_SERIES} more series are left out"
 
@@ -135,10 +138,10 @@ def _table(history: AlertHistory, episodes: Sequence[Episode], mark: str = "  ")
         (
             episode.severity,
             _series(history.plan, episode) or "–",
-            clock(episode.began_ms),
-            clock(episode.fired_ms),
-            clock(episode.resolved_ms) if episode.resolved_ms is not None else "still fires",
-            lasted(episode, history),
+            time_text(episode.began_ms),
+            time_text(episode.fired_ms),
+            time_text(episode.resolved_ms) if episode.resolved_ms is not None else "still fires",
+            duration_text(episode, history),
             number(episode.peak),
         )
         for episode in episodes[:MOST_EPISODES]
@@ -156,9 +159,10 @@ def _series(plan: Plan, episode: Episode) -> str:
     return series_text(kpi.by if kpi else (), episode.dimensions)
 
 
-def _chart(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
-    """The values with what is pending (`·`) and firing (`━`) below; by the other rules, too."""
-    after = tested.history
+def _chart(comparison: Comparison, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
+    """The values as bars; below, when alerts are pending (`·`) and fire (`━`), also in the
+    baseline."""
+    after = comparison.history
     series = after.values.get((rule.kpi, dimensions))
     span = (after.since_ms, after.until_ms)
     points = series.between(*span) if series else []
@@ -168,8 +172,8 @@ def _chart(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
     lines = chart.bars(chart.columns(points, span), low, high)
     labels = [number(high), *[""] * (len(lines) - 2), number(low)]
     rows = {"fires": after.of_rule(rule.name)}
-    if tested.before is not None:
-        rows["before"] = tested.former_episodes(rule.name)
+    if comparison.before is not None:
+        rows["before"] = comparison.baseline_episodes(rule.name)
     width = max(map(len, (*labels, *rows)))
     kpi = after.plan.subject_of(rule)
     yield ""
@@ -184,18 +188,19 @@ def _chart(tested: Tested, rule: Rule, dimensions: Dimensions) -> Iterator[str]:
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float]:
-    """From zero where that leaves something to see, else from the least value."""
+    """The range of the axis: from zero, or from the least value where the bars would look alike."""
     low, high = min(values), max(values)
     if low >= 0 and (low < 0.7 * high or low == high):
         return 0.0, high
     return low, high
 
 
-def _change(tested: Tested, change: Versus, before: AlertHistory) -> Iterator[str]:
-    after = tested.history
-    yield f"against {tested.former}: {len(change.gained)} gained, {len(change.lost)} lost"
+def _change(comparison: Comparison, change: Versus, before: AlertHistory) -> Iterator[str]:
+    after = comparison.history
+    gained, lost = len(change.gained), len(change.lost)
+    yield f"against {comparison.baseline_name}: {gained} gained, {lost} lost"
     rows: list[tuple[str, ...]] = [("", "before", "now", "gained", "lost", "as before")]
-    for name in tested.shown_rules():
+    for name in comparison.shown_rules():
         counts = (
             len(before.of_rule(name)),
             len(after.of_rule(name)),
@@ -212,7 +217,7 @@ def _change(tested: Tested, change: Versus, before: AlertHistory) -> Iterator[st
         ("gained", "+ ", change.gained, after),
         ("lost", "- ", change.lost, before),
     ):
-        for name in tested.shown_rules():
+        for name in comparison.shown_rules():
             own = [e for e in episodes if e.rule == name]
             if own:
                 yield ""
@@ -223,30 +228,32 @@ def _change(tested: Tested, change: Versus, before: AlertHistory) -> Iterator[st
 # --- for programs -------------------------------------------------------------------------------
 
 
-def as_json(tested: Tested) -> Json:
-    """One object: `since`, `until`, `rules` (counts by rule), `episodes`, `records`; against other
-    rules also `against`, `gained`, `lost`, `kept` (before and after)."""
-    after, shown = tested.history, tested.shown_rules()
-    printed: Json = {
+def as_json(comparison: Comparison) -> Json:
+    """One object: `since`, `until`, `rules` (counts for each), `episodes`, `records`; with a
+    baseline also `against`, `gained`, `lost`, `kept` (before and after)."""
+    after, shown = comparison.history, comparison.shown_rules()
+    document: Json = {
         "since": iso(after.since_ms),
         "until": iso(after.until_ms),
         "rules": [_rule_json(after, name) for name in shown if name in after.plan.rules],
         "episodes": [episode_json(after, e) for e in after.episodes if e.rule in shown],
         "records": summary_json(
-            tested.after.read.records, tested.after.read.outcomes, tested.after.read.reasons
+            comparison.after.read.records,
+            comparison.after.read.outcomes,
+            comparison.after.read.reasons,
         ),
     }
-    change = tested.versus()
-    if change is not None and tested.before is not None:
-        before = tested.before.history
-        printed["against"] = tested.former
-        printed["gained"] = [episode_json(after, e) for e in change.gained]
-        printed["lost"] = [episode_json(before, e) for e in change.lost]
-        printed["kept"] = [
-            {"before": episode_json(before, was), "after": episode_json(after, other)}
-            for was, other in change.kept
+    change = comparison.versus()
+    if change is not None and comparison.before is not None:
+        before = comparison.before.history
+        document["against"] = comparison.baseline_name
+        document["gained"] = [episode_json(after, e) for e in change.gained]
+        document["lost"] = [episode_json(before, e) for e in change.lost]
+        document["kept"] = [
+            {"before": episode_json(before, old), "after": episode_json(after, new)}
+            for old, new in change.kept
         ]
-    return printed
+    return document
 
 
 def _rule_json(history: AlertHistory, name: str) -> Json:
@@ -262,7 +269,7 @@ def _rule_json(history: AlertHistory, name: str) -> Json:
 
 
 def episode_json(history: AlertHistory, episode: Episode) -> Json:
-    """One episode; `lasted_seconds` up to the end of the stretch where it still fires."""
+    """One episode; `lasted_seconds` of one that still fires: up to the end of the period."""
     end = history.until_ms if episode.resolved_ms is None else episode.resolved_ms
     return {
         "rule": episode.rule,

@@ -1,4 +1,4 @@
-"""`kpi-agent backtest`: rules over history, through the very core that `run` puts on Kafka."""
+"""`kpi-agent backtest`: the rules over history, through the same core that `run` has on Kafka."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """The episodes found, and what became of the records that were read."""
+    """The episodes, and the outcomes of the records that were read."""
 
     history: AlertHistory
     read: Replayed
@@ -29,8 +29,8 @@ def over_files(
     until_ms: int | None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
-    """The rules over files of events. All of what comes before `since_ms` is read, too, so that
-    windows and alerts are then as they would have been."""
+    """Run the rules over files of events. Everything before `since_ms` is read, too, so that
+    windows and alerts are at `since_ms` as they would have been."""
     read = Replayed(Emitted(), [])
     record = Record(plan)
     for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
@@ -46,8 +46,8 @@ async def over_topics(
     warm_up_ms: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Backtest:
-    """The rules over what the topics hold, from `warm_up_ms` before `since_ms` on (None: what the
-    rules ask for); without `since_ms`, from where the topics begin."""
+    """Run the rules over the records of the topics, from `warm_up_ms` before `since_ms` on (None:
+    `warm_up` of the rules); without `since_ms`, from the beginning of the topics."""
     from agent.kafka.history import history
 
     read = Replayed(Emitted(), [])
@@ -60,28 +60,30 @@ async def over_topics(
 
 
 def warm_up(plan: Plan) -> int:
-    """How long before an instant events must be read for windows, pending alerts and what rules
-    look back on to be whole there, in ms: twice the longest window, the longest wait of a rule, and
-    its longest look. An alert that fired earlier, and that no later value ends, is not known."""
+    """How long before an instant events must be read, in ms, for windows, pending alerts and the
+    history that rules use to be whole at it: twice the longest window, the longest wait of a rule,
+    and its longest history. An alert that fired earlier, and that no later value ends, is not
+    known."""
     windows = [2 * kpi.window.span_ms + kpi.lateness_ms for kpi in plan.kpis.values()]
     waits = [_wait(variant) for rule in plan.rules.values() for variant in variants(rule)]
-    return max(windows, default=0) + max(waits, default=0) + _longest_look(plan)
+    return max(windows, default=0) + max(waits, default=0) + _longest_history(plan)
 
 
 def _wait(rule: Rule) -> int:
-    """How long an alert may be about to fire, and about to end."""
+    """How long an alert may be pending, and then about to end, in ms."""
     kept = max(rule.keep_firing_for_ms, rule.flapping.within_ms if rule.flapping else 0)
     if isinstance(rule, AbsenceRule):
         return kept + max(level.no_data_for_ms for level in rule.levels)
     return kept + rule.for_ms
 
 
-def _longest_look(plan: Plan) -> int:
-    looks = [0]
+def _longest_history(plan: Plan) -> int:
+    """The longest history that a rule uses, in ms."""
+    spans = [0]
     for rule in plan.rules.values():
         if not isinstance(rule, CompositeRule):
-            looks += [variant.min_history_ms for variant in variants(rule)]
+            spans += [variant.min_history_ms for variant in variants(rule)]
         if isinstance(rule, ThresholdRule):
             window = plan.kpis[rule.kpi].window
-            looks += [f.needs_ms(window) for variant in variants(rule) for f in variant.features]
-    return max(looks)
+            spans += [f.needs_ms(window) for variant in variants(rule) for f in variant.features]
+    return max(spans)

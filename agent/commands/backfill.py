@@ -1,4 +1,4 @@
-"""`kpi-agent backfill`: history for Prometheus, so that boards have it on the first day."""
+"""`kpi-agent backfill`: history for Prometheus, so that boards show it from the first day."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.commands.common import add_now, add_period, clock_ms, known, reading, span, writing
+from agent.commands.common import (
+    add_now,
+    add_period,
+    check_known,
+    clock_ms,
+    file_progress,
+    span,
+    writing,
+)
 
 ABOUT = "write history from files of events, for promtool to import into Prometheus"
 EXAMPLES = (
@@ -44,7 +52,7 @@ def run(options: Namespace) -> int:
     from agent.core.output.privacy import Privacy
     from agent.export.metrics.history_file import History
     from agent.language.load import load
-    from agent.replay.report import Selection, chosen, outcomes_text
+    from agent.replay.report import Selection, outcomes_text, selected_results
     from agent.replay.runner import Replayed, sources, stream
     from agent.settings import load_settings
 
@@ -53,22 +61,22 @@ def run(options: Namespace) -> int:
     privacy = Privacy(*settings.secrets_of("person"))
     privacy.check(plan)
     check_external_labels(plan, settings.labels)
-    known(options.kpi, tuple(plan.kpis), "KPI")
+    check_known(options.kpi, tuple(plan.kpis), "KPI")
     files = sources(plan, options.files)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     read = Replayed(Emitted(), [])
     with History(plan, options.every, settings.labels) as history:
-        with reading("backfill", files) as progress:
+        with file_progress("backfill", files) as progress:
             now = clock_ms(options.now)
             for emitted in stream(plan, files, now, read, progress, options.until):
-                history.add(privacy.emitted(plan, chosen(emitted, selection)))
+                history.add(privacy.emitted(plan, selected_results(emitted, selection)))
         _write(history.chunks(), options.output)
     sys.stderr.write(outcomes_text(read) + "\n")
     return 0
 
 
 def _write(chunks: Iterable[bytes], path: Path | None) -> None:
-    """Write a file whole or not at all; without a path, to standard output."""
+    """Write a file atomically; without a path, write to standard output."""
     if path is None:
         for chunk in chunks:
             sys.stdout.write(chunk.decode())

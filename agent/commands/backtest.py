@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from agent.commands.common import (
     add_now,
     add_period,
+    check_known,
     clock_ms,
-    former,
-    known,
-    passing,
-    reading,
+    file_progress,
+    load_baseline,
     span,
+    topic_progress,
 )
 
 if TYPE_CHECKING:
@@ -64,27 +64,27 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """`kpi-agent backtest`."""
     from agent.backtest.page import page
-    from agent.backtest.report import Tested, as_json, human
+    from agent.backtest.report import Comparison, as_json, text_report
     from agent.core.output.messages import dumps
     from agent.language.load import load
 
     plan = load(options.rules)
-    before = former(options.against, Path(options.rules)) if options.against else None
-    known(options.rule, (*plan.rules, *(before.rules if before else ())), "rule")
+    before = load_baseline(options.against, Path(options.rules)) if options.against else None
+    check_known(options.rule, (*plan.rules, *(before.rules if before else ())), "rule")
     options.now = clock_ms(options.now)
     after = _backtest(plan, options, "backtest")
-    tested = Tested(
+    comparison = Comparison(
         after,
         _backtest(before, options, f"backtest of {options.against}") if before else None,
         options.against or "",
         frozenset(options.rule),
     )
     if options.format == "human":
-        sys.stdout.writelines(f"{line}\n" for line in human(tested))
+        sys.stdout.writelines(f"{line}\n" for line in text_report(comparison))
     elif options.format == "json":
-        sys.stdout.write(dumps(as_json(tested)).decode() + "\n")
+        sys.stdout.write(dumps(as_json(comparison)).decode() + "\n")
     else:
-        sys.stdout.writelines(page(tested))
+        sys.stdout.writelines(page(comparison))
     return 0
 
 
@@ -98,9 +98,11 @@ def _backtest(plan: Plan, options: Namespace, what: str) -> Backtest:
     since, until = options.since, options.until
     if options.files:
         files = sources(plan, options.files)
-        with reading(what, files) as progress:
+        with file_progress(what, files) as progress:
             return over_files(plan, files, options.now, since, until, progress)
     settings = load_settings(options.settings, brokers=options.brokers)
-    with passing(what) as progress_of:
+    with topic_progress(what) as records_progress:
         until = options.now if until is None else until
-        return asyncio.run(over_topics(settings, plan, since, until, options.warm_up, progress_of))
+        return asyncio.run(
+            over_topics(settings, plan, since, until, options.warm_up, records_progress)
+        )

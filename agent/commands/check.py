@@ -72,7 +72,7 @@ def run(options: Namespace) -> int:
 
 
 def _misfits(options: Namespace, plan: Plan) -> Iterable[EventProblem]:
-    """Where the registered schemas don't fit."""
+    """The fields of contracts that the registered schemas do not fit."""
     from agent.kafka.registered import registered
     from agent.language.problems import EventProblem, Importance
     from agent.settings import load_settings

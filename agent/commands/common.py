@@ -1,4 +1,5 @@
-"""What several commands share: exit codes, values on the command line, progress, other rules."""
+"""Shared by several commands: exit codes, values of options, progress bars, rules to compare
+with."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def say(text: str) -> None:
 
 
 def usage(command: str, text: str) -> int:
-    """Say what is wrong with the command line; the exit code."""
+    """Report a wrong command line; returns the exit code."""
     say(f"kpi-agent {command}: {text}")
     return USAGE
 
@@ -105,21 +106,21 @@ def clock_ms(now: int | None = None) -> int:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises EnvironmentFault, which names the path, if it can't be written."""
+    """A block that writes a path. Raises EnvironmentFault, which names it, if that fails."""
     try:
         yield
     except OSError as error:
         raise EnvironmentFault(f"{path}: can't be written: {error.strerror or error}") from error
 
 
-def known(names: Sequence[str], among: Sequence[str], what: str) -> None:
+def check_known(names: Sequence[str], among: Sequence[str], what: str) -> None:
     """Raises RulesError for unknown names."""
     for name in sorted(set(names) - set(among)):
         raise RulesError(f"no {what} is called {name}", nearest(name, among, f"{what}s"))
 
 
-def former(name: str, rules: Path) -> Plan:
-    """The plan to compare with: another folder's, or a git revision's."""
+def load_baseline(name: str, rules: Path) -> Plan:
+    """The plan to compare with: of another folder, or of a git revision of the same rules."""
     from agent.diff.revision import load_revision
     from agent.language.load import load
 
@@ -127,29 +128,28 @@ def former(name: str, rules: Path) -> Plan:
 
 
 @contextmanager
-def reading(what: str, files: Sequence[Source]) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal while files are read; called with how many bytes came since the last
-    call."""
+def file_progress(what: str, files: Sequence[Source]) -> Iterator[Callable[[int], None]]:
+    """A progress bar while files are read; call it with the bytes read since the last call."""
     from rich.progress import DownloadColumn
 
-    with _bar(what, sum(f.size_bytes for f in files), DownloadColumn()) as (shown, task):
-        yield lambda size: shown.advance(task, size)
+    with _bar(what, sum(f.size_bytes for f in files), DownloadColumn()) as (bar, task):
+        yield lambda size: bar.advance(task, size)
 
 
 @contextmanager
-def passing(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal while topics are read; called with how many records of how many."""
+def topic_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar while topics are read; call it with the records read, and those in all."""
     from rich.progress import MofNCompleteColumn
 
-    with _bar(what, None, MofNCompleteColumn()) as (shown, task):
-        yield lambda done, whole: shown.update(task, completed=done, total=whole)
+    with _bar(what, None, MofNCompleteColumn()) as (bar, task):
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def _bar(what: str, whole: int | None, amount: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
+def _bar(what: str, total: int | None, amount: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        yield shown, shown.add_task(what, total=whole)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar, bar.add_task(what, total=total)

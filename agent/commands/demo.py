@@ -50,14 +50,14 @@ def _copy(retail: bool, folder: Path) -> int:
     from agent.demo.shipped import RETAIL_DATA, copy
 
     copy(retail, folder)
-    way = " --retail" if retail else ""
+    option = " --retail" if retail else ""
     lines = (
         f"{folder / 'rules'} has the rules and their tests. Change them, then:",
         f"  cd {folder}",
         "  kpi-agent check",
         "  kpi-agent test",
         *([f"  kpi-agent replay {RETAIL_DATA.name}"] if retail else ()),
-        f"  kpi-agent demo{way} --rules rules",
+        f"  kpi-agent demo{option} --rules rules",
     )
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return OK

@@ -1,4 +1,4 @@
-"""`kpi-agent diff`: what a change of the rules does, before it is applied."""
+"""`kpi-agent diff`: the effects of a rule change, before it is applied."""
 
 from __future__ import annotations
 
@@ -40,39 +40,39 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent diff`."""
-    from agent.commands.common import former, usage
+    from agent.commands.common import load_baseline, usage
     from agent.core.changes.diff import compare
     from agent.core.changes.outline import outline, public_outline
     from agent.diff.report import render
     from agent.language.load import load
 
-    said = (len(options.rules) == 2) + bool(options.against) + bool(options.agent)
-    if len(options.rules) > 2 or said > 1:
+    baselines = (len(options.rules) == 2) + bool(options.against) + bool(options.agent)
+    if len(options.rules) > 2 or baselines > 1:
         return usage("diff", "name one folder and --against REV or --agent URL, or two folders")
     path = Path(options.rules[-1] if options.rules else "rules")
     new = load(path)
     held = None
     if options.agent:
-        other, used = options.agent, _in_use(options.agent)
+        baseline, used = options.agent, _in_use(options.agent)
         held = used.held
         difference = compare(used.rules, public_outline(new))
         if held is None:
-            sys.stderr.write(f"{other} is not ready: it does not know yet what it holds\n")
+            sys.stderr.write(f"{baseline} is not ready: it does not know yet what it holds\n")
     else:
-        other = options.rules[0] if len(options.rules) == 2 else options.against or "HEAD"
-        difference = compare(outline(former(other, path)), outline(new))
-    sys.stdout.write(render(difference, options.format, path, other, held))
+        baseline = options.rules[0] if len(options.rules) == 2 else options.against or "HEAD"
+        difference = compare(outline(load_baseline(baseline, path)), outline(new))
+    sys.stdout.write(render(difference, options.format, path, baseline, held))
     return 1 if options.exit_code and difference else 0
 
 
 def _in_use(agent: str) -> InUse:
-    """The rules that a running agent uses, and what it holds by them."""
+    """The rules that a running agent uses, and how many series and alerts it has."""
     import msgspec
 
-    from agent.commands.asking import answer_of, not_an_agent
+    from agent.commands.agent_http import fetch, not_an_agent
     from agent.core.changes.inventory import from_bytes
 
     try:
-        return from_bytes(answer_of(agent, "/api/v1/rules"))
+        return from_bytes(fetch(agent, "/api/v1/rules"))
     except msgspec.DecodeError as error:
         raise not_an_agent(agent, error) from error

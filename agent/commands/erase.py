@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import OK, WRONG, known, passing, say
+from agent.commands.common import OK, WRONG, check_known, say, topic_progress
 from agent.errors import EnvironmentFault, RulesError
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def run(options: Namespace) -> int:
 
     plan = load(options.rules)
     people = sorted({kpi.person for kpi in plan.kpis.values() if kpi.person is not None})
-    known([options.dimension], people, "person of a private KPI")
+    check_known([options.dimension], people, "person of a private KPI")
     settings = load_settings(options.settings, brokers=options.brokers)
     privacy = Privacy(*settings.secrets_of("person"))
     person = Person.of(plan, privacy, options.dimension, _name(options.file))
     records = PersonRecords(plan, person)
-    with passing("erase") as progress:
+    with topic_progress("erase") as progress:
         topics = asyncio.run(find(settings, records, progress))
     sys.stdout.writelines(f"{line}\n" for line in _report(plan, person, topics))
     needed = [topic for topic in topics if topic.needed]

@@ -1,4 +1,4 @@
-"""`kpi-agent explain`: how a rule stands, and why."""
+"""`kpi-agent explain`: the state of a rule, and the reasons."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import urllib.parse
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
-from agent.commands.asking import answer_of, not_an_agent
-from agent.commands.common import add_now, clock_ms, instant, reading, usage
+from agent.commands.agent_http import fetch, not_an_agent
+from agent.commands.common import add_now, clock_ms, file_progress, instant, usage
 from agent.errors import RulesError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent explain`."""
-    from agent.explain.document import asked_text
+    from agent.explain.document import selector_phrase
     from agent.explain.text import text
 
     if bool(options.agent) == bool(options.files):
@@ -61,7 +61,7 @@ def run(options: Namespace) -> int:
         return usage("explain", "an agent only knows the current state: leave --at out")
     explained, count = _of_agent(options) if options.agent else _of_files(options)
     if not explained:
-        raise RulesError(f"no series of {options.rule} is known{asked_text(options.series)}")
+        raise RulesError(f"no series of {options.rule} is known{selector_phrase(options.series)}")
     if options.format == "json":
         sys.stdout.writelines(
             json.dumps(document, ensure_ascii=False) + "\n" for document in explained
@@ -76,27 +76,27 @@ def run(options: Namespace) -> int:
 
 
 def _of_files(options: Namespace) -> tuple[list[Any], int]:
-    """How the rule stands after a replay, with the events behind it; and of how many series."""
+    """Explain the rule after a replay, with the events behind it; and how many series there are."""
     from agent.core.model.results import Emitted
-    from agent.explain.document import explanations, wanted
+    from agent.explain.document import explanations, rule_and_selector
     from agent.explain.events import Events
     from agent.language.load import load
     from agent.replay.runner import Replayed, pipeline_over, sources, stream
 
     plan = load(options.rules)
-    rule, asked = wanted(plan, options.rule, options.series)
+    rule, selector = rule_and_selector(plan, options.rule, options.series)
     files, now, at = sources(plan, options.files), clock_ms(options.now), options.at
 
     def read(what: str, *readers: Events) -> Pipeline:
         pipeline = pipeline_over(plan, files, at)
         pipeline.observe(readers)
-        with reading(what, files) as progress:
+        with file_progress(what, files) as progress:
             for _ in stream(plan, files, now, Replayed(Emitted(), []), progress, at, pipeline):
                 pass
         return pipeline
 
-    pairs, count = explanations(plan, read("explain").mergers, rule, asked)
-    # Which window it is about is known in the end only: its events are in a second reading.
+    pairs, count = explanations(plan, read("explain").mergers, rule, selector)
+    # The explained window is known only at the end: a second reading collects its events.
     readers = [Events(plan, explained) for explained, _ in pairs]
     if any(events.possible for events in readers):
         read("events", *(events for events in readers if events.possible))
@@ -106,9 +106,9 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
 
 
 def _of_agent(options: Namespace) -> tuple[list[Any], int]:
-    """What a running agent answers; and of how many series."""
+    """The explanations of a running agent, and how many series there are."""
     query = urllib.parse.urlencode({"rule": options.rule, "series": options.series})
-    answer = answer_of(options.agent, f"/api/v1/explain?{query}")
+    answer = fetch(options.agent, f"/api/v1/explain?{query}")
     try:
         explained = json.loads(answer)
         return explained["series"], explained["count"]

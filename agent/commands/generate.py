@@ -25,7 +25,7 @@ GENERATED = {
     "grafana": "grafana",
     "contracts": "contracts",
 }
-"""What can be generated, and where it goes."""
+"""What can be generated, and the default folder."""
 
 LINKS = {
     "external_url": "the address of the board",
@@ -50,11 +50,11 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="NAMES",
         help="labels that distinguish environments, separated by commas; default: the setting",
     )
-    for name, whose in LINKS.items():
+    for name, address in LINKS.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar="URL",
-            help=f"{whose}, which alerts and boards link to; default: the setting",
+            help=f"{address}, which alerts and boards link to; default: the setting",
         )
 
 
@@ -106,7 +106,8 @@ def run(options: Namespace) -> int:
 
 
 def _deployment(options: Namespace, external: tuple[str, ...]) -> Deployment:
-    """Where the rules are used: by the options, else the settings. Raises EnvironmentFault."""
+    """The addresses that alerts link to, from the options, else the settings. Raises
+    EnvironmentFault."""
     from agent.generate.prometheus import Deployment
     from agent.settings import load_settings
 
@@ -115,7 +116,7 @@ def _deployment(options: Namespace, external: tuple[str, ...]) -> Deployment:
 
 
 def _external_names(option: str | None) -> tuple[str, ...]:
-    """The names of the external labels: of the option, else of the setting."""
+    """The names of the external labels, from the option, else the setting."""
     from agent.core.output.labels import check_external_name
 
     if option is None:

@@ -84,8 +84,8 @@ def run(options: Namespace) -> int:
             "without a terminal, nothing is asked, and nothing was written",
         )
     ask = _asking(options)
-    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
-        return _run(options, ask, Path(made))
+    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as folder:
+        return _run(options, ask, Path(folder))
 
 
 def _run(options: Namespace, ask: Ask, folder: Path) -> int:
@@ -110,15 +110,15 @@ def _run(options: Namespace, ask: Ask, folder: Path) -> int:
     schema = _schema(place)
     text, plan = sound_rules(drafts, bounds, silences, owner, schema)
     _write(place, text)
-    made = {"event": plan.contracts, "KPI": plan.kpis, "rule": plan.rules}
-    shown = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for word, of in made.items())
-    print(f"{printable(str(place))}: {shown}")  # noqa: T201
+    drafted = {"event": plan.contracts, "KPI": plan.kpis, "rule": plan.rules}
+    counts = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for word, of in drafted.items())
+    print(f"{printable(str(place))}: {counts}")  # noqa: T201
     if not (place.parent / schema).is_file():
         sys.stderr.write(f"for completion in editors: kpi-agent schema > {place.parent / schema}\n")
     if read is not None:
         print(f"over the sample, {outcomes_text(read)}")  # noqa: T201
-        for shown in in_words(read.fields):
-            print(f"  {printable(shown)}")  # noqa: T201
+        for line in in_words(read.fields):
+            print(f"  {printable(line)}")  # noqa: T201
         if read.is_all_lost:
             why = "none of the sample's events is as the draft says"
             if read.reasons[Reason.NO_TIME]:
@@ -167,7 +167,7 @@ def _drafts(
 
 
 def _asking(options: Namespace) -> Ask:
-    """Answers come from the options; what they leave open is asked for, on a terminal only."""
+    """A function that answers from the options, else asks (on a terminal only), else proposes."""
     asks = not options.yes and sys.stdin.isatty()
 
     def ask(name: str, question: str, proposed: str) -> str:

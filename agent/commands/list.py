@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from agent.commands.common import OK, known
+from agent.commands.common import OK, check_known
 from agent.core.model.printable import printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
     plan = load(options.rules)
     rows = list(_rows(plan, options.what))
     if options.owner is not None:
-        known([options.owner], _owners(plan), "owner")
+        check_known([options.owner], _owners(plan), "owner")
         rows = [row for row in rows if row["owner"] == options.owner]
     if options.format == "json":
         sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
 
 
 def _rows(plan: Plan, what: str) -> Iterator[Row]:
-    """The rows of a list: `name`, `owner`, and what else is worth a column; "" for what is not
+    """The rows of a list: `name`, `owner` and further columns of its kind; "" for what is not
     declared."""
     from agent.core.model.text import window_text
 
@@ -85,7 +85,7 @@ def _owners(plan: Plan) -> Sequence[str]:
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
-    """Columns with a head, aligned at the left."""
+    """Left-aligned columns with a header."""
     if not rows:
         return
     table = [list(rows[0]), *([printable(text) for text in row.values()] for row in rows)]

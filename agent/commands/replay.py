@@ -5,7 +5,15 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from agent.commands.common import OK, WRONG, add_now, add_period, clock_ms, known, reading
+from agent.commands.common import (
+    OK,
+    WRONG,
+    add_now,
+    add_period,
+    check_known,
+    clock_ms,
+    file_progress,
+)
 
 ABOUT = "run files of events through the rules, without Kafka"
 EXAMPLES = (
@@ -35,9 +43,9 @@ def run(options: Namespace) -> int:
     from agent.replay.runner import sources
 
     plan = load(options.rules)
-    known(options.kpi, tuple(plan.kpis), "KPI")
+    check_known(options.kpi, tuple(plan.kpis), "KPI")
     files = sources(plan, options.files)
-    with reading("replay", files) as progress:
+    with file_progress("replay", files) as progress:
         replayed = run_replay(plan, files, clock_ms(options.now), progress)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     write(plan, selected(replayed, selection), options.format, sys.stdout)

@@ -6,7 +6,16 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from agent.commands.common import OK, WRONG, clock_ms, instant, known, passing, say, usage
+from agent.commands.common import (
+    OK,
+    WRONG,
+    check_known,
+    clock_ms,
+    instant,
+    say,
+    topic_progress,
+    usage,
+)
 
 ABOUT = "compute closed windows again from the source topics, and correct what was published"
 EXAMPLES = (
@@ -54,10 +63,10 @@ def run(options: Namespace) -> int:
     from agent.settings import load_settings
 
     plan = load(options.rules)
-    known([options.kpi], tuple(plan.kpis), "KPI")
+    check_known([options.kpi], tuple(plan.kpis), "KPI")
     settings = load_settings(options.settings, brokers=options.brokers)
     period, now_ms = Period(options.since, options.until), clock_ms()
-    with passing("restate") as progress:
+    with topic_progress("restate") as progress:
         restated = asyncio.run(restate(settings, plan, options.kpi, period, progress))
     if options.format == "json":
         write_json(plan, restated, now_ms, sys.stdout)

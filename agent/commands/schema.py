@@ -33,14 +33,14 @@ def run(options: Namespace) -> int:
         from agent.ruletests.schema import json_schema
     else:
         from agent.language.schema import json_schema
-    made = json_schema()
+    schema = json_schema()
     if options.rules is not None:
         from agent.language.declared import declare
         from agent.language.hover import with_names
 
         if not options.rules.exists():
             raise EnvironmentFault(f"{options.rules}: no such file or folder")
-        made = with_names(made, declare(options.rules))
-    json.dump(made, sys.stdout, indent=2, ensure_ascii=False)
+        schema = with_names(schema, declare(options.rules))
+    json.dump(schema, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
     return OK

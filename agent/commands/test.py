@@ -75,8 +75,8 @@ def run(options: Namespace) -> int:
         return usage("test", f"none of {len(suite.cases)} tests is called so")
     coverage = coverage_of(plan)
     results = list(_results(plan, _with_progress(chosen), coverage))
-    wanted = options.coverage or options.fail_under is not None
-    report = reports.Report(results, coverage, wanted)
+    shows_coverage = options.coverage or options.fail_under is not None
+    report = reports.Report(results, coverage, shows_coverage)
     reports.write(report, options.format, sys.stdout)
     if options.junit is not None:
         with writing(options.junit):
@@ -97,9 +97,9 @@ def _results(plan: Plan, cases: Iterable[Case], coverage: Coverage) -> Iterator[
 
     for case in cases:
         began = time.perf_counter()
-        shown = run_case(plan, case)
-        coverage.add(plan, shown)
-        yield replace(compare(plan, case, shown), seconds=time.perf_counter() - began)
+        observed = run_case(plan, case)
+        coverage.add(plan, observed)
+        yield replace(compare(plan, case, observed), seconds=time.perf_counter() - began)
 
 
 def _with_progress(cases: list[Case]) -> Iterator[Case]:

@@ -1,7 +1,7 @@
 """The example company's events: a pure function of a seed, a start and a tick of the clock.
 
-`Company.messages(tick)` gives what is sent in one tenth of a second, whatever was asked before: any
-chunking of time gives the same messages. Nothing here reads a clock or writes anywhere.
+`Company.messages(tick)` gives the messages of one tenth of a second, independently of earlier
+calls: any chunking of time gives the same messages. Nothing here reads a clock or writes anywhere.
 
 Like real feeds, these hold a little of everything that goes wrong (`Rates`): broken events,
 repeated ones, late ones, events of types that no contract knows, and tombstones.
@@ -22,7 +22,7 @@ from agent.demo import story
 
 TICK_MS = 100
 BACKFILL_SECONDS = 300
-"""So much history is sent at the start: every sparkline has something to show at once."""
+"""The history that is sent at the start, so that every sparkline has points at once."""
 
 Event = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Messages a second on an average hour of the day, and shares of what goes wrong."""
+    """Messages a second in an average hour of the day, and the shares of faulty ones."""
 
     visits: float = 26.0
     orders: float = 6.5
@@ -76,7 +76,7 @@ class Company:
         return -BACKFILL_SECONDS * 1000 // TICK_MS
 
     def tick_of(self, at_ms: int) -> int:
-        """The tick that holds an instant."""
+        """The tick of an instant."""
         return (at_ms - self.start_ms) // TICK_MS
 
     def between(self, first_tick: int, last_tick: int) -> Iterator[Message]:
@@ -92,7 +92,9 @@ class Company:
         at_seconds = tick * TICK_MS / 1000
         sent: list[Message] = []
         for feed in FEEDS:
-            rate = feed.rate(self._rates) * story.busyness(at_seconds) * feed.factor(at_seconds)
+            rate = (
+                feed.rate(self._rates) * story.traffic_factor(at_seconds) * feed.factor(at_seconds)
+            )
             for number in range(_poisson(random, rate * TICK_MS / 1000)):
                 sent += self._message(random, feed, at_ms, f"{tick}-{number}")
         return sent
@@ -136,9 +138,9 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One event type: its topic, how often, and how one event is made (key, event).
+    """One event type: its topic, its rate, and how one event is made (key, event).
 
-    An event happens up to `delay_ms` before it is sent. `factor` is the story's part in how often.
+    An event happens up to `delay_ms` before it is sent. The story multiplies the rate by `factor`.
     """
 
     topic: str
@@ -180,7 +182,7 @@ def _ticket(random: Random, moment: Moment) -> tuple[str, Event]:
     by_bot = random.random() < 0.25
     seconds = 2.0 if by_bot else random.lognormvariate(math.log(120), 0.4)
     if region == "emea" and not by_bot:
-        seconds *= story.slowness(moment.at_seconds)
+        seconds *= story.slowdown_factor(moment.at_seconds)
     return f"t{moment.number}", {
         "type": "ticket.answered",
         "ticket_id": f"t{moment.number}",
@@ -195,7 +197,7 @@ def _ticket(random: Random, moment: Moment) -> tuple[str, Event]:
 def _feedback(random: Random, moment: Moment) -> tuple[str, Event]:
     region = _pick(random, REGIONS)
     weights = (2, 3, 10, 38, 47)
-    if region == "emea" and story.slowness(moment.at_seconds) > 2:
+    if region == "emea" and story.slowdown_factor(moment.at_seconds) > 2:
         weights = (30, 25, 20, 15, 10)
     return moment.customer, {
         "type": "feedback.submitted",

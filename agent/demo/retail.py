@@ -15,7 +15,7 @@ import msgspec
 
 TOPIC = "retail"
 DAYS_PER_SECOND = 1.0
-"""The default time-lapse: the 373 days go by in a little over six minutes."""
+"""The default speed: the 373 days take a little over six minutes."""
 
 
 class _Invoice(msgspec.Struct):

@@ -29,13 +29,14 @@ from agent.language.load import load
 from agent.service.supervisor import Service
 from agent.settings import Settings, load_settings
 
-LOOK_SECONDS = 0.5
+UPDATE_SECONDS = 0.5
 PORTS_TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What is shown: `send` says the events, `line` says what goes on so long after the start."""
+    """One of the demos: `send` sends its events; `line` is the text of the live line, so many
+    seconds after the start; `over` is printed when all events are sent."""
 
     title: str
     rules: Path
@@ -51,8 +52,8 @@ def run_demo(
     seconds: float | None = None,
     rules: Path | None = None,
 ) -> int:
-    """Run the demo until Ctrl-C, or for so many seconds; the exit code. `rules` is a changed copy
-    of the show's own.
+    """Run the demo until Ctrl-C, or for so many seconds; the exit code. `rules`: an edited copy of
+    its own rules.
 
     Raises RulesError where the rules are wrong, EnvironmentFault where no port is free.
     """
@@ -68,7 +69,7 @@ async def demo(
     screen: Screen | None = None,
     on_service: Callable[[Service], None] = lambda service: None,
 ) -> None:
-    """Run the demo. `on_service` is given the service before it starts."""
+    """Run the demo. `on_service` is called with the service before it starts."""
     screen = screen or Screen()
     show = _retail() if retail else _company()
     if rules is not None:
@@ -80,7 +81,7 @@ async def demo(
         settings = _settings(broker.address, free, show.rules)
         pages = _private_pages(show, settings)
         logs.configure(settings)
-        # A loaded machine is no news to anybody who watches a demo.
+        # Warnings of a busy event loop do not matter in a demo.
         logging.getLogger("mode.timers").setLevel(logging.ERROR)
         service = Service(settings, lambda: load(show.rules), show.title)
         on_service(service)
@@ -103,21 +104,21 @@ async def _play(
 ) -> None:
     """Run the agent with the show's events until it is stopped or the time is over."""
     sending = asyncio.create_task(show.send(sender))
-    looking = asyncio.create_task(_look(show, service, sender, sending, screen))
+    updating = asyncio.create_task(_update_screen(show, service, sender, sending, screen))
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, service.stop)
     try:
         await service.run(lambda port: screen.open(show.title, port, show.about, pages))
     finally:
-        for task in (sending, looking):
+        for task in (sending, updating):
             task.cancel()
-        ended = await asyncio.gather(sending, looking, return_exceptions=True)
+        ended = await asyncio.gather(sending, updating, return_exceptions=True)
     for result in ended:
         if isinstance(result, Exception):
             raise result
 
 
-async def _look(
+async def _update_screen(
     show: Show,
     service: Service,
     sender: Sender,
@@ -127,7 +128,7 @@ async def _look(
     """Keep the live line and the alerts' lines up to date; stop the agent if sending failed."""
     started, stage, over = time.monotonic(), None, False
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(UPDATE_SECONDS)
         elapsed = time.monotonic() - started
         if sending.done() and not sending.cancelled() and sending.exception() is not None:
             service.stop()
@@ -138,7 +139,7 @@ async def _look(
         state = service.state
         if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
             stage = story.stage_at(elapsed)
-            screen.print(f"staged: {stage.says}" if stage else "staged: back to normal")
+            screen.print(f"staged: {stage.description}" if stage else "staged: back to normal")
         shown = shared(state.plan)
         alerts = [alert for alert in state.fleet.alerts() if alert.rule in shown.rules]
         screen.alerts(alerts, shown)
@@ -158,7 +159,7 @@ def _company() -> Show:
         about=(
             f"A shop with a support desk: its last {BACKFILL_SECONDS // 60} minutes, then its",
             f"life. A day takes {story.DAY_SECONDS / 60:.0f} minutes, and brings this trouble:",
-            *(f"  {s.begins_seconds:>3.0f} s  {s.says}" for s in story.STAGES),
+            *(f"  {s.begins_seconds:>3.0f} s  {s.description}" for s in story.STAGES),
         ),
         send=send,
         line=_company_line,
@@ -168,7 +169,8 @@ def _company() -> Show:
 def _company_line(elapsed_seconds: float) -> str:
     day = int(elapsed_seconds // story.DAY_SECONDS) + 1
     stage = story.stage_at(elapsed_seconds)
-    return f"day {day}, {story.day_time(elapsed_seconds):.0f} s: {stage.says if stage else 'calm'}"
+    doing = stage.description if stage else "calm"
+    return f"day {day}, {story.day_time(elapsed_seconds):.0f} s: {doing}"
 
 
 def _retail() -> Show:
@@ -190,14 +192,14 @@ def _retail() -> Show:
 
 
 def _settings(address: str, port: int, rules: Path) -> Settings:
-    # Everything that the environment might say of a real broker is said here for the embedded one.
+    # Arguments override the settings of a real broker that the environment may have.
     return load_settings(
         brokers=address,
         security_protocol="PLAINTEXT",
         create_topics=False,  # the embedded broker makes topics on first use, and can't otherwise
         start_from="earliest",
         rules=rules,
-        # For its one life; a real agent has one secret for good, so that people keep their hashes.
+        # A new one each time; a real agent keeps its secret, so that people keep their hashes.
         person_secret=secrets.token_hex(),
         web_port=port,
         log_level="warning",
@@ -206,7 +208,7 @@ def _settings(address: str, port: int, rules: Path) -> Settings:
 
 
 def _private_pages(show: Show, settings: Settings) -> list[tuple[str, str]]:
-    """The path of each owner's page of private KPIs, and what to say of it."""
+    """The path of each owner's page of private KPIs, and its description."""
     privacy = Privacy(*settings.secrets_of("person"))
     kpis = load(show.rules).kpis.values()
     owners = sorted({kpi.owner for kpi in kpis if kpi.person is not None and kpi.owner})
@@ -218,7 +220,7 @@ def _private_pages(show: Show, settings: Settings) -> list[tuple[str, str]]:
 
 @contextlib.contextmanager
 def _stopping_on_signals(service: Service) -> Any:
-    """Stop in good order on Ctrl-C and SIGTERM."""
+    """Stop the service on Ctrl-C and SIGTERM, within the block."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
     for number in numbers:
@@ -231,9 +233,9 @@ def _stopping_on_signals(service: Service) -> Any:
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port, or the next that is free after it; 0 stays 0: any.
+    """The wanted port, or the next free one after it; 0 (any) stays 0.
 
-    Raises EnvironmentFault where none of the next ones is free either.
+    Raises EnvironmentFault if none of PORTS_TRIED ports is free.
     """
     if wanted == 0:
         return 0

@@ -1,4 +1,4 @@
-"""What the demo says in the terminal: where to look, what happens now, which alerts come and go."""
+"""The demo's output in the terminal: addresses, a live line, and changes of alerts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PHASE_STYLE = {
 
 
 class Screen:
-    """Lines that stay, and one live line below them where the terminal has one."""
+    """Lines that stay, and below them, on a terminal, one live line."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
@@ -34,7 +34,8 @@ class Screen:
     def open(
         self, title: str, port: int, about: Sequence[str], pages: Sequence[tuple[str, str]] = ()
     ) -> None:
-        """Say where to look, also at `pages` (path, what it is), and what is going to happen."""
+        """Print the addresses, those of `pages` (path, description), too, and what is going to
+        happen."""
         url = f"http://localhost:{port}"
         lines = [
             f"board     [bold cyan]{url}/[/]",
@@ -52,7 +53,7 @@ class Screen:
             self._status.start()
 
     def print(self, text: str, style: str = "") -> None:
-        """A line that stays, with the time."""
+        """Print a line that stays, with the time."""
         line = f"[dim]{time.strftime('%H:%M:%S')}[/]  {escape(printable(text))}"
         self._console.print(f"[{style}]{line}[/]" if style else line, soft_wrap=True)
 
@@ -62,18 +63,18 @@ class Screen:
             self._status.update(escape(text))
 
     def alerts(self, alerts: Sequence[Alert], plan: Plan) -> None:
-        """Say what changed since the last call: pending, firing, resolved."""
+        """Print which alerts changed since the last call: pending, firing, resolved."""
         for alert in alerts:
             key = (alert.rule, alert.severity, alert.dimensions)
             before = self._phases.get(key)
             self._phases[key] = alert.phase
             begins = alert.phase in (AlertPhase.PENDING, AlertPhase.FIRING)
             if before is alert.phase or (before is None and not begins):
-                continue  # of what ended in the history before the demo nobody has received
+                continue  # alerts that were resolved in the backfilled history are not printed
             self.print(alert_line(alert, plan), PHASE_STYLE.get(alert.phase, ""))
 
     def close(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -89,6 +90,6 @@ def alert_line(alert: Alert, plan: Plan) -> str:
 
 
 def waiting_line(ready: Mapping[str, str | None]) -> str | None:
-    """What the agent still waits for; None when it is ready."""
+    """A component that the agent waits for, and the reason; None when it is ready."""
     waiting = [f"{name}: {reason}" for name, reason in ready.items() if reason]
     return waiting[0] if waiting else None

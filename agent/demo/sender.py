@@ -1,4 +1,4 @@
-"""Sends the demo's messages to a broker as their time comes, from the event loop."""
+"""Sends the demo's messages to a broker when they are due, on the event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLUSH_SECONDS = 5.0
 
 
 class Sender:
-    """A producer that counts. `sent` is how many messages it has handed over so far."""
+    """A producer of the demo's messages. `sent`: how many it has handed to the client so far."""
 
     def __init__(self, bootstrap: str) -> None:
         self.sent = 0
@@ -35,7 +35,8 @@ class Sender:
         )
 
     async def send_company(self, company: Company) -> None:
-        """The company's backfilled history at once, then its events as they happen, forever."""
+        """Send the company's backfilled history at once, then its events as they happen,
+        forever."""
         tick = company.first_tick
         while True:
             now_tick = company.tick_of(_now_ms())
@@ -46,7 +47,7 @@ class Sender:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def send_year(self, year: Timelapse) -> None:
-        """The retailer's events in their rhythm, until the last of them."""
+        """Send the retailer's events in their rhythm, until the last of them."""
         started = time.monotonic()
         sent = 0
         while sent < len(year.events):
@@ -58,24 +59,23 @@ class Sender:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def close(self) -> None:
-        """Wait a little for what is on its way, then drop the rest."""
+        """Wait up to FLUSH_SECONDS for unacknowledged messages, then drop them."""
         left = await asyncio.to_thread(self._producer.flush, FLUSH_SECONDS)
         if left:
             self._producer.purge()
 
     async def _hand_over(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            while not self._takes(message):  # noqa: ASYNC110 - librdkafka has no event to wait for
+            while not self._produce(message):  # noqa: ASYNC110 - librdkafka has no event to wait for
                 await asyncio.sleep(PAUSE_SECONDS)
             self.sent += 1
         self._producer.poll(0)
         await asyncio.sleep(0)
 
-    def _takes(self, message: Message) -> bool:
-        """Hand one message over; False while a hundred thousand wait for a slow broker."""
+    def _produce(self, message: Message) -> bool:
+        """Hand one message to the client; False while its queue is full, as with a slow broker."""
         try:
-            # Without a timestamp of ours: the broker's clock evaluates what is too far in the
-            # future.
+            # No timestamp: the client sets it, and events too far in its future are rejected.
             self._producer.produce(message.topic, value=message.value, key=message.key)
         except BufferError:
             self._producer.poll(0)

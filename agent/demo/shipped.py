@@ -1,4 +1,4 @@
-"""The rules and data that the demo shows: where they lie, and how to have a copy to change.
+"""The rules and data of the demo: their paths, and a copy for editing.
 
 A wheel holds them beside this module (`force-include` in pyproject.toml), a checkout at its root.
 """
@@ -22,14 +22,14 @@ RETAIL_DATA = RETAIL / "retail-invoices.ndjson.gz"
 ATTRIBUTION = RETAIL / "ATTRIBUTION.md"
 
 _SCHEMA_PATH = re.compile(r"(?<=\$schema=)\S*/")
-"""What stands before a schema's name in the line that editors read."""
+"""The folder before a schema's name in the line that editors read."""
 
 
 def copy(retail: bool, folder: Path) -> None:
-    """Copy the rules, with their tests and the schemas that editors complete by, to `rules` in a
-    folder; of the retailer's year the data and their attribution, too.
+    """Copy the rules, with their tests and the JSON Schemas for editors, to `rules` in a folder;
+    with `retail`, the data and their attribution, too.
 
-    Raises EnvironmentFault where the folder holds something already, or can't be written.
+    Raises EnvironmentFault if the folder is not empty or can't be written.
     """
     try:
         rules = folder / "rules"

@@ -1,8 +1,7 @@
 """The demo's story: the shape of its day, and the trouble that is staged in it.
 
 All times are seconds since the demo's start; negative ones are the backfilled history, in which
-nothing goes wrong. The story repeats every `DAY_SECONDS`, so that anybody who comes later sees it
-too.
+nothing goes wrong. The story repeats every `DAY_SECONDS`.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ MORNING = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stretch of staged trouble, `[begins_seconds, ends_seconds)` of every day.
+    """Trouble that is staged in `[begins_seconds, ends_seconds)` of every day.
 
-    `rule` is the rule of `rules/` that fires in it, `says` says a person what is going on.
+    `rule` is the rule of `rules/` that fires in it, `description` is for people.
     """
 
     name: str
     begins_seconds: float
     ends_seconds: float
     rule: str
-    says: str
+    description: str
 
     def holds(self, at_seconds: float) -> bool:
         """Whether the trouble is on."""
@@ -73,14 +72,14 @@ def stage_at(at_seconds: float) -> Stage | None:
     return next((stage for stage in STAGES if stage.holds(at_seconds)), None)
 
 
-def busyness(at_seconds: float) -> float:
-    """How busy the company is, about 1 on average, 0.6 at night, 1.4 in the evening."""
+def traffic_factor(at_seconds: float) -> float:
+    """The daily rhythm of traffic: about 1 on average, 0.6 at night, 1.4 in the evening."""
     phase = 2 * math.pi * (at_seconds / DAY_SECONDS + MORNING)
     return 1.0 - 0.3 * math.cos(phase) - 0.12 * math.cos(2 * phase + 0.8)
 
 
-def slowness(at_seconds: float) -> float:
-    """By what factor emea's answers take longer: rises over `RAMP_SECONDS`, then stays."""
+def slowdown_factor(at_seconds: float) -> float:
+    """The factor by which emea's answers take longer: rises over `RAMP_SECONDS`, then stays."""
     if not SLOW_SUPPORT.holds(at_seconds):
         return 1.0
     risen = (day_time(at_seconds) - SLOW_SUPPORT.begins_seconds) / RAMP_SECONDS

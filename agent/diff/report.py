@@ -1,4 +1,4 @@
-"""What a change of the rules does, as text: for people, for programs, for GitHub's annotations."""
+"""The effects of a rule change as text: for people, as JSON, or as annotations of GitHub."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ _EFFECTS = {
 
 
 def render(
-    difference: Difference, format: Format, rules: Path, former: str, held: Held | None = None
+    difference: Difference, format: Format, rules: Path, baseline: str, held: Held | None = None
 ) -> str:
     """The difference as text that ends with a line break.
 
-    `rules` is where the new rules lie, `former` what they are compared with, `held` what a running
-    agent holds by the former ones. `json` is one object: `summary`, `changes`, `metrics`, `states`,
-    `alerts`, `pasts`, and `held` of an agent. `github` is an annotation for each change,
-    at its place in the file.
+    `rules` is the path of the new rules, `baseline` the name of those they are compared with,
+    `held` the series and alerts of a running agent that uses the baseline. `json` is one object:
+    `summary`, `changes`, `metrics`, `states`, `alerts`, `pasts`, and `held` of an agent. `github`
+    is an annotation for each change, at its place in the file.
     """
     if format == "json":
-        shown = {"summary": summary(difference), **asdict(difference)}
-        for state, made in zip(difference.states, shown["states"], strict=True):
-            made["kept"] = state.kept
+        document = {"summary": summary(difference), **asdict(difference)}
+        for state, state_document in zip(difference.states, document["states"], strict=True):
+            state_document["kept"] = state.kept
         if held is not None:
-            shown["held"] = asdict(held)
-        return json.dumps(shown, ensure_ascii=False) + "\n"
+            document["held"] = asdict(held)
+        return json.dumps(document, ensure_ascii=False) + "\n"
     if format == "github":
         return "".join(f"{line}\n" for line in _annotations(difference, rules, held))
-    return "".join(f"{printable(line)}\n" for line in _human(difference, rules, former, held))
+    return "".join(f"{printable(line)}\n" for line in _human(difference, rules, baseline, held))
 
 
-def _human(difference: Difference, rules: Path, former: str, held: Held | None) -> Iterator[str]:
-    yield f"{rules} against {former}: {summary(difference)}"
+def _human(difference: Difference, rules: Path, baseline: str, held: Held | None) -> Iterator[str]:
+    yield f"{rules} against {baseline}: {summary(difference)}"
     for section in dict.fromkeys(change.section for change in difference.changes):
         yield ""
         yield WORDS.get(section, (section, section))[1]
@@ -106,15 +106,15 @@ def metric_text(metric: MetricChange) -> str:
 
 
 def alert_text(alert: AlertChange, held: Held | None = None) -> str:
-    """What becomes of a rule's alerts of one severity, and how many there are."""
+    """The effect on a rule's alerts of one severity, and how many there are."""
     shown = f"{alert.rule} ({alert.severity}) {_EFFECTS[alert.effect]}"
-    standing = held.standing(alert.rule, alert.severity) if held else {}
-    counts = ", ".join(f"{count} {phase.value}" for phase, count in standing.items())
+    by_phase = held.alert_counts(alert.rule, alert.severity) if held else {}
+    counts = ", ".join(f"{count} {phase.value}" for phase, count in by_phase.items())
     return f"{shown}: {counts}" if counts and alert.effect != "new" else shown
 
 
 def series_text(held: Held | None, kpi: str, form: str) -> str:
-    """How many series a KPI has, in a form; nothing where that is not known."""
+    """`form` with how many series a KPI has; "" where that is not known."""
     count = held.series.get(kpi) if held else None
     return "" if count is None else form.format("1 series" if count == 1 else f"{count:,} series")
 
@@ -127,14 +127,14 @@ def state_text(state: KpiState, held: Held | None = None) -> str:
 
 
 def past_text(past: Past) -> str:
-    """What becomes of a KPI's backfill."""
+    """Whether a KPI's backfill is read, in words."""
     if past.is_read:
         return f"{past.kpi} is given its past: the events of {past.span} are read again"
     return f"{past.kpi} has state already: its backfill ({past.span}) is not read"
 
 
 def _annotations(difference: Difference, rules: Path, held: Held | None) -> Iterator[str]:
-    """A warning for state that is lost and for what is gone, a notice for everything else."""
+    """A warning for lost state and for what is removed, a notice for every other change."""
     declared = declare(rules)
     reset = {state.kpi: state for state in difference.states if not state.kept}
     for change in difference.changes:

@@ -1,4 +1,4 @@
-"""The rules as they stand in a revision of git: what is to be compared with what is there now."""
+"""The rules as committed in a git revision, for a comparison with those in the working tree."""
 
 from __future__ import annotations
 
@@ -17,42 +17,41 @@ from agent.language.problems import SpecError
 
 
 def load_revision(rules: Path, revision: str) -> Plan:
-    """The plan of a folder (or file) of rules as it is committed in a revision.
+    """The plan of a folder (or file) of rules as committed in a revision.
 
     Raises EnvironmentFault where git, the revision, or the folder in it is not there; SpecError,
-    whose problems name `REVISION:FILE`, where the rules of then are not valid now.
+    whose problems name `REVISION:FILE`, where the rules of the revision are not valid.
     """
     folder, name = (rules, ".") if rules.is_dir() else (rules.parent, rules.name)
     if revision.startswith("-"):
         raise EnvironmentFault(f"{revision} is an option, not a revision")
     if not folder.is_dir():
         raise EnvironmentFault(f"{rules}: no such file or folder")
-    packed = _git(folder, "archive", "--format=tar", revision, "--", name)
-    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(made, filter="data")
-        place = Path(made) / name
+    archived = _git(folder, "archive", "--format=tar", revision, "--", name)
+    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as unpacked:
+        with tarfile.open(fileobj=io.BytesIO(archived)) as archive:
+            archive.extractall(unpacked, filter="data")
         try:
-            return load(place)
+            return load(Path(unpacked) / name)
         except SpecError as error:
             raise SpecError(
                 [
-                    replace(p, file=_renamed(p.file, Path(made), folder, revision))
+                    replace(p, file=_display_name(p.file, Path(unpacked), folder, revision))
                     for p in error.problems
                 ]
             ) from None
 
 
-def _renamed(file: str, made: Path, folder: Path, revision: str) -> str:
-    """The name of an unpacked file as a person knows it."""
+def _display_name(file: str, unpacked: Path, folder: Path, revision: str) -> str:
+    """`REVISION:FILE` for a file of the unpacked archive."""
     with suppress(ValueError):
-        file = str(folder / Path(file).relative_to(made))
+        file = str(folder / Path(file).relative_to(unpacked))
     return f"{revision}:{file}"
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(  # noqa: S603  git itself evaluates the revision
+        done = subprocess.run(  # noqa: S603  git itself validates the revision
             ["git", "-C", str(folder), *arguments],  # noqa: S607
             capture_output=True,
             check=False,
@@ -60,9 +59,9 @@ def _git(folder: Path, *arguments: str) -> bytes:
     except FileNotFoundError as error:
         raise EnvironmentFault("git is not installed; name two folders instead") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
+        reason = done.stderr.decode(errors="replace").strip()
         raise EnvironmentFault(
-            f"git does not give {arguments[2]} of {folder}: {said}",
+            f"git does not give {arguments[2]} of {folder}: {reason}",
             "Name a revision of the repository that the rules are in, or two folders of rules.",
         )
     return done.stdout

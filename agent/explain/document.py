@@ -1,7 +1,7 @@
-"""`kpi-agent explain`: how a rule stands and why, of the mergers that hold its series, as JSON.
+"""`kpi-agent explain`: the state of a rule and the reasons, from the mergers that hold its series.
 
-One object a series; a replay and a running agent give the same, but for the events, which only
-files still have.
+One JSON object a series. A replay and a running agent give the same, except for the events: only
+files still have them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from agent.generate import names
 from agent.language.problems import suggest
 
 MOST_SERIES = 5
-"""So many series are explained at once: it is an answer for people."""
+"""Series that are explained at once: the answer is for people."""
 
 _ORDER = (AlertPhase.FIRING, AlertPhase.PENDING, AlertPhase.RESOLVED, AlertPhase.INACTIVE)
 
 
-def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
-    """The rule, and the dimensions asked for: `region=emea,channel=web`.
+def rule_and_selector(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
+    """The rule of a name, and the selector of a text: `region=emea,channel=web`.
 
     Raises RulesError for a rule or a dimension that is not declared.
     """
@@ -43,8 +43,7 @@ def wanted(plan: Plan, rule: str, series: str) -> tuple[Rule, Selector]:
 
 
 def refuse_private(plan: Plan, rule: Rule) -> None:
-    """Raises RulesError for a rule about single people: where everybody can ask, nobody is
-    published."""
+    """Raises RulesError for a rule about single people, for answers that everybody can request."""
     if rule.kpi in private_subjects(plan):
         raise RulesError(
             f"{rule.name} is about single people, and is not explained to everybody",
@@ -52,38 +51,38 @@ def refuse_private(plan: Plan, rule: Rule) -> None:
         )
 
 
-def asked_text(series: str) -> str:
-    """What was asked for, to stand after `no series`."""
+def selector_phrase(series: str) -> str:
+    """The end of a sentence about the series of a selector: ` with region=emea`."""
     return f" with {series}" if series else ""
 
 
 def explanations(
-    plan: Plan, mergers: Iterable[Merger], rule: Rule, asked: Selector
+    plan: Plan, mergers: Iterable[Merger], rule: Rule, selector: Selector
 ) -> tuple[list[tuple[Explained, Json]], int]:
-    """How a rule stands over the series that have the dimensions asked for: the `MOST_SERIES` most
-    urgent, those that fire first, and how many there are."""
+    """Explain a rule for the series of a selector: the `MOST_SERIES` most urgent ones (firing, then
+    pending), and how many series there are."""
     by = () if is_whole(rule) else plan.subject_of(rule).by
     alerts: list[tuple[int, str, Merger, Series]] = []
     for merger in mergers:
         for series in merger.state.reported_series(rule):
             dimensions = () if is_whole(rule) else series.dimensions or ()
-            if selects(asked, by, dimensions) and variant_for(rule, by, dimensions) is not None:
+            if selects(selector, by, dimensions) and variant_for(rule, by, dimensions) is not None:
                 alerts.append((_urgency(rule, series), str(series.dimensions), merger, series))
     alerts.sort(key=lambda item: item[:2])
-    document = []
+    documents = []
     for _, _, merger, series in alerts[:MOST_SERIES]:
         explained = explain(plan, merger.state.kpis, merger.state.rule_graph, rule, series)
         if explained is not None:
-            document.append((explained, as_json(plan, explained)))
-    return document, len(alerts)
+            documents.append((explained, as_json(plan, explained)))
+    return documents, len(alerts)
 
 
 def most_urgent(parts: Iterable[tuple[int, Iterable[Json]]]) -> tuple[list[Json], int]:
-    """The explanations of several workers, each with how many series it holds, as if one held all:
-    the `MOST_SERIES` most urgent, and how many there are."""
+    """The explanations of several workers, each with how many series it holds, as those of one: the
+    `MOST_SERIES` most urgent ones, and how many series there are."""
     count, documents = 0, list[Json]()
-    for of_part, explained in parts:
-        count += of_part
+    for series_count, explained in parts:
+        count += series_count
         documents += explained
     documents.sort(key=_document_urgency)
     return documents[:MOST_SERIES], count
@@ -180,7 +179,7 @@ def _condition_json(condition: ConditionFound | None) -> Json | None:
 
 
 def _promql(kpi: Kpi, rule: Rule, explained: Explained) -> Json:
-    """What shows the same in Prometheus."""
+    """Selectors of the same series in Prometheus."""
     series = [(n, label(v)) for n, v in zip(kpi.by, explained.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CompositeRule) else [("kpi", kpi.name)]
     own = [("rule", rule.name), *about, *series]

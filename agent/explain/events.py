@@ -17,7 +17,7 @@ _TIME = "_time"
 
 
 class Events:
-    """A reader of the rows that are folded, which keeps those that one explained value shows."""
+    """Collects the events behind one explained value, from the rows that are folded."""
 
     def __init__(self, plan: Plan, explained: Explained) -> None:
         self._explained = explained
@@ -27,14 +27,14 @@ class Events:
 
     @property
     def possible(self) -> bool:
-        """Whether the value has events of its own: not that of a KPI over others, nor of the series
-        that takes in what exceeds a limit."""
+        """Whether the value has events of its own: not that of a derived KPI, nor of the
+        `__other__` series."""
         dimensions = self._explained.dimensions
         known = self._explained.window is not None and self._contract is not None
         return known and dimensions is not None and OTHER not in dimensions
 
     def __call__(self, contract: str, table: pl.DataFrame) -> None:
-        """Look at rows that are folded."""
+        """Note rows that are folded."""
         window, kpi = self._explained.window, self._explained.kpi
         if window is None or self._contract is None or contract != self._contract.name:
             return
@@ -53,7 +53,7 @@ class Events:
             self._keep("most", valued, self._argument, last=True)
 
     def as_json(self) -> Json:
-        """The events by what they are, each with its time and its fields."""
+        """The events: `first`, `last`, `least` and `most`, each with its time and its fields."""
         contract = self._contract
         fields: tuple[Field | LookupField, ...] = ()
         if contract is not None:
@@ -69,7 +69,7 @@ class Events:
         return document
 
     def _keep(self, name: str, rows: pl.DataFrame, by: pl.Expr, *, last: bool) -> None:
-        """Keep the extreme of what is known and new; of equals, the one that came first."""
+        """Keep the extreme of the kept row and new ones; among equals, the one that came first."""
         if not rows.height:
             return
         known = self._kept.get(name)
@@ -82,7 +82,7 @@ def _shown(field: Field | LookupField, value: Any) -> Any:
 
 
 def _argument(explained: Explained, contract: Contract | None) -> pl.Expr | None:
-    """What the KPI's first aggregate over numbers is of."""
+    """The argument of the KPI's first aggregate over numbers."""
     if contract is None:
         return None
     empty = pl.DataFrame(schema={n: FIELD_DTYPES[type_] for n, type_ in contract.types.items()})

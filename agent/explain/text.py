@@ -1,4 +1,4 @@
-"""An explanation for people, made of its JSON: one text for running agents and replays."""
+"""An explanation as text for people, made of its JSON, so that agents and replays give the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     series = selector_text(document["dimensions"])
     yield f"{document['rule']}{f' ({series})' if series else ''}, at {_clock(document['at'])} UTC"
     for alert in document["alerts"]:
-        yield f"  {alert['severity']}: {_standing(document, alert)}"
+        yield f"  {alert['severity']}: {_alert_text(document, alert)}"
     yield ""
     yield from _window(document)
     yield from _bounds(document)
@@ -39,10 +39,10 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {name:<8}  {value}" for name, value in rows.items() if value)
 
 
-def _standing(document: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
-    """Where an alert stands, and what comes next."""
+def _alert_text(document: Mapping[str, Any], alert: Mapping[str, Any]) -> str:
+    """The state of an alert, and when it is going to change."""
     state = alert["state"]
-    # Of what fires, it is known when its episode began: it fired once `for` had gone by.
+    # The state of a firing alert has when its episode began; it fired `for` later.
     began = "since" if state == "pending" else "in an episode since"
     since = f" {began} {_clock(alert['since'])}" if alert["since"] else ""
     if "no_data_for_seconds" in alert:

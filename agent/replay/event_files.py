@@ -1,9 +1,9 @@
-"""Files of events: their records as lines, however the file is packed and laid out.
+"""Files of events: their records as lines, however the file is compressed and laid out.
 
-A file holds one event a line, or one JSON array, or JSON documents over several lines; an event may
-stand in a record with its key, headers and timestamp (`record_forms`). The file may be packed by
-gzip, bzip2 or xz, begin with a byte order mark, and be standard input or a pipe. What is of another
-kind is refused by its name.
+A file holds one event a line, one JSON array, or JSON documents over several lines; an event may be
+the value of a record with key, headers and timestamp (`record_forms`). The file may be compressed
+by gzip, bzip2 or xz, begin with a byte order mark, and be standard input or a pipe. Other formats
+are recognized by their first bytes and refused, with a hint how to convert them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST_DOCUMENT_BYTES = 512 * 1024 * 1024
 """The largest array or document over several lines: it is read as a whole."""
 
 MOST_LINE_BYTES = 64 * 1024 * 1024
-"""A first line that is longer is not looked at to tell how the file is laid out."""
+"""A file whose first line is longer is read as lines."""
 
 Layout = Literal["lines", "array", "documents"]
 
@@ -45,17 +45,17 @@ def _gunzip(raw: BufferedReader) -> BufferedIOBase:
     return gzip.GzipFile(fileobj=raw)
 
 
-_PACKED: Mapping[bytes, Callable[[BufferedReader], BufferedIOBase]] = {
+_COMPRESSED: Mapping[bytes, Callable[[BufferedReader], BufferedIOBase]] = {
     b"\x1f\x8b": _gunzip,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
-"""By their first bytes, the ways of packing that are read."""
+"""How to decompress a file, by its first bytes."""
 
 _REFUSED: Mapping[bytes, tuple[str, str]] = {
-    b"\x28\xb5\x2f\xfd": ("packed by zstd", "zstd -dc {} | kpi-agent … -"),
-    b"\x04\x22\x4d\x18": ("packed by lz4", "lz4 -dc {} | kpi-agent … -"),
-    b"\xff\x06\x00\x00sNaPpY": ("packed by snappy", "snzip -dc {} | kpi-agent … -"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "zstd -dc {} | kpi-agent … -"),
+    b"\x04\x22\x4d\x18": ("compressed with lz4", "lz4 -dc {} | kpi-agent … -"),
+    b"\xff\x06\x00\x00sNaPpY": ("compressed with snappy", "snzip -dc {} | kpi-agent … -"),
     b"PK\x03\x04": ("a zip archive", "unzip -p {} | kpi-agent … -"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x -so {} | kpi-agent … -"),
     b"PAR1": ("Parquet", "duckdb -json -c \"from '{}'\" | kpi-agent … -"),
@@ -65,30 +65,30 @@ _REFUSED: Mapping[bytes, tuple[str, str]] = {
     b"\xff\xfe": ("UTF-16", "iconv -f UTF-16 -t UTF-8 {} | kpi-agent … -"),
     b"\xfe\xff": ("UTF-16", "iconv -f UTF-16 -t UTF-8 {} | kpi-agent … -"),
 }
-"""By their first bytes, kinds of files that are not read, and how their events are."""
+"""Formats that are not read, by their first bytes, and how to convert them."""
 
 _HEAD_BYTES = 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def event_file(name: str) -> Path | None:
-    """The file that a name stands for, None where there is none.
+    """The path of a file of events; None if there is no such file.
 
-    Standard input (`-`) and pipes are stored first: what reads events may read them twice.
+    Standard input (`-`) and pipes are spooled to a file first: some readers read events twice.
     """
     path = Path(name)
     if name == STANDARD_INPUT:
-        return Path(_stored(sys.stdin.buffer).name)
+        return Path(_spooled(sys.stdin.buffer).name)
     if path.is_file():
         return path
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
-        return _stored_pipe(name, path.stat().st_ino)
+        return _spooled_pipe(name, path.stat().st_ino)
     return None
 
 
 @cache
-def _stored(stream: IO[bytes]) -> IO[bytes]:
-    """What a stream holds, in a file that is deleted with the process."""
+def _spooled(stream: IO[bytes]) -> IO[bytes]:
+    """The content of a stream in a file that is deleted with the process."""
     file = tempfile.NamedTemporaryFile(prefix="kpi-agent-")  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.flush()
@@ -96,9 +96,9 @@ def _stored(stream: IO[bytes]) -> IO[bytes]:
 
 
 @cache
-def _stored_pipe(name: str, _inode: int) -> Path:
+def _spooled_pipe(name: str, _inode: int) -> Path:
     with Path(name).open("rb") as pipe:
-        return Path(_stored(pipe).name)
+        return Path(_spooled(pipe).name)
 
 
 def records_of(path: Path) -> Iterator[bytes]:
@@ -108,14 +108,14 @@ def records_of(path: Path) -> Iterator[bytes]:
 
 
 def batches_of(path: Path, name: str = "") -> Iterator[tuple[FileBatch, int]]:
-    """Batches of records, with the bytes of the file read for them.
+    """Batches of records, each with the number of bytes of the file that were read for it.
 
-    `name` is what the file is called. Raises EnvironmentFault where it can't be read.
+    `name` is what messages call the file. Raises EnvironmentFault where it can't be read.
     """
     name = name or str(path)
     try:
         layout = _layout(path, name)
-        with path.open("rb") as raw, _unpacked(raw, name) as stream:
+        with path.open("rb") as raw, _decompressed(raw, name) as stream:
             records = _lines(stream) if layout == "lines" else _documents(stream, layout, name)
             at, form, is_first = 0, None, True
             while lines := list(islice(records, BATCH_RECORDS)):
@@ -127,21 +127,21 @@ def batches_of(path: Path, name: str = "") -> Iterator[tuple[FileBatch, int]]:
         raise EnvironmentFault(f"{name}: can't be read: {cause}") from cause
 
 
-def _unpacked(raw: BufferedReader, name: str) -> BufferedIOBase:
-    """The text that a file holds."""
+def _decompressed(raw: BufferedReader, name: str) -> BufferedIOBase:
+    """The file decompressed. Raises EnvironmentFault for a format that is not read."""
     head = raw.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     for magic, (kind, instead) in _REFUSED.items():
         if head.startswith(magic):
-            raise EnvironmentFault(f"{name} is {kind}", f"Unpack it: {instead.format(name)}")
-    for magic, unpack in _PACKED.items():
+            raise EnvironmentFault(f"{name} is {kind}", f"Convert it: {instead.format(name)}")
+    for magic, unpack in _COMPRESSED.items():
         if head.startswith(magic):
             return unpack(raw)
     return raw
 
 
 def _layout(path: Path, name: str) -> Layout:
-    """How the records of a file are laid out, by its first line that is not empty."""
-    with path.open("rb") as raw, _unpacked(raw, name) as stream:
+    """How the records of a file are laid out, judged by its first line that is not empty."""
+    with path.open("rb") as raw, _decompressed(raw, name) as stream:
         line = b""
         for line in _text_lines(stream, MOST_LINE_BYTES):
             if line.strip():
@@ -195,11 +195,12 @@ def _documents(stream: BufferedIOBase, layout: Layout, name: str) -> Iterator[by
             ) from error
         yield from (_in_one_line(bytes(element)) for element in elements)
         return
-    yield from _one_after_the_other(text)
+    yield from _concatenated_documents(text)
 
 
-def _one_after_the_other(text: bytes) -> Iterator[bytes]:
-    """Documents with space between them; of what is none, each line is a record of its own."""
+def _concatenated_documents(text: bytes) -> Iterator[bytes]:
+    """JSON documents with whitespace between them; text that is no JSON is a record up to the end
+    of its line."""
     whole = text.decode(errors="surrogateescape")
     decoder = json.JSONDecoder(parse_int=str, parse_float=str)
     at = 0
@@ -217,5 +218,5 @@ def _one_after_the_other(text: bytes) -> Iterator[bytes]:
 
 
 def _in_one_line(document: bytes) -> bytes:
-    """Line breaks are space: within a JSON text they are written as escapes."""
+    """The document with spaces for its line breaks: within JSON strings, these are escapes."""
     return document.replace(b"\r", b" ").replace(b"\n", b" ")

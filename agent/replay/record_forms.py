@@ -26,12 +26,12 @@ import numpy as np
 
 from agent.core.decode.batch import Batch, Headers
 
-_PLAIN = frozenset(["topic", "partition", "offset", "timestamp", "key", "headers", "value"])
-_OURS = _PLAIN | {"key_base64", "value_base64"}
-_KCAT = frozenset(["topic", "partition", "offset", "key", "payload"])
-_STAMP = re.compile(rb"(?:(?:CreateTime|LogAppendTime):(-?[0-9]+)|NO_TIMESTAMP)")
-_PLACE = re.compile(rb"(?:Partition|Offset):[0-9]+")
-_NO_STAMP = -1
+_TEXT_MEMBERS = frozenset(["topic", "partition", "offset", "timestamp", "key", "headers", "value"])
+_JSON_MEMBERS = _TEXT_MEMBERS | {"key_base64", "value_base64"}
+_KCAT_MEMBERS = frozenset(["topic", "partition", "offset", "key", "payload"])
+_TIMESTAMP = re.compile(rb"(?:(?:CreateTime|LogAppendTime):(-?[0-9]+)|NO_TIMESTAMP)")
+_POSITION = re.compile(rb"(?:Partition|Offset):[0-9]+")
+_NO_TIMESTAMP = -1
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -42,7 +42,7 @@ class FileRecord(NamedTuple):
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
-    timestamp_ms: int = _NO_STAMP
+    timestamp_ms: int = _NO_TIMESTAMP
     topic: str | None = None
 
 
@@ -64,17 +64,17 @@ class FileBatch:
     def batch(
         self, topic: str, partition: int, rows: Sequence[int], first: int, clock_ms: int
     ) -> Batch:
-        """Some rows as a batch of a topic. `first`: the number of the first row in its file.
-        `clock_ms` is the timestamp of bare values."""
+        """Some rows as a batch of a topic. `first`: the number of the batch's first row in its
+        file. `clock_ms`: the timestamp of bare values."""
         whole = len(rows) == len(self.values)
-        stamps = None if self.timestamps is None else [self.timestamps[row] for row in rows]
+        timestamps = None if self.timestamps is None else [self.timestamps[row] for row in rows]
         return Batch(
             topic,
             self.values if whole else [self.values[row] for row in rows],
             np.full(len(rows), partition, np.int32),
             np.asarray(rows, np.int64) + first,
-            np.array(stamps or [clock_ms] * len(rows), np.int64),
-            timestamped=stamps is not None,
+            np.array(timestamps or [clock_ms] * len(rows), np.int64),
+            timestamped=timestamps is not None,
             keys=[self.keys[row] for row in rows] if self.keys else (),
             headers={i: self.headers[row] for i, row in enumerate(rows) if row in self.headers}
             if self.headers
@@ -84,8 +84,8 @@ class FileBatch:
 
 def form_of(first: bytes) -> Form | None:
     """The form of a file's records by its first line; None: the lines are bare values."""
-    if _STAMP.match(first):
-        has_headers = len(_without_places(first)[1].split(b"\t", 2)) > 2
+    if _TIMESTAMP.match(first):
+        has_headers = len(_split_columns(first)[1].split(b"\t", 2)) > 2
         return lambda line: _of_console(line, has_headers)
     for form in (_of_json, _of_kcat):
         if form(first) is not None:
@@ -109,7 +109,7 @@ def records_in(lines: Iterable[bytes], form: Form | None) -> FileBatch:
 
 
 def record_line(record: FileRecord) -> bytes:
-    """A record as a line of the first form."""
+    """A record as a line of JSON, the first of the forms."""
     headers = [(name, value.decode("utf-8", "replace")) for name, value in record.headers]
     return msgspec.json.encode(
         {
@@ -123,7 +123,7 @@ def record_line(record: FileRecord) -> bytes:
 
 
 def _named(name: str, content: bytes | None) -> dict[str, str | None]:
-    """The member that holds a key or value: text, or base64 of what is none."""
+    """The member that holds a key or value: as text, or in base64 if it is not UTF-8."""
     try:
         return {name: None if content is None else content.decode()}
     except UnicodeDecodeError:
@@ -132,7 +132,7 @@ def _named(name: str, content: bytes | None) -> dict[str, str | None]:
 
 def _of_json(line: bytes) -> FileRecord | None:
     members = _object(line)
-    if members is None or not ("topic" in members and _OURS.issuperset(members)):
+    if members is None or not ("topic" in members and _JSON_MEMBERS.issuperset(members)):
         return None
     if not ("value" in members or "value_base64" in members):
         return None
@@ -141,7 +141,7 @@ def _of_json(line: bytes) -> FileRecord | None:
             _content(members, "value"),
             _content(members, "key"),
             _headers(members.get("headers")),
-            int(_plain(members.get("timestamp"), _NO_STAMP)),
+            int(_plain(members.get("timestamp"), _NO_TIMESTAMP)),
             str(_plain(members["topic"], "")),
         )
     except (binascii.Error, msgspec.MsgspecError, TypeError, ValueError):
@@ -150,7 +150,7 @@ def _of_json(line: bytes) -> FileRecord | None:
 
 def _of_kcat(line: bytes) -> FileRecord | None:
     members = _object(line)
-    if members is None or not _KCAT.issubset(members):
+    if members is None or not _KCAT_MEMBERS.issubset(members):
         return None
     try:
         flat = _plain(members.get("headers"), [])
@@ -159,7 +159,7 @@ def _of_kcat(line: bytes) -> FileRecord | None:
             _text(_plain(members["payload"], None)),
             _text(_plain(members["key"], None)),
             tuple((str(name), _text(value) or b"") for name, value in pairs),
-            int(_plain(members.get("ts"), _NO_STAMP)),
+            int(_plain(members.get("ts"), _NO_TIMESTAMP)),
             str(_plain(members["topic"], "")),
         )
     except (msgspec.MsgspecError, TypeError, ValueError):
@@ -167,10 +167,10 @@ def _of_kcat(line: bytes) -> FileRecord | None:
 
 
 def _of_console(line: bytes, has_headers: bool) -> FileRecord | None:
-    stamp = _STAMP.match(line)
+    stamp = _TIMESTAMP.match(line)
     if stamp is None:
         return None
-    rest = _without_places(line)[1].split(b"\t", 2 if has_headers else 1)
+    rest = _split_columns(line)[1].split(b"\t", 2 if has_headers else 1)
     value, key = rest[-1], rest[-2] if len(rest) > 1 else b"null"
     headers = rest[0] if len(rest) > 2 else b"NO_HEADERS"
     pairs = [] if headers == b"NO_HEADERS" else [h.partition(b":") for h in headers.split(b",")]
@@ -178,15 +178,16 @@ def _of_console(line: bytes, has_headers: bool) -> FileRecord | None:
         None if value == b"null" else value,
         None if key == b"null" else key,
         tuple((name.decode("utf-8", "replace"), content) for name, _, content in pairs),
-        int(stamp[1] or _NO_STAMP),
+        int(stamp[1] or _NO_TIMESTAMP),
     )
 
 
-def _without_places(line: bytes) -> tuple[bytes, bytes]:
-    """The columns of a console consumer's line that say what they are, and the others."""
+def _split_columns(line: bytes) -> tuple[bytes, bytes]:
+    """The columns of a console consumer's line that have a name (`CreateTime:…`, `Partition:…`,
+    `Offset:…`), and those that have none (headers, key, value)."""
     columns = line.split(b"\t")
     count = 1
-    while count < len(columns) - 1 and _PLACE.fullmatch(columns[count]):
+    while count < len(columns) - 1 and _POSITION.fullmatch(columns[count]):
         count += 1
     return b"\t".join(columns[:count]), b"\t".join(columns[count:])
 
@@ -204,7 +205,7 @@ def _plain(raw: msgspec.Raw | None, default: Any) -> Any:
 
 
 def _content(members: Mapping[str, msgspec.Raw], name: str) -> bytes | None:
-    """The bytes of a key or value: text is itself, anything else is JSON."""
+    """The bytes of a key or value: those of a text, or the JSON of any other value."""
     packed = _plain(members.get(f"{name}_base64"), None)
     if packed is not None:
         return base64.b64decode(packed, validate=True)

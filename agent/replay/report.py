@@ -1,4 +1,4 @@
-"""What a replay found, as a table for people or as JSON or CSV for programs."""
+"""The outcome of a replay, as a table for people or as JSON or CSV for programs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ _CSV_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a replay is shown: windows within `[since, until]` (ms), these KPIs (none: all)."""
+    """The part of a replay that is shown: windows within `[since, until]` (ms), these KPIs (none:
+    all)."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -86,7 +87,7 @@ class Selection:
 def selected(replayed: Replayed, selection: Selection) -> Replayed:
     """The part of a replay that is shown; the outcomes are of all records."""
     return Replayed(
-        chosen(replayed.emitted, selection),
+        selected_results(replayed.emitted, selection),
         [w for w in replayed.open if selection.has(w)],
         replayed.outcomes,
         replayed.reasons,
@@ -96,8 +97,8 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
     )
 
 
-def chosen(emitted: Emitted, selection: Selection) -> Emitted:
-    """The part of what closed that is shown."""
+def selected_results(emitted: Emitted, selection: Selection) -> Emitted:
+    """The part of the results that is shown."""
     return Emitted(
         tuple(w for w in emitted.windows if selection.has(w)),
         tuple(t for t in emitted.targets if selection.has(t.window)),
@@ -117,8 +118,8 @@ def write(plan: Plan, replayed: Replayed, format: Format, out: TextIO) -> None:
 
 
 def _lines(plan: Plan, replayed: Replayed) -> Iterator[dict[str, object]]:
-    """Windows, target states and transitions as objects, in event-time order; a window, then what
-    it led to."""
+    """Windows, target states and transitions as objects, in event-time order; at the same time, in
+    this order."""
     items: list[tuple[int, int, dict[str, object]]] = []
     for w in (*replayed.emitted.windows, *replayed.open):
         items.append((w.end_ms, 0, window_json(plan.kpis[w.kpi], w)))
@@ -211,8 +212,8 @@ def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
 
 
 def fields_json(replayed: Replayed) -> dict[str, object]:
-    """By contract and field, in how many events it is null and of another type: of the fields that
-    are null in all events, of another type in some, or fail to be cast in some."""
+    """By contract and field, how many events have it null, of another type, or in a form that can't
+    be cast. Fields are left out that have a value in some event and are right in all."""
     out: dict[str, object] = {}
     for contract, counts in replayed.fields.items():
         names = dict.fromkeys([*counts.always_null, *counts.wrong_types, *counts.failed_casts])
@@ -227,13 +228,13 @@ def fields_json(replayed: Replayed) -> dict[str, object]:
 
 
 def outcomes_text(replayed: Replayed) -> str:
-    """What became of the records, in one line."""
+    """The outcomes of the records, in one line."""
     parts = [f"{number_} {outcome}" for outcome, number_ in replayed.outcomes.items() if number_]
     reasons = ", ".join(f"{n} {reason}" for reason, n in replayed.reasons.most_common())
     records = "1 record" if replayed.records == 1 else f"{replayed.records} records"
     shown = f"{records}: {', '.join(parts) or 'none'}"
     shown = f"{shown} ({reasons})" if reasons else shown
-    # Of records that are late for all of their KPIs, that says it all.
+    # Records that are late for all of their KPIs are in the outcome already.
     partly = {k: n for k, n in replayed.late_rows.items() if n > replayed.outcomes[Outcome.LATE]}
     late = ", ".join(f"{kpi} {n}" for kpi, n in sorted(partly.items()))
     return f"{shown}; too late for a window of: {late}" if late else shown
@@ -245,7 +246,7 @@ def series_text(by: tuple[str, ...], dimensions: Dimensions) -> str:
 
 
 def number(value: float | None) -> str:
-    """A value for people: at most six digits that count, none lost of whole numbers."""
+    """A value for people: whole numbers in full, others with six significant digits."""
     if value is None:
         return "–"
     if value == int(value) and abs(value) < 1e15:

@@ -1,10 +1,9 @@
 """`kpi-agent replay`: files of events through the very same core, without Kafka.
 
-A file is a source of its own, with its own watermark, as a Kafka partition is. `TOPIC=FILE` says
-which topic it stands for; without, the topic is the file's name where a contract has it, else that
-which a record names itself, else the only topic there is, else the one whose contract names the
-record's type. Of a contract with several topics, such a record belongs to the first. A file of a
-lookup's topic is read before all events.
+Each file is a source with its own watermark, as a Kafka partition is. `TOPIC=FILE` names its topic.
+Without, the topic is the file's name if a contract has such a topic, else the one that the record
+itself names, else the only topic there is, else the one whose contract has the record's type (the
+first topic of that contract). The files of lookups' topics are read before all events.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from agent.replay.record_forms import FileBatch
 
 REJECTS_SHOWN = 20
 
-_TAKEN = (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE)
+_ACCEPTED = (Outcome.FOLDED, Outcome.LATE, Outcome.DUPLICATE)
 
 Progress = Callable[[int], None]
 """Called with the bytes of the files that were read since the last call."""
@@ -46,13 +45,13 @@ class Source:
 
     @property
     def size_bytes(self) -> int:
-        """The size of the file as it lies there."""
+        """The size of the file on disk."""
         return self.path.stat().st_size
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What came out: everything closed, what is still open, and what became of the records."""
+    """The results: what closed, which windows are still open, and the outcomes of the records."""
 
     emitted: Emitted
     open: list[WindowValue]
@@ -65,7 +64,7 @@ class Replayed:
     @property
     def is_all_lost(self) -> bool:
         """Whether there were records, and none of them counts anywhere."""
-        return self.records > 0 and not any(self.outcomes[outcome] for outcome in _TAKEN)
+        return self.records > 0 and not any(self.outcomes[outcome] for outcome in _ACCEPTED)
 
     @property
     def records(self) -> int:
@@ -73,7 +72,7 @@ class Replayed:
         return sum(self.outcomes.values())
 
     def note(self, name: str, added: FoldResult) -> None:
-        """Note what became of a batch; `name` says where it comes from."""
+        """Note the outcomes of a batch's records; `name` is their file or topic."""
         for (outcome, _, reason), number in added.counts.items():
             self.outcomes[outcome] += number
             if reason is not None:
@@ -154,29 +153,29 @@ def stream(
     until_ms: int | None = None,
     pipeline: Pipeline | None = None,
 ) -> Iterator[Emitted]:
-    """The same, batch by batch: what closes, each series in the order of time.
+    """Send all files through the core and yield its results batch by batch, each series in the
+    order of time.
 
-    `out` gets everything but the results. Of a file, what comes once every window that ends by
-    `until_ms` is closed is not read. `pipeline`: one of `pipeline_over` the files, for those who
-    look at what it holds.
+    Everything but the results goes to `out`. A file is read until every window that ends by
+    `until_ms` is closed. `pipeline`: from `pipeline_over`, if the caller needs its state.
     """
     run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms)
     for source in files:
         run.add_lookups(source, progress)
-    partitions: Counter[str] = Counter()
+    next_partition: Counter[str] = Counter()
     for source in (s for s in files if not _is_lookup(plan, s)):
-        places = {topic: partitions[topic] for topic in source.topics}
-        partitions.update(source.topics)
+        partitions = {topic: next_partition[topic] for topic in source.topics}
+        next_partition.update(source.topics)
         first = 0
         for records, size in batches_of(source.path, source.name):
-            run.add(source, places, records, first)
+            run.add(source, partitions, records, first)
             first += len(records.values)
             yield run.pipeline.flush()
             progress(size)
-            if until_ms is not None and run.is_past(places, until_ms):
+            if until_ms is not None and run.is_past(partitions, until_ms):
                 break
-        for topic, place in places.items():
-            run.pipeline.end(topic, place)
+        for topic, partition in partitions.items():
+            run.pipeline.end(topic, partition)
     yield run.pipeline.finish()
     out.open = run.pipeline.open_windows()
 
@@ -190,10 +189,12 @@ class _Run:
     out: Replayed
     clock_ms: int
 
-    def add(self, source: Source, places: dict[str, int], records: FileBatch, first: int) -> None:
-        """Add records of a file, the first of which has the number `first`."""
-        for topic, rows in _split(self.plan, source.topics, records).items():
-            batch = records.batch(topic, places[topic], rows, first, self.clock_ms)
+    def add(
+        self, source: Source, partitions: Mapping[str, int], records: FileBatch, first: int
+    ) -> None:
+        """Add records of a file; `first`: the number of the first of them in the file."""
+        for topic, rows in _rows_by_topic(self.plan, source.topics, records).items():
+            batch = records.batch(topic, partitions[topic], rows, first, self.clock_ms)
             self.out.note(source.name, self.pipeline.add(batch))
 
     def add_lookups(self, source: Source, progress: Progress) -> None:
@@ -210,9 +211,9 @@ class _Run:
             first += len(rows)
             progress(size)
 
-    def is_past(self, places: Mapping[str, int], at_ms: int) -> bool:
-        """Whether nothing that a file still holds can belong to a window that ends by then."""
-        return all(self.pipeline.is_past(topic, place, at_ms) for topic, place in places.items())
+    def is_past(self, partitions: Mapping[str, int], at_ms: int) -> bool:
+        """Whether no later record of a file can belong to a window that ends by `at_ms`."""
+        return all(self.pipeline.is_past(*partition, at_ms) for partition in partitions.items())
 
 
 def _is_lookup(plan: Plan, source: Source) -> bool:
@@ -221,9 +222,11 @@ def _is_lookup(plan: Plan, source: Source) -> bool:
     )
 
 
-def _split(plan: Plan, topics: Sequence[str], records: FileBatch) -> dict[str, Sequence[int]]:
-    """Which records go to which topic. A record goes to one topic: its own, the one whose contract
-    names its type, else the first that takes every event, else the first."""
+def _rows_by_topic(
+    plan: Plan, topics: Sequence[str], records: FileBatch
+) -> dict[str, Sequence[int]]:
+    """Which rows belong to which of a file's topics: to the one that the record names, else the one
+    whose contract has its type, else the first whose contract has all types, else the first."""
     if len(topics) == 1:
         return {topics[0]: range(len(records.values))}
     named: dict[tuple[EventPath, str], str] = {}

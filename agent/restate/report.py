@@ -29,7 +29,7 @@ ROWS_SHOWN = 100
 
 
 def write_table(plan: Plan, outcome: Restatement, out: TextIO) -> None:
-    """Write the differences for people: the first ROWS_SHOWN of them."""
+    """Write a table of the first ROWS_SHOWN differences, and a summary."""
     console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
     if outcome.corrections:
         console.print(_table(plan, outcome.corrections[:ROWS_SHOWN]))
@@ -40,9 +40,9 @@ def write_table(plan: Plan, outcome: Restatement, out: TextIO) -> None:
 
 def write_json(plan: Plan, outcome: Restatement, corrected_ms: int, out: TextIO) -> None:
     """Write each correction as a line of JSON, as it is on `kpi-values`."""
-    for made in outcome.corrections:
-        window = window_json(plan.kpis[made.window.kpi], made.window)
-        out.write(dumps(correction_json(window, made.before, corrected_ms)).decode() + "\n")
+    for correction in outcome.corrections:
+        window = window_json(plan.kpis[correction.window.kpi], correction.window)
+        out.write(dumps(correction_json(window, correction.before, corrected_ms)).decode() + "\n")
 
 
 def _table(plan: Plan, corrections: Iterable[Correction]) -> Table:
@@ -51,17 +51,17 @@ def _table(plan: Plan, corrections: Iterable[Correction]) -> Table:
         table.add_column(name)
     for name in ("published", "restated", "events"):
         table.add_column(name, justify="right")
-    for made in corrections:
-        table.add_row(*(Text(cell) for cell in _cells(plan, made)))
+    for correction in corrections:
+        table.add_row(*(Text(cell) for cell in _cells(plan, correction)))
     return table
 
 
-def _cells(plan: Plan, made: Correction) -> Iterator[str]:
-    window, before = made.window, made.before
+def _cells(plan: Plan, correction: Correction) -> Iterator[str]:
+    window, before = correction.window, correction.before
     kpi = plan.kpis[window.kpi]
-    named = dimensions_json(kpi, window.dimensions)
+    dimensions = dimensions_json(kpi, window.dimensions)
     yield kpi.name
-    yield printable(" ".join(f"{name}={label(value)}" for name, value in named.items()))
+    yield printable(" ".join(f"{name}={label(value)}" for name, value in dimensions.items()))
     yield f"{iso(window.start_ms)} – {iso(window.end_ms)}"
     yield "–" if before is None else value_text(before.value, kpi.unit)
     yield value_text(window.value, kpi.unit)
@@ -70,7 +70,7 @@ def _cells(plan: Plan, made: Correction) -> Iterator[str]:
 
 def _summary(outcome: Restatement) -> Iterator[str]:
     yield outcomes_text(outcome.read)
-    new = sum(made.before is None for made in outcome.corrections)
+    new = sum(correction.before is None for correction in outcome.corrections)
     yield (
         f"{', '.join(outcome.kpis)}: {outcome.windows} published windows; "
         f"{len(outcome.corrections) - new} to correct, {new} to add"

@@ -1,4 +1,4 @@
-"""A restatement on Kafka: what is published, what the source topics say, and the corrections."""
+"""A restatement on Kafka: published windows, the same from the source topics, and corrections."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from agent.kafka.value_log import published_windows
 from agent.replay.runner import Replayed
 from agent.settings import Settings
 
-PUBLISHED_AT_ONCE = 10_000
+CORRECTIONS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Restatement:
-    """The outcome: the KPIs that were computed again, how many windows of them are published in
-    the period, the corrections, and what became of the records that were read."""
+    """The outcome: the KPIs that were computed again, how many of their windows are published in
+    the period, the corrections, and the outcomes of the records that were read."""
 
     kpis: tuple[str, ...]
     windows: int
@@ -63,16 +63,16 @@ async def restate(
         [plan.kpis[name] for name in kpis],
         period.since_ms,
     )
-    asked = restating(plan, kpis, period)
+    reduced_plan = restating(plan, kpis, period)
     read, emitted = Replayed(Emitted(), []), []
     from_ms = begins_ms(plan, kpis, period)
     until_ms = ends_ms(plan, kpis, period)
-    async for some in history(
-        settings, asked, from_ms, until_ms, read.note, progress, is_restated=True
+    async for batch in history(
+        settings, reduced_plan, from_ms, until_ms, read.note, progress, is_restated=True
     ):
-        emitted.append(privacy.emitted(plan, some))
+        emitted.append(privacy.emitted(plan, batch))
     try:
-        made = corrections(plan, kpis, published, joined(emitted), period)
+        corrected = corrections(plan, kpis, published, joined(emitted), period)
     except TooManySeries as error:
         raise EnvironmentFault(
             f"{error} has more series than max_series in this period: which of them are in "
@@ -80,20 +80,20 @@ async def restate(
             "Raise max_series, so that later periods can be.",
         ) from error
     windows = sum(period.has(w) for name in kpis for w in published.windows(name).values())
-    return Restatement(kpis, windows, made, read)
+    return Restatement(kpis, windows, corrected, read)
 
 
 async def apply(
-    settings: Settings, plan: Plan, made: Sequence[Correction], corrected_ms: int
+    settings: Settings, plan: Plan, corrected: Sequence[Correction], corrected_ms: int
 ) -> None:
     """Publish corrections. Raises EnvironmentFault where the topic can't be written."""
     producer = new_producer(settings)
     try:
         await producer.start()
         publisher = Publisher(producer, TopicNames.of(settings))
-        for begin in range(0, len(made), PUBLISHED_AT_ONCE):
-            some = made[begin : begin + PUBLISHED_AT_ONCE]
-            await acknowledged(await publisher.corrections(plan, some, corrected_ms))
+        for begin in range(0, len(corrected), CORRECTIONS_AT_ONCE):
+            chunk = corrected[begin : begin + CORRECTIONS_AT_ONCE]
+            await acknowledged(await publisher.corrections(plan, chunk, corrected_ms))
     except (KafkaError, OSError) as error:
         raise EnvironmentFault(
             f"the corrections can't be written to {settings.brokers}: {error}"

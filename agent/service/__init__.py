@@ -1,6 +1,6 @@
 """`kpi-agent run`: both stages, the board and the exports as one process on one event loop.
 
-Settings and a way to load the rules come in; a running agent that ends on SIGTERM goes out.
+In: settings, and a function that loads the rules. Out: a running agent, which ends on SIGTERM.
 
 Read `supervisor` first (what runs, and until when), then `life` (the stages between two changes of
 the rules), `status` (what the stages report, and what /-/ready says), `fleet_view` (the series of

@@ -1,7 +1,8 @@
 """The series held here and those of all other workers as one fleet, for the exports.
 
-The series held here come from the merge stage as they stand, those of the others from the board
-topic. What was looked up serves for an instant: scrapes and boards ask at the same time.
+The series held here come from the merge stage, always current; those of other workers from the
+board topic. What was read is used again for FRESH_SECONDS: scrapes and boards come at the same
+time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from agent.core.model.rules import is_whole
 from agent.core.output.messages import Json, PublishedTransition
 from agent.core.placement import partition_of
 from agent.errors import RulesError
-from agent.explain.document import asked_text, most_urgent, wanted
+from agent.explain.document import most_urgent, rule_and_selector, selector_phrase
 from agent.export.agent_state import Alert, RuleChange, SeriesId
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
@@ -27,8 +28,8 @@ from agent.service.fleet_explain import explain_held, partitions_of
 from agent.service.own_alerts import LastTransitions, OwnAlerts
 
 FRESH_SECONDS = 0.1
-"""For how long looked-up views serve. Looking again costs what changed since; what a scrape shows
-is as old as that and the flush."""
+"""For how long views of the merge stage are used again. Scrapes show values that are as old as this
+plus the flush interval."""
 
 
 PastReader = Callable[[Kpi, Dimensions | None, int], Awaitable[PastWindows]]
@@ -50,13 +51,13 @@ class FleetView:
         self._held: list[SeriesView] = []
         self._held_at = 0.0
         self._all: list[SeriesView] = []
-        self._all_of: tuple[int, list[SeriesView]] = (-1, self._held)
+        self._all_key: tuple[int, list[SeriesView]] = (-1, self._held)
         self._scores: Mapping[str, Score] = {}
         self._scores_of: list[SeriesView] | None = None
         self._earlier: dict[SeriesId, tuple[object, float | None]] = {}
 
     def replan(self, plan: Plan) -> None:
-        """Show what another plan declares."""
+        """Use another plan from now on."""
         self._plan = plan
         self._board.replan(plan)
 
@@ -72,12 +73,12 @@ class FleetView:
         self._held_at = 0.0
 
     def emitted(self, transitions: LastTransitions) -> None:
-        """A round was published: what was looked up is old, and these alerts have changed."""
+        """A round was published: views are out of date, and these alerts have changed."""
         self._held_at = 0.0
         self._own_alerts.note(transitions)
 
     def restored(self, transitions: LastTransitions) -> None:
-        """These alerts stand in the state partitions that are held from now on."""
+        """Set the alerts of the state partitions that are held from now on."""
         self._own_alerts.restored(transitions)
 
     def held(self) -> list[SeriesView]:
@@ -89,17 +90,17 @@ class FleetView:
         return self._held
 
     def all_series(self) -> list[SeriesView]:
-        """All series: those held here as they stand, the others as the board topic has them."""
+        """All series: those held here from the merge stage, the others from the board topic."""
         held = self.held()
         if self._holds_all:
             return held  # there are no others
-        changes, known = self._all_of
-        # Kept, and not its id: the next list may come to lie where the last one did.
+        changes, known = self._all_key
+        # The list itself is kept, not its id: a new list may have the id of a freed one.
         if changes != self._board.changes or known is not held:
             ours = {(v.kpi, v.dimensions) for v in held}
             others = [v for v in self._board.snapshot() if (v.kpi, v.dimensions) not in ours]
             self._all = others + held
-            self._all_of = (self._board.changes, held)
+            self._all_key = (self._board.changes, held)
         return self._all
 
     @property
@@ -120,27 +121,27 @@ class FleetView:
         """Whether the series' state partition is held here."""
         if self._merge is None or not self._merge.partitions:
             return False
-        place = partition_of(self._plan, *series, self._state_partitions)
-        if place is None:
-            return 0 in self._merge.partitions  # nobody's: the leader clears it away
-        return place in self._merge.partitions
+        partition = partition_of(self._plan, *series, self._state_partitions)
+        if partition is None:
+            return 0 in self._merge.partitions  # not in the plan: the leader removes it
+        return partition in self._merge.partitions
 
     def scores(self) -> Mapping[str, Score]:
-        """How each objective stands, over all workers."""
+        """The score of each objective, over the series of all workers."""
         plan = self._plan
         if not plan.objectives:
             return {}
         series = self.all_series()
-        # Scrapes and boards ask at the same time; a list that is looked up again is another one.
+        # A new list of series means new values.
         if self._scores_of is not series or self._scores.keys() != plan.objectives.keys():
             if len(self._earlier) > 2 * len(series):
                 self._earlier.clear()  # of series that are gone
-            self._scores = score_objectives(plan, series, self._before)
+            self._scores = score_objectives(plan, series, self._earlier_attainment)
             self._scores_of = series
         return self._scores
 
-    def _before(self, view: SeriesView) -> float | None:
-        """The series' attainment a while ago; looked up once for each window that closes."""
+    def _earlier_attainment(self, view: SeriesView) -> float | None:
+        """`earlier_attainment` of a series; computed once for each window that closes."""
         kpi = self._plan.kpis[view.kpi]
         known = self._earlier.get((view.kpi, view.dimensions))
         if known is None or known[0] is not view.status:
@@ -189,8 +190,7 @@ class FleetView:
         return await self._past(kpi, dimensions, since_ms)
 
     async def explain(self, name: str, series: str) -> Json:
-        """How a rule stands over the series of all workers: `series`, the most urgent ones of
-        `count`.
+        """Explain a rule for the series of all workers: `series`, the most urgent ones, of `count`.
 
         Raises RulesError for what is not declared, not known, or about single people, and
         EnvironmentFault where the worker that holds a series does not reply.
@@ -203,7 +203,7 @@ class FleetView:
             parts += [(reply.count, reply.series) for reply in replies]
         documents, count = most_urgent(parts)
         if not documents:
-            raise RulesError(f"no series of {name} is known{asked_text(series)}")
+            raise RulesError(f"no series of {name} is known{selector_phrase(series)}")
         return {"count": count, "series": documents}
 
     def _partitions_of(self, name: str, series: str) -> frozenset[int]:
@@ -212,12 +212,13 @@ class FleetView:
             return frozenset()
         if not self.is_complete():
             return frozenset(range(self._state_partitions))
-        rule, asked = wanted(self._plan, name, series)
-        everyone = self.all_series()
-        return partitions_of(self._plan, rule, asked, everyone, self._state_partitions)
+        rule, selector = rule_and_selector(self._plan, name, series)
+        views = self.all_series()
+        return partitions_of(self._plan, rule, selector, views, self._state_partitions)
 
     async def explain_held(self, name: str, series: str) -> tuple[frozenset[int], int, list[Json]]:
-        """The same over the series held here, and of which state partitions these are."""
+        """Explain a rule for the series held here: their state partitions, how many series, and the
+        most urgent ones."""
         return await explain_held(self._plan, self._merge, name, series)
 
 

@@ -6,8 +6,8 @@
     writer     the values topic → a receiver of remote write, where the settings name one
     watches    the agent's own topics; whether the stages get on
 
-A stage starts from what is committed and ends with everything committed, or not, when it crashes:
-the next one can't tell the difference. One that fails is started again, by itself.
+A stage starts from what is committed. It ends with everything committed, or crashes without: the
+next one starts in the same way. A stage that fails is started again, without the others.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 
 class Life:
-    """What all lives share; `live` is one of them, by the plan that `state` has then."""
+    """Runs the stages. `live` runs them once, by the plan that `state` has at its start."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Life:
             state.metrics.errors.labels(REMOTE_WRITE)
 
     async def live(self, over: asyncio.Event) -> None:
-        """Keep everything going until `over` is set; after a failure of all, again."""
+        """Run everything until `over` is set; start all of it again after a failure."""
         await keep(lambda: self._once(over), over, self._on_failure(BROKER))
 
     async def _once(self, over: asyncio.Event) -> None:
@@ -144,7 +144,7 @@ class Life:
         return report
 
     def _on_remote_write_failure(self, error: Exception, pause_seconds: float) -> None:
-        """Count it and say so; the worker stays ready."""
+        """Count and log a failure; the worker stays ready."""
         self._state.metrics.errors.labels(REMOTE_WRITE).inc()
         is_ours = not isinstance(error, (KafkaError, OSError))
         log.error(
@@ -176,12 +176,14 @@ class Life:
     ) -> None:
         """Stage 1."""
         producer = new_producer(self._settings)
-        beside = new_producer(self._settings, idempotent=False)
+        side_producer = new_producer(self._settings, idempotent=False)
         try:
             await producer.start()
-            await beside.start()
+            await side_producer.start()
             plan = self._state.plan
-            outputs = SideOutputs(beside, self._names, reporter.cut, partial(names_people, plan))
+            outputs = SideOutputs(
+                side_producer, self._names, reporter.cut, partial(names_people, plan)
+            )
             ingest = IngestStage(
                 self._settings, plan, Publisher(producer, self._names), outputs, admin,
                 state_partitions, reporter,
@@ -189,7 +191,7 @@ class Life:
             await run_until(over, INGEST, ingest.run(), ingest.stop)
         finally:
             await close("the ingest's producer", producer.stop())
-            await close("the producer of dead letters", beside.stop())
+            await close("the producer of dead letters", side_producer.stop())
 
     async def _run_merge(self, state_partitions: int, over: asyncio.Event) -> None:
         """Stage 2, and the writer of its series to the board topic."""
@@ -235,7 +237,7 @@ class Life:
             await asyncio.wait(reading, timeout=STOP_TIMEOUT_SECONDS)
 
     async def _run_remote_write(self, over: asyncio.Event) -> None:
-        """Closed windows to the receiver of the settings, if there is one."""
+        """Send closed windows to the remote write receiver of the settings, if there is one."""
         if self._remote_write is None:
             return
         from agent.service.remote_writer import RemoteWriter

@@ -1,7 +1,7 @@
-"""Memory that is freed goes back to the system.
+"""Returns freed memory to the operating system.
 
-The C library of Linux keeps what a catch-up has freed, apart for each thread, in case it is asked
-for again: after a few of them a process is larger by far than what it holds.
+glibc keeps freed memory in an arena for each thread, for later allocations: after a few catch-ups a
+process is far larger than the data that it holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ EVERY_SECONDS = 20.0
 
 
 async def trim_regularly() -> None:
-    """Give freed memory back now and then; where the C library can't, do nothing."""
+    """Return freed memory every EVERY_SECONDS; where the C library can't, do nothing."""
     trim = _malloc_trim()
     while trim is not None:
         await asyncio.sleep(EVERY_SECONDS)
@@ -22,6 +22,6 @@ async def trim_regularly() -> None:
 
 
 def _malloc_trim() -> Callable[[int], int] | None:
-    """`malloc_trim` of glibc (malloc_trim(3)), called without holding the interpreter."""
+    """`malloc_trim` of glibc (malloc_trim(3)), which ctypes calls without the GIL."""
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return trim

@@ -1,4 +1,4 @@
-"""The alerts of the series held here, for Alertmanager: from the merger, without a detour by Kafka.
+"""The alerts of the series held here, for Alertmanager: from the merger, not through Kafka.
 
 A transition is known as soon as its round has published it. The board topic, which every
 worker reads, has it a second or two later; from then on, the row of the board topic is used. Alerts

@@ -1,6 +1,6 @@
-"""Remote write of this worker: the values topic, as samples, to the receiver of the settings.
+"""Remote write of this worker: sends the values topic, as samples, to the receiver of the settings.
 
-It is no part of what makes a worker ready: windows close and alerts go out without it.
+A worker is ready without it: windows close and alerts are sent independently.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class RemoteWriter:
-    """Sends what is published, by the names of one plan. Counts in `metrics`."""
+    """Sends published values under the metric names of one plan. Counts in `metrics`."""
 
     def __init__(self, settings: Settings, plan: Plan, metrics: RemoteWriteMetrics) -> None:
         self._settings = settings
@@ -42,12 +42,12 @@ class RemoteWriter:
             await ValuesReader(self._settings, topic, "remote-write", self).run(deliver)
 
     def waiting(self, records: int, oldest_ms: int) -> None:
-        """Note what waits."""
+        """Note how many records are not sent yet, and the time of the oldest."""
         self._metrics.pending.set(records)
         self._metrics.delivered.set(oldest_ms / 1000)
 
     def expired(self, records: int) -> None:
-        """Count what was deleted before it was sent."""
+        """Count records that were deleted before they were sent."""
         self._metrics.dropped.labels("expired").inc(records)
 
     def _samples(self, records: Sequence[Record]) -> list[Sample]:

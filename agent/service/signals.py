@@ -1,9 +1,9 @@
-"""SIGTERM, SIGINT and SIGHUP, answered although the event loop is busy.
+"""Handles SIGTERM, SIGINT and SIGHUP even while the event loop is busy.
 
-A thread waits for signals, woken by the interpreter's own handler in C (`signal.set_wakeup_fd`): it
-passes them on to the loop, and from the first request to stop it gives the process a fixed time.
-When that is over the process leaves as if it had crashed, whatever the loop, its clean-up or a
-client's thread still waits for. So the deadline is not tied to the loop and is never withdrawn.
+A thread waits for signals, woken by the interpreter's own handler in C (`signal.set_wakeup_fd`),
+and passes them on to the loop. The first request to stop starts a deadline. When it is over the
+process exits as if it had crashed, whatever the loop, its clean-up or a client's thread still waits
+for: the deadline does not depend on the loop and is never withdrawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 log = logging.getLogger(__name__)
 
 EXIT_SECONDS = 25.0
-"""Below the 30 s that Kubernetes waits before it kills."""
+"""Less than the 30 s after which Kubernetes kills a process."""
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 EXIT_CODE = 1

@@ -1,4 +1,4 @@
-"""What the stages report of themselves, kept where the exports read it."""
+"""The status of the stages, as they report it: for /-/ready, metrics, the log and the board."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 FAILURE_SHOWN_SECONDS = 300.0
 SILENT_SECONDS = 5.0
 STALLED_SECONDS = 60.0
-"""How long a stage may have work and get nowhere until it is said: a rebalance, a slow broker and a
-round over very many series are over by then."""
+"""How long a stage may have work without progress until it is reported: longer than a rebalance, a
+slow broker or a round over very many series takes."""
 
 SILENT_BROKER = "the brokers have acknowledged nothing"
 LATER_COMMIT = "another version of the agent committed last (docs/upgrading.md)"
@@ -37,7 +37,7 @@ SCHEMAS = "schemas"
 
 
 class StatusReporter:
-    """What each component waits for. Owner of `ready` and of the counts of errors."""
+    """What each component waits for (`ready`), and how many errors it had."""
 
     def __init__(self, metrics: AgentMetrics) -> None:
         self.ready: dict[str, str | None] = {}
@@ -63,7 +63,7 @@ class StatusReporter:
         self.ready[component] = reason
 
     def stalled(self, component: str, stall: str, details: str) -> None:
-        """A component that was ready gets nowhere; `stall` is what its reason begins with."""
+        """A component that was ready makes no progress; its reason is `stall` and the details."""
         known = self.reason(component)
         if not known:
             log.error("%s: %s%s", component, stall, details)
@@ -71,19 +71,19 @@ class StatusReporter:
             self.ready[component] = f"{stall}{details}"
 
     def recovered(self, component: str, *stalls: str) -> None:
-        """A component that said one of these works again."""
+        """A component that had one of these reasons works again."""
         if self.reason(component).startswith(stalls):
             log.info("%s: works again", component)
             self.waiting(component, None)
 
     def failed(self, component: str, reason: str) -> None:
-        """Count an error, and say it on /-/ready."""
+        """Count an error, and report it on /-/ready."""
         self._errors.labels(component).inc()
         self.ready[component] = reason
 
 
 class IngestReporter:
-    """What stage 1 reports (`IngestProgress`)."""
+    """Receives the reports of stage 1 (`IngestProgress`)."""
 
     def __init__(self, plan: Plan, metrics: AgentMetrics, status: StatusReporter) -> None:
         self._plan = plan
@@ -94,7 +94,7 @@ class IngestReporter:
         self._flushed_at: float | None = None  # None: no source partition is read here
 
     def check_flushes(self, flush_every_seconds: float) -> None:
-        """Say so where source partitions are read here and nothing is flushed for long."""
+        """Report a stall if source partitions are read here and nothing was flushed for long."""
         if self._flushed_at is None:
             return
         seconds = time.monotonic() - self._flushed_at
@@ -133,21 +133,21 @@ class IngestReporter:
         self._status.recovered(INGEST, SILENT_BROKER, STALLED_INGEST)
 
     def unacknowledged(self, seconds: float) -> None:
-        """Say that the broker is silent, once that is no hiccup."""
+        """Report that the broker has not acknowledged anything for longer than SILENT_SECONDS."""
         if seconds > SILENT_SECONDS:
             self._status.stalled(INGEST, SILENT_BROKER, f" for {seconds:.0f} s")
 
     def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
-        """Note how far event time has got."""
+        """Set the watermark of a source partition."""
         if watermark_ms is not None:
             self._metrics.watermark.labels(topic, str(partition)).set(watermark_ms / 1000)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """Note how many records are not read yet."""
+        """Set how many records of a source partition are not read yet."""
         self._metrics.lag.labels(topic, str(partition)).set(records)
 
     def missed(self, topic: str, partition: int, records: int) -> None:
-        """Count records that were gone before they were read."""
+        """Count records that were deleted before they were read."""
         self._metrics.note_missed(topic, partition, records, time.time_ns() // 1_000_000)
 
     def cut(self, topic: str) -> None:
@@ -158,13 +158,13 @@ class IngestReporter:
         """Count series with a dimension value that was too long."""
         for kpi, number in series.items():
             known = self._shortened.get((topic, kpi), 0)
-            # Another run of the stage counts from nothing.
+            # After a restart, the stage counts from zero.
             added = number - known if number >= known else number
             self._metrics.shortened_series.labels(kpi).inc(added)
             self._shortened[topic, kpi] = number
 
     def source_topics(self, topics: Sequence[str], missing: Sequence[str]) -> None:
-        """Note which source topics there are, and say which are waited for."""
+        """Set the source topics, and report those that do not exist yet."""
         self._metrics.declare_source_topics(self._plan, topics)
         if self._missing and not missing:
             log.info("all source topics exist")
@@ -174,7 +174,7 @@ class IngestReporter:
         self._status.waiting(TOPICS, reason)
 
     def schemas(self, reason: str | None) -> None:
-        """Say why the schemas that records name are waited for."""
+        """Report why the schemas of records can't be fetched; None: they can."""
         if reason or self._status.reason(SCHEMAS):
             self._status.waiting(SCHEMAS, reason)
 
@@ -184,7 +184,7 @@ class IngestReporter:
             self._metrics.lookup_unreadable_keys.labels(lookup).set(keys)
 
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
-        """The ingest has its share of the partitions; of `paused` it reads nothing."""
+        """The ingest has so many source partitions, and does not read those in `paused`."""
         self._flushed_at = time.monotonic() if partitions else None
         self._metrics.paused_partitions.set(len(paused))
         names = ", ".join(f"{topic} {partition}" for topic, partition in paused)
@@ -205,8 +205,8 @@ class IngestReporter:
 
 
 class MergeReporter:
-    """What one run of stage 2 reports (`MergeProgress`); what it published goes on to the board and
-    to the alerts that are sent from here."""
+    """Receives the reports of one run of stage 2 (`MergeProgress`), and passes on what it
+    published: to the board, and to the alerts for Alertmanager."""
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class MergeReporter:
         self._failed_at: float | None = None
 
     def held(self, partitions: frozenset[int] | None) -> None:
-        """Note which state partitions are ready here."""
+        """Report whether the group has assigned state partitions (None: not yet)."""
         self._metrics.frames_lag.clear()
         reason = "waiting for the group to share out the state" if partitions is None else None
         self._status.waiting(MERGE, reason)
@@ -237,15 +237,15 @@ class MergeReporter:
         self._fleet.restored(dict(updates))
 
     def frames_lag(self, partition: int, frames: int) -> None:
-        """Note how many frames are not merged yet."""
+        """Set how many frames of a state partition are not merged yet."""
         self._metrics.frames_lag.labels(str(partition)).set(frames)
 
     def missed(self, topic: str, partition: int, records: int) -> None:
-        """Count frames that were gone before they were merged."""
+        """Count frames that were deleted before they were merged."""
         self._metrics.note_missed(topic, partition, records, time.time_ns() // 1_000_000)
 
     def merging(self, frames: int, seconds: float) -> None:
-        """Note that so many frames wait, or what they brought is not published, for so long."""
+        """Report a stall if frames have not been merged and published for STALLED_SECONDS."""
         if not seconds:
             self._metrics.last_merge.set_to_current_time()
         if seconds < STALLED_SECONDS:
@@ -255,7 +255,7 @@ class MergeReporter:
             self._status.stalled(MERGE, STALLED_MERGE, details)
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
-        """Count a frame that was skipped, and say so for a while."""
+        """Count a frame that was skipped, and report it for FAILURE_SHOWN_SECONDS."""
         self._failed_at = time.monotonic()
         self._status.failed(
             MERGE,
@@ -282,7 +282,7 @@ class MergeReporter:
             self._status.waiting(MERGE, None)
 
     def backfill(self, kpi: str, records: int, ratio: float) -> None:
-        """Note how far the reading of a KPI's past has got."""
+        """Set how many records a KPI's backfill has read, and the share of it that is done."""
         of_kpi = self._metrics.backfill_records.labels(kpi)
         if records or ratio < 1:
             of_kpi.set(records)

@@ -46,11 +46,11 @@ from agent.settings import Settings, misspelt_variables
 log = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (200_000, 10, 10)
-"""Python looks for cycles after so many new objects: two batches of records are fewer. With its
-default of 700, that search was half of what the event loop did (decision 0014)."""
+"""The cyclic garbage collector runs after so many new objects, more than two batches of records
+make. With Python's default of 700 it took half of the event loop's time (decision 0014)."""
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while another waits. Folding asks for it some hundred
+"""How long a thread may keep the GIL while another waits for it. Folding needs it some hundred
 times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
 
 LoadPlan = Callable[[], Plan]
@@ -100,8 +100,8 @@ class Service:
         ) if settings.alertmanager_urls else None  # fmt: skip
 
     def _load(self) -> Plan:
-        """Read the rules. Raises RulesError where they are wrong, and EnvironmentFault where they
-        have KPIs of single people, and no secret is known that would hide them."""
+        """Read the rules. Raises RulesError if they are wrong, and EnvironmentFault if they have
+        KPIs of single people and there is no secret to hash these with."""
         plan = self._load_plan()
         self._privacy.check(plan)
         check_external_labels(plan, self._settings.labels)
@@ -115,7 +115,7 @@ class Service:
         self._over.set()
 
     async def reload(self) -> tuple[bool, str]:
-        """Load the rules again. All are valid and are taken, or nothing changes.
+        """Load the rules again: all of them are valid and come into use, or nothing changes.
 
         Returns once no stage runs by the old rules any more: events that are written from then on
         are evaluated by the new ones.
@@ -145,7 +145,7 @@ class Service:
     async def run(self, on_serving: Callable[[int], None] = lambda port: None) -> None:
         """Run until `stop`; `on_serving` is called with the port of the web server.
 
-        Raises EnvironmentFault where the surroundings can't serve and waiting won't help.
+        Raises EnvironmentFault for a fault of the environment that waiting does not mend.
         """
         host, port = self._settings.web_host, self._settings.web_port
         access = Access(self._settings.web_host_names, self._settings.web_reload)
@@ -183,7 +183,7 @@ class Service:
             await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
 
     async def _lives(self) -> None:
-        """One life of the stages after the other: another one begins with other rules."""
+        """Run one life of the stages after the other: each reload ends one and begins another."""
         while not self._end.is_set():
             self._over.clear()
             await self._life.live(self._over)
@@ -197,8 +197,8 @@ async def run(
 ) -> None:
     """Run an agent until SIGTERM or SIGINT; SIGHUP reloads its rules.
 
-    Raises RulesError for rules that can't be loaded, EnvironmentFault for surroundings that can't
-    serve.
+    Raises RulesError for rules that can't be loaded, EnvironmentFault for a fault of the
+    environment that waiting does not mend.
     """
     service = Service(settings, load_plan, name)
     gc.freeze()  # modules and the plan stay for good
@@ -217,7 +217,7 @@ async def run(
 
 
 def _log_address(host: str, port: int, config: WebConfig) -> None:
-    """Log where the agent serves, and that everybody may look where nothing says who may."""
+    """Log the address, and that anyone may see the board if the web config does not restrict it."""
     scheme = "http" if config.tls_server_config is None else "https"
     name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
     log.info("serving %s://%s:%d", scheme, name, port)

@@ -1,4 +1,5 @@
-"""Waiting for tasks: for the first, for all, and never for longer than a stop may take."""
+"""Helpers for tasks: wait for the first or for all, restart on failure, stop within a time
+limit."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 async def close(what: str, closing: Coroutine[Any, Any, None]) -> None:
-    """Close something; give up when that takes too long, as with its broker gone."""
+    """Close something; give up after STOP_TIMEOUT_SECONDS, as when its broker is gone."""
     task = asyncio.create_task(closing)
     done, _ = await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
     if not done:
@@ -61,9 +62,10 @@ async def keep(
     over: asyncio.Event,
     on_failure: Callable[[Exception, float], None],
 ) -> None:
-    """Do something until it ends by itself or `over` is set; after a failure, again.
+    """Run `once` until it returns or `over` is set; run it again after an error.
 
-    `on_failure` is given the error and the pause (seconds) before the next try, which doubles.
+    `on_failure` is called with the error and the pause (seconds) before the next try, which
+    doubles.
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:
@@ -88,8 +90,8 @@ async def run_until(
     stop: Callable[[], None],
     *beside: asyncio.Task[None],
 ) -> None:
-    """Run a stage until it fails, what runs beside it fails, or `over` is set; let it end in good
-    order, in time. Raises what failed."""
+    """Run a stage until it or a task beside it fails, or `over` is set; then stop it, within a time
+    limit. Raises the error."""
     stage = asyncio.create_task(running, name=name)
     try:
         await first_of(over, stage, *beside)

@@ -1,4 +1,4 @@
-"""Keeps the agent's own topics there: creates what is missing, watches what becomes of them."""
+"""Creates the agent's own topics where they are missing, and watches them while the agent runs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class TopicKeeper:
         self._watch = TopicWatch(settings)
 
     async def ensure(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> int:
-        """See that all topics are there and serve; the number of state partitions. Raises
-        EnvironmentFault, among them StateLost."""
+        """Create missing topics and check all of them; returns the number of state partitions.
+        Raises EnvironmentFault, among them StateLost."""
         self._watch.refuse_after_loss()
         logs = await topic_logs(admin, consumer, self._names)
         check_state_is_whole(self._settings, self._names, logs)
@@ -50,9 +50,9 @@ class TopicKeeper:
         state_partitions: int,
         over: asyncio.Event,
     ) -> None:
-        """Create again what is deleted and holds no state. Sets `over` where the board has to be
-        written again, and where somebody changed the number of state partitions: the next life
-        refuses. Raises StateLost."""
+        """Create deleted topics again, if they hold no state. Sets `over` if the board has to be
+        written again, or the number of state partitions was changed, which the next life refuses.
+        Raises StateLost."""
         names = self._names
         while not await pause(over, CHECK_SECONDS):
             if await has_changed(admin, names.frames, names.series, state_partitions):

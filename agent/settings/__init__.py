@@ -2,7 +2,7 @@
 
 Each setting is read from, in this order: an argument of the command, the environment variable
 `KPI_AGENT_<NAME>`, the settings file (`--settings` or `KPI_AGENT_SETTINGS`; YAML, TOML or
-`NAME=value` lines), its default. What the KPIs are is not a setting: that is in the rules folder.
+`NAME=value` lines), its default. KPIs and rules are no settings: they are in the rules folder.
 
 Read `model.py` (the settings), `values.py` (how each kind of value is checked and read), `load.py`
 (where they come from) and `file.py`.

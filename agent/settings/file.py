@@ -14,8 +14,8 @@ from agent.errors import EnvironmentFault
 
 
 def read_settings_file(path: Path, prefix: str) -> Mapping[str, Any]:
-    """The settings of a file by name. Raises EnvironmentFault for one that can't be read or isn't
-    valid; its text never shows a line of it, and with it a secret that may stand there."""
+    """The settings in a file, by name. Raises EnvironmentFault for one that can't be read or isn't
+    valid; the message never quotes the file, which may hold secrets."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix in {".yaml", ".yml"}:

@@ -1,4 +1,4 @@
-"""The settings of one agent, and what they have to be together."""
+"""The settings of one agent, and which of them need or exclude each other."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from agent.settings.values import (
     Link,
     TokenUrl,
     Zone,
-    listed,
     parse_extensions,
     parse_headers,
+    split_list,
 )
 
 PREFIX = "KPI_AGENT_"
-"""Of environment variables."""
+"""The prefix of the environment variables."""
 MIN_SECRET_LENGTH = 16
-"""Characters. With a list of names, a shorter one could be found by trying."""
+"""In characters. A shorter one could be guessed from a list of names and their hashes."""
 
 
 SaslMechanism = Literal[
@@ -223,21 +223,21 @@ class Settings(BaseSettings):
     @property
     def bootstrap(self) -> list[str]:
         """The brokers, one address each."""
-        return listed(self.brokers)
+        return split_list(self.brokers)
 
     @property
     def alertmanager_urls(self) -> list[str]:
         """The Alertmanagers that alerts are sent to, one address each."""
-        return listed(self.alertmanagers)
+        return split_list(self.alertmanagers)
 
     @property
     def web_host_names(self) -> tuple[str, ...]:
         """The names by which browsers may call the agent."""
-        return tuple(listed(self.web_hosts))
+        return tuple(split_list(self.web_hosts))
 
     @property
     def oauth_extension_values(self) -> dict[str, str]:
-        """What is sent to the broker beside a token, by name."""
+        """The SASL extensions that are sent to the brokers with a token, by name."""
         return parse_extensions(self.oauth_extensions)
 
     @property
@@ -266,8 +266,8 @@ class Settings(BaseSettings):
         return _secret(f"{name}_file", getattr(self, name), getattr(self, f"{name}_file"))
 
     def secrets_of(self, name: Literal["person", "link"]) -> tuple[str, ...]:
-        """The secrets of people or of links to their pages, the newest first. Raises
-        EnvironmentFault where their file can't be read, or one of them is too short."""
+        """The secrets for people's hashes or for links to their pages, the newest first. Raises
+        EnvironmentFault if their file can't be read or one of them is too short."""
         text = self._secret_of(f"{name}_secret")
         secrets = () if text is None else tuple(text.splitlines() or [text])
         if any(len(secret) < MIN_SECRET_LENGTH for secret in secrets):

@@ -1,5 +1,5 @@
-"""The kinds of values that settings have: each is a text that is checked when it is set, and parsed
-where it is used. All raise ValueError, which never shows a password."""
+"""The types of the settings that are text: checked when the settings are loaded, parsed where they
+are used. All raise ValueError, which never shows a password."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ from agent.core.output.labels import parse_external_labels
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def listed(text: str) -> list[str]:
-    """What stands between commas, without what is empty."""
+def split_list(text: str) -> list[str]:
+    """The parts that commas separate, stripped, without empty ones."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
-    pairs = [part.partition("=") for part in listed(text)]
+    pairs = [part.partition("=") for part in split_list(text)]
     return [(name, value) for name, _, value in pairs]
 
 
 def parse_extensions(text: str) -> dict[str, str]:
-    """`name=value` by commas: names of letters, values without control characters (RFC 7628)."""
+    """`name=value`, separated by commas: letters, and printable values (RFC 7628)."""
     pairs = _pairs(text)
     for name, value in pairs:
         if not (name.isascii() and name.isalpha()) or name == "auth" or not value.isprintable():
-            raise ValueError(f"{name!r} is not a name: letters only, and name=value by commas")
+            raise ValueError(
+                f"{name!r} is not a name: letters only; write name=value, separated by commas"
+            )
     return dict(pairs)
 
 
 def parse_headers(text: str) -> dict[str, str]:
-    """`name=value` by commas: names are tokens (RFC 9110, 5.6.2), values printable."""
+    """`name=value`, separated by commas: tokens (RFC 9110, 5.6.2), and printable values."""
     pairs = _pairs(text)
     for name, value in pairs:
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not value.isprintable():
-            raise ValueError(f"{name!r} is not a header's name: name=value by commas")
+            raise ValueError(
+                f"{name!r} is not a header's name; write name=value, separated by commas"
+            )
     return dict(pairs)
 
 
@@ -53,18 +57,18 @@ def _brokers(text: str) -> str:
 
 
 def _addresses(text: str) -> str:
-    for address in listed(text):
-        _without_password(address, f"{address!r} is not http://host:port")
+    for address in split_list(text):
+        _check_url(address, f"{address!r} is not http://host:port")
     return text
 
 
 def _link(text: str) -> str:
     if text:
-        _without_password(text, "this is not https://host/path")
+        _check_url(text, "this is not https://host/path")
     return text.rstrip("/")
 
 
-def _without_password(url: str, problem: str) -> None:
+def _check_url(url: str, problem: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ValueError(problem)
@@ -98,16 +102,16 @@ def _parsable(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 
 Brokers = Annotated[str, AfterValidator(_brokers)]
-"""host:port, by commas."""
+"""host:port, separated by commas."""
 Addresses = Annotated[str, AfterValidator(_addresses)]
-"""http://host:port or https://host/path, by commas."""
+"""http://host:port or https://host/path, separated by commas."""
 Link = Annotated[str, AfterValidator(_link)]
-"""https://host/path, or nothing."""
+"""https://host/path, or empty."""
 TokenUrl = Annotated[str, AfterValidator(_token_url)]
 """https://host/path."""
 Zone = Annotated[str, AfterValidator(_zone)]
-"""A zone by its IANA name."""
+"""The IANA name of a time zone."""
 Extensions = Annotated[str, AfterValidator(_parsable(parse_extensions))]
 Headers = Annotated[str, AfterValidator(_parsable(parse_headers))]
 Labels = Annotated[str, AfterValidator(_parsable(parse_external_labels))]
-"""`name=value`, by commas."""
+"""`name=value`, separated by commas; as the two above."""

@@ -17,7 +17,7 @@ from agent.explain.document import (
     explanations,
     most_urgent,
     refuse_private,
-    wanted,
+    rule_and_selector,
 )
 from agent.language.load import load
 from agent.replay.runner import Replayed, pipeline_over, replay, sources, stream
@@ -99,7 +99,7 @@ def ask(place: Path) -> Ask:
     files = sources(plan, [str(place / "orders.ndjson")])
 
     def asked(name: str, series: str = "", minute: int | None = None) -> Any:
-        rule, dimensions = wanted(plan, name, series)
+        rule, dimensions = rule_and_selector(plan, name, series)
         until = None if minute is None else START_MS + minute * MINUTE_MS
         pipeline = pipeline_over(plan, files, until)
         out = Replayed(Emitted(), [])
@@ -267,9 +267,9 @@ def test_every_step_of_a_replay_is_explained_by_the_state_it_led_to(place: Path,
 def test_what_is_not_declared_is_reported(place: Path) -> None:
     plan = load(place / "shop.yaml")
     with pytest.raises(RulesError, match="no rule is called lo"):
-        wanted(plan, "lo", "")
+        rule_and_selector(plan, "lo", "")
     with pytest.raises(RulesError, match="'city=Oslo' is no dimension=value of low"):
-        wanted(plan, "low", "city=Oslo")
+        rule_and_selector(plan, "low", "city=Oslo")
 
 
 def test_rules_about_single_people_are_not_explained_to_everybody(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_a_first_line_that_is_cut_costs_itself_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\x28\xb5\x2f\xfd\x04\x00", "is packed by zstd"),
-        (b"\x04\x22\x4d\x18\x64\x40", "is packed by lz4"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "is compressed with zstd"),
+        (b"\x04\x22\x4d\x18\x64\x40", "is compressed with lz4"),
         (b"PK\x03\x04\x14\x00", "is a zip archive"),
         (b"PAR1\x15\x04", "is Parquet"),
         (b"Obj\x01\x04\x16", "is Avro"),
@@ -89,7 +89,9 @@ def test_a_first_line_that_is_cut_costs_itself_only(tmp_path: Path) -> None:
         (lzma.compress(b'{"a": 1}\n' * 9)[:-12], "can't be read"),
     ],
 )
-def test_what_is_not_read_is_refused_by_its_name(content: bytes, said: str, tmp_path: Path) -> None:
+def test_formats_that_are_not_read_are_refused_by_name(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
     file = written(tmp_path, content)
     with pytest.raises(EnvironmentFault) as refused:
         list(records_of(file))

@@ -34,8 +34,9 @@ class Held:
     series: dict[str, int]
     alerts: tuple[HeldAlerts, ...]
 
-    def standing(self, rule: str, severity: Severity) -> dict[AlertPhase, int]:
-        """The alerts of a rule and severity, by phase; those that are none are left out."""
+    def alert_counts(self, rule: str, severity: Severity) -> dict[AlertPhase, int]:
+        """How many alerts of a rule and severity there are, by phase; phases of none are left
+        out."""
         return {
             alert.phase: alert.count
             for alert in self.alerts

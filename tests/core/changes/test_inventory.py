@@ -66,7 +66,7 @@ def test_nobody_is_named_and_no_number_of_theirs_is_reported(tmp_path: Path) -> 
     read_back = from_bytes(published)
     assert read_back.held is not None
     assert read_back.held.series == {"tasks": 3}
-    assert read_back.held.standing("few", "warning") == {
+    assert read_back.held.alert_counts("few", "warning") == {
         AlertPhase.FIRING: 1,
         AlertPhase.PENDING: 1,
     }

@@ -1,4 +1,4 @@
-"""Asking a running agent, over HTTP."""
+"""Requests to the web server of a running agent."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 
 from agent.errors import EnvironmentFault, RulesError
 
-ANSWER_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
-def answer_of(agent: str, path: str) -> bytes:
-    """What an agent answers at a path of its web server.
+def fetch(agent: str, path: str) -> bytes:
+    """The body of an agent's response to GET.
 
-    Raises RulesError with its own words where it refuses, and EnvironmentFault where there is none.
+    Raises RulesError with the agent's message for an error response, and EnvironmentFault if there
+    is no agent at the address.
     """
     import urllib.error
     import urllib.request
@@ -21,21 +22,21 @@ def answer_of(agent: str, path: str) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise EnvironmentFault(f"{agent} is no address; write http://host:9108")
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            return bytes(answer.read())
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            return bytes(response.read())
     except urllib.error.HTTPError as error:
         body = error.read().decode(errors="replace")
-        raise RulesError(_said(body) or f"{agent} answers {error.code}") from error
+        raise RulesError(_error_message(body) or f"{agent} answers {error.code}") from error
     except (OSError, ValueError) as error:
         raise not_an_agent(agent, error) from error
 
 
 def not_an_agent(agent: str, error: Exception) -> EnvironmentFault:
-    """What is said of an answer that no agent of this version gives."""
+    """The error for a response that no agent of this version gives."""
     return EnvironmentFault(f"{agent} does not answer as an agent: {error}")
 
 
-def _said(body: str) -> str | None:
+def _error_message(body: str) -> str | None:
     try:
         return str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
