@@ -6,11 +6,13 @@ loop, and do the long part of the work in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.core.evaluate.objectives import Score
+from agent.core.model.event_counts import RecordCounts
+from agent.core.model.events import Contract
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, PastWindows, SeriesView
@@ -112,6 +114,9 @@ class Fleet(Protocol):
     def transitions(self) -> Sequence[PublishedTransition]:
         """The last transitions of all alerts, newest first."""
 
+    def other_counts(self, now_ms: int) -> Sequence[RecordCounts]:
+        """What each of the other workers that run has counted, as of some seconds ago."""
+
     def rule_changes(self) -> Sequence[RuleChange]:
         """The last changes of the rules, oldest first."""
 
@@ -126,6 +131,15 @@ class Fleet(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ContractDocuments:
+    """How contracts are written for producers: the JSON Schema of an event, and the AsyncAPI
+    document of all topics."""
+
+    schema: Callable[[Contract], Mapping[str, Any]]
+    asyncapi: Callable[[Plan], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class AgentState:
     """A running agent, for `/metrics`, `/-/ready`, `/-/reload`, the board and Alertmanager.
 
@@ -133,7 +147,7 @@ class AgentState:
     people of private KPIs are published outside. `external_labels` are those of all series and
     alerts: which environment this agent is of. `group` is the consumer group's name, by which
     installations are distinguished; `name` the board's heading; `timezone` the IANA name of the
-    zone of all times that pages show.
+    zone of all times that pages show. `documents` None: no contracts are served.
     """
 
     rules: Rules
@@ -147,6 +161,7 @@ class AgentState:
     name: str
     links: Links = NO_LINKS
     timezone: str = "UTC"
+    documents: ContractDocuments | None = None
 
     @property
     def plan(self) -> Plan:

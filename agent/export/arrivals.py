@@ -1,14 +1,14 @@
 """What arrived of each event lately: how many a minute, and the last record that was rejected.
 
-Of this worker, since it started: the counters of `/metrics` have the totals of all workers.
+Of this worker, since it started.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from agent.core.model.event_counts import RejectedRecord
 from agent.core.model.results import Reject
 from agent.core.output.masking import masked
 
@@ -17,27 +17,13 @@ MINUTES = 15
 """Rates are over so many minutes, or since the worker started."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The last rejected record of an event: when, and why, without the values that it holds."""
-
-    at_ms: int
-    topic: str
-    reject: Reject
-
-    @property
-    def detail(self) -> str:
-        """Why it was rejected, texts and numbers left out."""
-        return masked(self.reject.detail)
-
-
 class Arrivals:
     """Records by event and minute. An event "" stands for records that no contract reads."""
 
     def __init__(self) -> None:
         self._minutes: deque[tuple[int, Counter[str]]] = deque(maxlen=MINUTES + 1)
         self._started_ms: int | None = None
-        self._rejected: dict[str, Rejected] = {}
+        self._rejected: dict[str, tuple[int, str, Reject]] = {}
 
     def note(
         self, topic: str, records: Mapping[str, int], rejects: Iterable[Reject], now_ms: int
@@ -49,7 +35,7 @@ class Arrivals:
             self._minutes.append((minute, Counter()))
         self._minutes[-1][1].update(records)
         for reject in rejects:
-            self._rejected[reject.contract or ""] = Rejected(now_ms, topic, reject)
+            self._rejected[reject.contract or ""] = now_ms, topic, reject
 
     def per_minute(self, event: str, now_ms: int) -> float:
         """The records of an event a minute, lately."""
@@ -59,6 +45,12 @@ class Arrivals:
         lately = (counts[event] for at, counts in self._minutes if at >= since_ms // MINUTE_MS)
         return sum(lately) / max((now_ms - since_ms) / MINUTE_MS, 1)
 
-    def last_rejected(self, event: str) -> Rejected | None:
+    def last_rejected(self, event: str) -> RejectedRecord | None:
         """The last rejected record of an event."""
-        return self._rejected.get(event)
+        if event not in self._rejected:
+            return None
+        at_ms, topic, reject = self._rejected[event]
+        return RejectedRecord(
+            at_ms, topic, reject.partition, reject.offset, reject.reason.value,
+            masked(reject.detail),
+        )  # fmt: skip

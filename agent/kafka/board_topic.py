@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, compress, islice
 from operator import is_not
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka.errors import KafkaError
 
+from agent.core.model.event_counts import RecordCounts
 from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions, Target
 from agent.core.model.plan import Plan
@@ -222,9 +223,17 @@ class HeldSeries(Protocol):
 
 
 class BoardWriter:
-    """Writes the rows of the series held here when they change, MAX_ROWS_PER_TICK per tick."""
+    """Writes the rows of the series held here when they change, MAX_ROWS_PER_TICK per tick.
+    `counts` gives what this worker has counted of each event, by wall clock (ms)."""
 
-    def __init__(self, publisher: Publisher, board: BoardReader, holder: HeldSeries) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        board: BoardReader,
+        holder: HeldSeries,
+        counts: Callable[[int], RecordCounts | None] = lambda now_ms: None,
+    ) -> None:
+        self._counts = counts
         self._publisher = publisher
         self._board = board
         self._holder = holder
@@ -294,7 +303,7 @@ class BoardWriter:
         now_ms, config_hash = time.time_ns() // 1_000_000, self._board.plan.config_hash
         known = self._board.workers()
         self._rule_sets.observe(config_hash, known, now_ms)
-        own = self._rule_sets.row(config_hash, now_ms)
+        own = self._rule_sets.row(config_hash, now_ms, self._counts(now_ms))
         gone = {worker_key(worker): None for worker in self._rule_sets.forgotten(known, now_ms)}
         gone |= dict.fromkeys(self._board.requests.forgotten(now_ms))
         return {**gone, worker_key(own.worker): _encoder.encode(own)}

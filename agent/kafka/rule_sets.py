@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from agent.core.model.event_counts import RecordCounts
+
 log = logging.getLogger(__name__)
 
 ALIVE_MS = 60_000
@@ -25,11 +27,13 @@ SAY_AGAIN_MS = 3_600_000
 
 
 class WorkerRow(msgspec.Struct, frozen=True, tag="worker"):
-    """A worker as a row of the board topic: what it runs, and when it said so (wall clock)."""
+    """A worker as a row of the board topic: what it runs, when it said so (wall clock), and what it
+    has counted of each event."""
 
     worker: str
     config_hash: str
     at_ms: int
+    counts: RecordCounts | None = None
 
 
 def this_worker() -> str:
@@ -45,9 +49,9 @@ class RuleSets:
         self._since_ms: int | None = None  # since when two rule sets run
         self._said_ms: int | None = None
 
-    def row(self, config_hash: str, now_ms: int) -> WorkerRow:
+    def row(self, config_hash: str, now_ms: int, counts: RecordCounts | None = None) -> WorkerRow:
         """This worker's row."""
-        return WorkerRow(self._worker, config_hash, now_ms)
+        return WorkerRow(self._worker, config_hash, now_ms, counts)
 
     def observe(self, config_hash: str, rows: Iterable[WorkerRow], now_ms: int) -> None:
         """Look at the rows of all workers."""

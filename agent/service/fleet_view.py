@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, score_objectives
+from agent.core.model.event_counts import RecordCounts
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindows, SeriesView
@@ -24,6 +25,7 @@ from agent.export.agent_state import Alert, RuleChange, SeriesId
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
+from agent.kafka.rule_sets import ALIVE_MS, this_worker
 from agent.service.fleet_explain import explain_held, partitions_of
 from agent.service.own_alerts import LastTransitions, OwnAlerts
 
@@ -177,6 +179,12 @@ class FleetView:
     def transitions(self) -> Sequence[PublishedTransition]:
         """The last transitions of all alerts, newest first."""
         return self._alert_log.transitions()
+
+    def other_counts(self, now_ms: int) -> Sequence[RecordCounts]:
+        """What each of the other workers that run has counted, by its last row."""
+        others = (row for row in self._board.workers() if row.worker != this_worker())
+        alive = (row for row in others if now_ms - row.at_ms <= ALIVE_MS)
+        return [row.counts for row in alive if row.counts is not None]
 
     def rule_changes(self) -> Sequence[RuleChange]:
         """The last changes of the rules, oldest first."""

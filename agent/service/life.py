@@ -24,6 +24,7 @@ from aiokafka.errors import KafkaError
 from agent.core.output.privacy import names_people
 from agent.errors import EnvironmentFault
 from agent.export.agent_state import AgentState
+from agent.export.record_counts import own_counts
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import new_producer, new_reader
@@ -200,7 +201,8 @@ class Life:
         try:
             await producer.start()
             publisher = Publisher(producer, self._names, privacy)
-            writer = BoardWriter(publisher, self._board, fleet)
+            counts = partial(own_counts, self._state.metrics)
+            writer = BoardWriter(publisher, self._board, fleet, counts)
             reporter = MergeReporter(
                 plan, self._state.metrics, self._status, fleet, writer, privacy
             )

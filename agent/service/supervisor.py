@@ -23,12 +23,13 @@ from agent.core.model.plan import Plan
 from agent.core.output.labels import check_external_labels
 from agent.core.output.privacy import Privacy
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
-from agent.export.agent_state import AgentState, Links
+from agent.export.agent_state import AgentState, ContractDocuments, Links
 from agent.export.alertmanager import Delivery
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.web.access import Access, is_loopback
 from agent.export.web.server import serving
 from agent.export.web.web_config import WebConfig, load_web_config
+from agent.generate.contracts import asyncapi, event_schema
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader
 from agent.kafka.explain_requests import ExplainRequests
@@ -93,6 +94,7 @@ class Service:
             name=name,
             links=Links(settings.external_url, settings.grafana_url, settings.runbooks_url),
             timezone=settings.timezone,
+            documents=ContractDocuments(event_schema, asyncapi),
         )
         self._life = Life(settings, self.state, status, fleet, board, alert_log)
         self._delivery = Delivery(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.evaluate.objectives import Score
+from agent.core.model.event_counts import RecordCounts
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
@@ -26,6 +27,7 @@ class FilledFleet:
     history: Sequence[PublishedTransition] = ()
     objectives: Mapping[str, Score] = field(default_factory=dict)
     changes: Sequence[RuleChange] = ()
+    others: Sequence[RecordCounts] = ()
     leads: bool = False
     windows: Sequence[PastWindow] = ()
     """What the topic has of the past; `asked` is noted."""
@@ -58,6 +60,9 @@ class FilledFleet:
 
     def transitions(self) -> Sequence[PublishedTransition]:
         return self.history
+
+    def other_counts(self, now_ms: int) -> Sequence[RecordCounts]:
+        return self.others
 
     def rule_changes(self) -> Sequence[RuleChange]:
         return self.changes

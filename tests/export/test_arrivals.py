@@ -30,7 +30,7 @@ def test_the_last_rejected_record_of_each_event_is_known() -> None:
     arrivals.note("shop", {"order": 2}, rejects, START_MS)
     last = arrivals.last_rejected("order")
     assert last is not None
-    assert (last.at_ms, last.topic, last.reject.offset) == (START_MS, "shop", 8)
+    assert (last.at_ms, last.topic, last.offset) == (START_MS, "shop", 8)
     assert last.detail == 'amount: found the string "…"'
     assert arrivals.last_rejected("other") is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
     assert counted.total() == stage.sent
     for agent in (first, second):
         assert agent.outcomes() - before[agent.name], f"{agent.name} has no share of the records"
+    for agent in (first, second):
+        until(lambda: accepted_by(agent) == counted["folded"], 30, stage.words)  # noqa: B023
 
     one_counted = first.outcomes()
     assert first.terminate() == 0, first.last_words()
@@ -66,6 +69,12 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
     assert {"slow_support", "feedback_silent"} <= {t["rule"] for t in expected.transitions}
     check_set_aside(stage, expected.outcomes)
     assert second.terminate() == 0, second.last_words()
+
+
+def accepted_by(agent: Agent) -> int:
+    """The accepted records of all events on an agent's page for producers."""
+    rows = agent.get("/producers")[1].split('id="rejected"')[0].split("<tr>")[2:]
+    return sum(int(re.findall(r"<td>([\d,]+)</td>", row)[0].replace(",", "")) for row in rows)
 
 
 def check_set_aside(stage: Stage, outcomes: Counter[str]) -> None:

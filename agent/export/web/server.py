@@ -7,6 +7,7 @@
 | `/api/v1/kpis/<name>/history` | the same as JSON |
 | `/alerts` | active alerts and the last transitions, as a page |
 | `/producers` | what became of each event, for the teams that produce them |
+| `/contracts/<event>`, `/asyncapi.json` | the contracts as JSON Schema and AsyncAPI |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last transitions (`alerts.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |

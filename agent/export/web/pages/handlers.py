@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -41,6 +43,8 @@ class PageHandlers:
             web.get("/api/v1/kpis/{name}/history", self.kpi_history),
             web.get("/alerts", self.alerts_page),
             web.get("/producers", self.producers_page),
+            web.get("/contracts/{event}", self.contract),
+            web.get("/asyncapi.json", self.asyncapi),
         ]
 
     async def kpi_page(self, request: web.Request) -> web.Response:
@@ -98,6 +102,25 @@ class PageHandlers:
         """What became of each event."""
         text = producers_page(self._state, self._now_ms())
         return _compressed(web.Response(text=text, content_type="text/html", headers=_FRESH))
+
+    async def contract(self, request: web.Request) -> web.Response:
+        """What the rules expect of an event, as JSON Schema."""
+        documents, name = self._state.documents, request.match_info["event"]
+        contract = self._state.plan.contracts.get(name)
+        if documents is None or contract is None:
+            raise web.HTTPNotFound(text=f"no event is called {name}\n")
+        return _document(documents.schema(contract), "application/schema+json")
+
+    async def asyncapi(self, request: web.Request) -> web.Response:
+        """What the rules expect from each topic, as an AsyncAPI document."""
+        if self._state.documents is None:
+            raise web.HTTPNotFound
+        return _document(self._state.documents.asyncapi(self._state.plan), "application/json")
+
+
+def _document(document: Mapping[str, Any], content_type: str) -> web.Response:
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return _compressed(web.Response(text=text, content_type=content_type, headers=_FRESH))
 
 
 def _compressed(response: web.Response) -> web.Response:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
 
 from agent.core.fold.outcomes import FoldResult
+from agent.core.model.event_counts import EventCounts, RecordCounts, RejectedRecord
 from agent.core.model.results import Outcome, Reason, Reject
-from agent.export.agent_state import AgentState
+from agent.export.agent_state import AgentState, ContractDocuments
+from agent.export.record_counts import own_counts
 from agent.export.web.pages.producer_pages import producers_page
+from agent.export.web.server import serving
+from agent.generate.contracts import asyncapi, event_schema
+from agent.kafka.rule_sets import WorkerRow
 from tests.export.running_agent import running_agent
 from tests.generate.plans import company
 
@@ -58,5 +68,55 @@ def test_the_last_rejected_record_is_shown_without_its_values() -> None:
 
 def test_before_anything_arrived_the_page_says_so() -> None:
     text = producers_page(running_agent(company()), NOW_MS)
-    assert "No record was rejected since this worker started." in text
+    assert "No record was rejected since the workers started." in text
+    assert "Counts are of this worker since it started" in text
     assert "Records that match no event" not in text
+
+
+def test_the_counts_are_those_of_all_workers() -> None:
+    name, state = "order.completed", fed()
+    last = RejectedRecord(NOW_MS - 1_000, "orders", 1, 5, "out_of_range", "amount: … is too much")
+    other = RecordCounts(
+        {name: EventCounts(7.0, {"folded": 500, "rejected": 3}, {"out_of_range": 3}, last)},
+        {"orders": {"not_json": 2}},
+    )
+    state.fleet.others = [other, RecordCounts({"gone": EventCounts(1.0, {"folded": 1})})]  # type: ignore[attr-defined]
+    text = producers_page(state, NOW_MS)
+    rows = re.findall(r"<tr>\s*<th scope=\"row\">(.*?)</tr>", text, re.DOTALL)
+    words = " ".join(re.sub(r"<[^>]+>", " ", rows[0]).split())
+    assert "1,530.0 2,000 23 (1.1 %) wrong type: 20 out of range: 3 3 0" in words
+    assert "out of range: amount: … is too much" in text
+    assert "6 not json" in text
+    assert "gone" not in text
+    assert "Counts are of 3 workers since each started" in text
+
+
+def test_what_a_worker_counts_comes_back_from_its_row() -> None:
+    counts = own_counts(fed().metrics, NOW_MS)
+    row = WorkerRow("a:1", "hash", NOW_MS, counts)
+    assert msgspec.json.decode(msgspec.json.encode(row), type=WorkerRow) == row
+    assert b"secret" not in msgspec.json.encode(row)
+
+
+async def test_each_event_leads_to_its_contract() -> None:
+    plan, name = company(), "order.completed"
+    odd = replace(plan.contracts[name], name="order/paid ü")
+    plan = replace(plan, contracts={**plan.contracts, "order/paid ü": odd})
+    state = replace(running_agent(plan), documents=ContractDocuments(event_schema, asyncapi))
+    hrefs = re.findall(r'href="(contracts/[^"]+)"', producers_page(state, NOW_MS))
+    assert len(hrefs) == len(plan.contracts)
+    async with (
+        serving(state, "127.0.0.1", 0, lambda: NOW_MS) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        titles = [(await fetched(client, href))["title"] for href in hrefs]
+        assert sorted(titles) == sorted(plan.contracts)
+        assert (await fetched(client, "asyncapi.json")) == asyncapi(plan)
+        async with client.get("/contracts/nothing") as answer:
+            assert (answer.status, await answer.text()) == (404, "no event is called nothing\n")
+
+
+async def fetched(client: aiohttp.ClientSession, path: str) -> Any:
+    async with client.get(URL(f"/{path}", encoded=True)) as answer:
+        assert answer.status == 200
+        return msgspec.json.decode(await answer.read())
