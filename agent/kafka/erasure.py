@@ -8,7 +8,7 @@ from the changelog, into its databases on disk, too. The other topics are left t
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,11 +18,11 @@ from aiokafka.errors import KafkaError
 
 from agent.core.erasure import PersonRecords
 from agent.errors import EnvironmentFault
-from agent.kafka.client import connection, new_producer, new_reader
+from agent.kafka.client import connection, new_producer
 from agent.kafka.frame_batches import split
 from agent.kafka.history import partitions_of
 from agent.kafka.state_table import key_of_row
-from agent.kafka.topic_reader import Record, fetch_to
+from agent.kafka.topic_reader import Record, all_records
 from agent.kafka.topics import TopicNames, config_values
 from agent.settings import Settings
 
@@ -83,7 +83,7 @@ async def find(
         topics[names.frames].restart_offsets = {
             tp.partition: at.offset for tp, at in committed.items()
         }
-        async with aclosing(_all_records(settings, partitions)) as batches:
+        async with aclosing(all_records(settings, partitions)) as batches:
             async for done, whole, records in batches:
                 for record in records:
                     if readers[record.topic](record):
@@ -164,25 +164,3 @@ async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         yield client
     finally:
         await client.close()
-
-
-async def _all_records(
-    settings: Settings, partitions: Mapping[str, Sequence[int]]
-) -> AsyncGenerator[tuple[int, int, list[Record]], None]:
-    """All records of topics up to where they end now, in batches: how many offsets of how many have
-    been read, and the records. Close it (`aclosing`)."""
-    consumer = new_reader(settings)
-    await consumer.start()
-    try:
-        tps = [TopicPartition(topic, p) for topic, numbers in partitions.items() for p in numbers]
-        consumer.assign(tps)
-        ends, starts = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
-        for tp in tps:
-            consumer.seek(tp, starts[tp])
-        done, whole = 0, sum(ends[tp] - starts[tp] for tp in tps)
-        ends = {tp: end for tp, end in ends.items() if starts[tp] < end}
-        async for fetched in fetch_to(consumer, ends):
-            done += sum(map(len, fetched.values()))
-            yield done, whole, [r for tp, of in fetched.items() for r in of if r.offset < ends[tp]]
-    finally:
-        await consumer.stop()

@@ -159,6 +159,7 @@ def origin_headers(record: Record, reason: str, detail: str, contract: str | Non
         "kpi-agent-topic": record.topic,
         "kpi-agent-partition": str(record.partition),
         "kpi-agent-offset": str(record.offset),
+        "kpi-agent-timestamp": str(record.timestamp),
         "kpi-agent-reason": reason,
         "kpi-agent-detail": detail,
         "kpi-agent-contract": contract or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -52,3 +52,25 @@ async def fetch_to(
         yield await consumer.getmany(*behind, timeout_ms=POLL_MS, max_records=max_records)
         # The position also passes what holds no record: markers of transactions, and gaps.
         behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
+
+
+async def all_records(
+    settings: Settings, partitions: Mapping[str, Sequence[int]]
+) -> AsyncGenerator[tuple[int, int, list[Record]], None]:
+    """All records of topics up to where they end now, in batches: how many offsets of how many have
+    been read, and the records. Use it in `aclosing`."""
+    consumer = new_reader(settings)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, p) for topic, numbers in partitions.items() for p in numbers]
+        consumer.assign(tps)
+        ends, starts = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
+        for tp in tps:
+            consumer.seek(tp, starts[tp])
+        done, whole = 0, sum(ends[tp] - starts[tp] for tp in tps)
+        ends = {tp: end for tp, end in ends.items() if starts[tp] < end}
+        async for fetched in fetch_to(consumer, ends):
+            done += sum(map(len, fetched.values()))
+            yield done, whole, [r for tp, of in fetched.items() for r in of if r.offset < ends[tp]]
+    finally:
+        await consumer.stop()

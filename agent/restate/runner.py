@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.errors import KafkaError
@@ -35,11 +35,13 @@ CORRECTIONS_AT_ONCE = 10_000
 @dataclass(frozen=True, slots=True)
 class Restatement:
     """The outcome: the KPIs that were computed again, how many of their windows are published in
-    the period, the corrections, and the outcomes of the records that were read."""
+    the period, the corrections, until when (ms) the windows of each KPI are closed, and the
+    outcomes of the records that were read."""
 
     kpis: tuple[str, ...]
     windows: int
     corrections: Sequence[Correction]
+    closed_ms: Mapping[str, int]
     read: Replayed = field(default_factory=lambda: Replayed(Emitted(), []))
 
 
@@ -80,7 +82,8 @@ async def restate(
             "Raise max_series, so that later periods can be.",
         ) from error
     windows = sum(period.has(w) for name in kpis for w in published.windows(name).values())
-    return Restatement(kpis, windows, corrected, read)
+    closed_ms = {name: published.newest_end_ms(name) for name in kpis}
+    return Restatement(kpis, windows, corrected, closed_ms, read)
 
 
 async def apply(

@@ -102,6 +102,7 @@ init --registry {registry} --topic tills --subject Sold --rules from-registry --
 backtest --brokers {brokers} --settings agent.yaml --warm-up 1h --since 2026-03-02
 restate takings --brokers {brokers} --settings agent.yaml --rules rules --since 2026-03-02
     --until 2026-03-03 --format json --apply --allow-fewer-events
+restate --dead-letters --brokers {brokers}
 check rules --registry {registry} --settings agent.yaml
 diff rules --agent {agent}
 explain slow --agent {agent}

@@ -151,7 +151,7 @@ def test_the_fields_of_the_messages_are_explained(tour: tuple[Plan, Replayed]) -
 
 def test_headers_and_reasons_of_dead_letters_are_named() -> None:
     class Record:
-        topic, partition, offset, headers = "parcels", 3, 361, ()
+        topic, partition, offset, timestamp, headers = "parcels", 3, 361, 1_741_000_020_000, ()
 
     made = origin_headers(Record(), "wrong_type", "detail", "parcel.delivered")
     text = section("Dead letters and late records")

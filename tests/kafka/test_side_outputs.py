@@ -114,6 +114,7 @@ def test_a_dead_letter_names_its_origin_and_keeps_the_producers_own_headers() ->
         ("kpi-agent-topic", b"orders"),
         ("kpi-agent-partition", b"2"),
         ("kpi-agent-offset", b"7"),
+        ("kpi-agent-timestamp", b"1007"),
         ("kpi-agent-reason", b"not_json"),
         ("kpi-agent-detail", "it is £5".encode()),
         ("kpi-agent-contract", b""),

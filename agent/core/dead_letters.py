@@ -1,0 +1,188 @@
+"""Dead letters, reviewed by today's contracts: which of them are good now, and what to restate.
+
+A dead letter is a copy; its record is still in the source topic. So a good one is never sent again:
+the windows of its event are restated from the source topic (`agent.core.restatement`), where it
+counts once, however often that is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from agent.core.decode.batch import Batch, Headers
+from agent.core.decode.decoder import Decoder
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.restatement import Period, related
+
+
+class Origin(NamedTuple):
+    """Where the record of a dead letter is."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A rejected record. `timestamp_ms`, `key`, `value` and `headers` are the record's own.
+    `contract`: the one that rejected it; "": all of its topic."""
+
+    origin: Origin
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    contract: str
+    reason: str
+    is_truncated: bool = False
+
+
+class Verdict(StrEnum):
+    """What today's contracts say of a dead letter."""
+
+    GOOD = "good"
+    REJECTED = "rejected"
+    IGNORED = "ignored"  # no contract is interested in it any more
+    TRUNCATED = "truncated"  # the dead letter has not all bytes of its record
+
+
+class Rejected(NamedTuple):
+    """A kind of dead letters: their topic, the contract that rejected them, and why."""
+
+    topic: str
+    contract: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Review:
+    """What became of dead letters: how many of each kind have which verdict, with the reason of
+    those that are still rejected; and by contract, the event times (ms) of the good ones."""
+
+    verdicts: dict[Rejected, Counter[tuple[Verdict, str]]] = field(default_factory=dict)
+    times_ms: dict[str, list[int]] = field(default_factory=dict)
+
+    def note(self, letter: DeadLetter, verdict: Verdict, reason: str = "") -> None:
+        """Count a dead letter."""
+        rejected = Rejected(letter.origin.topic, letter.contract, letter.reason)
+        self.verdicts.setdefault(rejected, Counter())[verdict, reason] += 1
+
+    def total(self, verdict: Verdict | None = None) -> int:
+        """How many dead letters have a verdict; None: how many there are."""
+        return sum(
+            count
+            for counts in self.verdicts.values()
+            for (each, _), count in counts.items()
+            if verdict in (None, each)
+        )
+
+    def within(self, since_ms: int | None, until_ms: int | None) -> Mapping[str, list[int]]:
+        """The event times in `[since_ms, until_ms)`; None: without a bound."""
+        kept = {
+            contract: [
+                at
+                for at in times
+                if (since_ms is None or at >= since_ms) and (until_ms is None or at < until_ms)
+            ]
+            for contract, times in self.times_ms.items()
+        }
+        return {contract: times for contract, times in kept.items() if times}
+
+
+class Reviewer:
+    """Reviews dead letters, each record once however often it was rejected."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.review = Review()
+        self._plan = plan
+        self._seen: set[Origin] = set()
+        self._decoders: dict[str, Decoder | None] = {}
+
+    def batches(self, letters: Iterable[DeadLetter]) -> Iterable[tuple[Batch, list[DeadLetter]]]:
+        """The dead letters that must be decoded, by topic; the others are counted."""
+        by_topic: dict[str, list[DeadLetter]] = {}
+        for letter in letters:
+            if letter.origin in self._seen:
+                continue
+            self._seen.add(letter.origin)
+            if self._decoder(letter.origin.topic) is None:
+                self.review.note(letter, Verdict.IGNORED)
+            elif letter.is_truncated:
+                self.review.note(letter, Verdict.TRUNCATED)
+            else:
+                by_topic.setdefault(letter.origin.topic, []).append(letter)
+        for topic, of_topic in by_topic.items():
+            of_topic.sort(key=lambda letter: letter.origin)
+            yield _batch(topic, of_topic), of_topic
+
+    def add(self, batch: Batch, letters: Sequence[DeadLetter]) -> None:
+        """Review the dead letters of a batch, which has the schemas that it needs."""
+        decoder = self._decoder(batch.topic)
+        if decoder is None:
+            return
+        decoded = decoder.decode(batch)
+        reasons = {row: reject.reason for row, reject in decoded.rejects}
+        events: dict[int, list[tuple[str, int]]] = {}
+        for name, table in decoded.tables.items():
+            for row, at_ms in table.select("_row", "_time").iter_rows():
+                if letters[row].contract in ("", name) or not self._is_declared(letters[row]):
+                    events.setdefault(row, []).append((name, at_ms))
+        for row, letter in enumerate(letters):
+            if row in events:
+                self.review.note(letter, Verdict.GOOD)
+                for name, at_ms in events[row]:
+                    self.review.times_ms.setdefault(name, []).append(at_ms)
+            elif row in reasons:
+                self.review.note(letter, Verdict.REJECTED, reasons[row])
+            else:
+                self.review.note(letter, Verdict.IGNORED)
+
+    def _is_declared(self, letter: DeadLetter) -> bool:
+        return letter.contract in self._plan.contracts
+
+    def _decoder(self, topic: str) -> Decoder | None:
+        if topic not in self._decoders:
+            contracts = self._plan.contracts_of(topic)
+            self._decoders[topic] = Decoder(contracts) if contracts else None
+        return self._decoders[topic]
+
+
+def _batch(topic: str, letters: Sequence[DeadLetter]) -> Batch:
+    return Batch(
+        topic,
+        [letter.value for letter in letters],
+        np.array([letter.origin.partition for letter in letters], np.int32),
+        np.array([letter.origin.offset for letter in letters], np.int64),
+        np.array([letter.timestamp_ms for letter in letters], np.int64),
+        keys=[letter.key for letter in letters],
+        headers={row: letter.headers for row, letter in enumerate(letters) if letter.headers},
+    )
+
+
+def periods(plan: Plan, times_ms: Mapping[str, Sequence[int]]) -> dict[tuple[str, ...], Period]:
+    """What to restate for events at these times, by contract: each group of KPIs that are restated
+    together, with the period of its events."""
+    out: dict[tuple[str, ...], Period] = {}
+    for contract, times in times_ms.items():
+        for kpi in plan.kpis_of(contract):
+            kpis = related(plan, kpi.name)
+            since_ms, until_ms = min(times), max(times) + 1
+            if (known := out.get(kpis)) is not None:
+                since_ms, until_ms = min(since_ms, known.since_ms), max(until_ms, known.until_ms)
+            out[kpis] = Period(since_ms, until_ms)
+    return out
+
+
+def in_open_windows(kpi: Kpi, times_ms: Iterable[int], closed_ms: int) -> list[int]:
+    """The ends of the last windows of events, of those that are not closed: a restatement leaves
+    them to the agent. `closed_ms`: the end of the newest closed window."""
+    ends = (kpi.window.last_end_over(at_ms) for at_ms in times_ms)
+    return sorted(end for end in ends if end > closed_ms)

@@ -1,0 +1,67 @@
+"""Reads the dead-letter topic, and has its records reviewed by today's contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+from aiokafka.errors import KafkaError
+
+from agent.core.dead_letters import DeadLetter, Origin, Review, Reviewer
+from agent.core.model.plan import Plan
+from agent.errors import EnvironmentFault
+from agent.kafka.client import connection
+from agent.kafka.history import partitions_of
+from agent.kafka.schema_registry import SchemaRegistry
+from agent.kafka.topic_reader import Record, all_records
+from agent.kafka.topics import TopicNames
+from agent.settings import Settings
+
+Progress = Callable[[int, int], None]
+
+
+async def review(
+    settings: Settings, plan: Plan, progress: Progress = lambda _done, _all: None
+) -> Review:
+    """Review all dead letters that there are. Raises EnvironmentFault where the topic can't be read
+    or the schema registry doesn't answer."""
+    topic = TopicNames.of(settings).dead_letters
+    reviewer, registry = Reviewer(plan), SchemaRegistry(settings, plan)
+    try:
+        partitions = await partitions_of(connection(settings), [topic])
+        async with aclosing(all_records(settings, partitions)) as batches:
+            async for done, whole, records in batches:
+                letters = filter(None, map(read_letter, records))
+                for batch, of_topic in reviewer.batches(letters):
+                    reviewer.add(await registry.with_schemas(batch), of_topic)
+                progress(done, whole)
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(
+            f"{topic} can't be read from {settings.brokers}: {error or type(error).__name__}"
+        ) from error
+    finally:
+        registry.close()
+    return reviewer.review
+
+
+def read_letter(record: Record) -> DeadLetter | None:
+    """A record of the dead-letter topic; None for what the agent has not written."""
+    ours = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    try:
+        origin = Origin(
+            ours["kpi-agent-topic"], int(ours["kpi-agent-partition"]), int(ours["kpi-agent-offset"])
+        )
+        # Earlier versions did not say it; the agent may have read the record long after.
+        timestamp_ms = int(ours.get("kpi-agent-timestamp", record.timestamp))
+    except (KeyError, ValueError):
+        return None
+    return DeadLetter(
+        origin,
+        timestamp_ms,
+        record.key,
+        record.value,
+        [(name, value) for name, value in record.headers if not name.startswith("kpi-agent-")],
+        ours.get("kpi-agent-contract", ""),
+        ours.get("kpi-agent-reason", ""),
+        is_truncated="kpi-agent-original-length" in ours,
+    )

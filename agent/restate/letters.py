@@ -1,0 +1,60 @@
+"""The review of dead letters for people: which are good now, and which still are not, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.core.dead_letters import Review, Verdict, in_open_windows
+from agent.core.model.plan import Plan
+from agent.core.model.printable import printable
+from agent.core.output.messages import iso
+from agent.restate.runner import Restatement
+
+
+def write_review(review: Review, out: TextIO) -> None:
+    """Write how many dead letters of each kind are good now, and the reasons of the others."""
+    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    table = Table(box=None, header_style="bold")
+    for name in ("topic", "event", "rejected as"):
+        table.add_column(name)
+    for name in ("dead letters", "good now"):
+        table.add_column(name, justify="right")
+    table.add_column("not good")
+    for rejected, verdicts in sorted(review.verdicts.items()):
+        good = verdicts[Verdict.GOOD, ""]
+        names = (rejected.topic, rejected.contract or "–", rejected.reason)
+        cells = (*map(printable, names), str(verdicts.total()), str(good), _reasons(verdicts))
+        table.add_row(*map(Text, cells))
+    if review.verdicts:
+        console.print(table)
+    out.write(f"{review.total()} dead letters; {review.total(Verdict.GOOD)} are good now\n")
+    if truncated := review.total(Verdict.TRUNCATED):
+        out.write(
+            f"{truncated} are truncated, so that only their topics have what they say: restate by "
+            "KPI and period\n"
+        )
+
+
+def _reasons(verdicts: Counter[tuple[Verdict, str]]) -> str:
+    others = {key: count for key, count in verdicts.items() if key[0] is not Verdict.GOOD}
+    return ", ".join(f"{count} {reason or verdict}" for (verdict, reason), count in others.items())
+
+
+def open_windows(
+    plan: Plan, outcome: Restatement, times_ms: Mapping[str, Sequence[int]]
+) -> Iterator[str]:
+    """Which events wait for windows that are not closed, and until when."""
+    for name in outcome.kpis:
+        kpi = plan.kpis[name]
+        times = times_ms.get(kpi.contract or "", ())
+        if ends := in_open_windows(kpi, times, outcome.closed_ms[name]):
+            yield (
+                f"{name}: windows are not closed for {len(ends)} of the good dead letters; restate "
+                f"again after {iso(ends[-1])}"
+            )
