@@ -90,6 +90,8 @@ def _about_value(
         hint = f'put it in quotes: "{_plain(given)}"' if quote else None
         if isinstance(given, str) and re.fullmatch(r"-?\d+(\.\d+)?|true|false", given):
             hint = "leave the quotes out"
+        if kind == "list_type" and isinstance(given, str | int):
+            hint = f"write `[{given}]`"
         return f"should be {_SHOULD_BE[kind]}, not {_show(given)}", hint
     return _about_size(kind, given, context, said), None
 

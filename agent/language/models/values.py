@@ -326,9 +326,11 @@ _BENCHMARK = r"kpi\(\s*([a-z][a-z0-9_]*)\s*\)"
 
 def _benchmark(value: str) -> str:
     if re.fullmatch(_BENCHMARK, value.strip()) is None:
-        raise wrong(
-            f"'{value}' is not a bound", "a number, or another KPI's value: `kpi(team_median)`"
-        )
+        hint = "a number, or another KPI's value: `kpi(team_median)`"
+        if share := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *%", value.strip()):
+            number = f"{float(share[1]) / 100:.12g}"
+            hint = f"write `{number}`, or `{share[1]}` if the KPI's value is in percent"
+        raise wrong(f"'{value}' is not a bound", hint)
     return value.strip()
 
 

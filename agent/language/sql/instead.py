@@ -40,6 +40,13 @@ _DELTA = (
     "`max(x) - min(x)` is the range in a window; a rule compares windows: "
     "`when: change('previous') > 20%`"
 )
+_RISES = "write `rising(4)` or `declining(4)`, over the last four windows, or `trend('8 weeks')`"
+_ODD = "write `anomaly() > 4`, unlike its past, or `deviation_from_group > 3`, unlike other series"
+_ROLLING = (
+    "windows of a KPI may overlap: `window: 7d every 1d`; a rule compares with the past by "
+    "`change('1 week')`, `trend('8 weeks')` and `anomaly()`"
+)
+_AHEAD = "write `breach_in('3 days')`, or `pace:` for the total of a period"
 _CASE = "write `case x when 1 then 'a' else 'b' end`"
 _NEVER_SAME = "a KPI's value depends on its events only, so that it can be computed again"
 
@@ -88,6 +95,14 @@ FUNCTIONS: Mapping[str, str] = {
         ),
         _PAST,
     ),
+    **dict.fromkeys(
+        ("increasing", "growing", "decreasing", "falling", "dropping", "monotonic"), _RISES
+    ),
+    **dict.fromkeys(("zscore", "z_score", "outlier", "anomaly_score", "deviation"), _ODD),
+    **dict.fromkeys(
+        ("moving_average", "moving_avg", "rolling_avg", "rolling", "ema", "avg_over_time"), _ROLLING
+    ),
+    **dict.fromkeys(("forecast", "predict", "predict_linear", "projection"), _AHEAD),
     **dict.fromkeys(("every", "some"), _SHARE),
     **dict.fromkeys(("rate", "irate", "increase"), _RATE),
     **dict.fromkeys(("delta", "idelta", "deriv", "derivative"), _DELTA),
