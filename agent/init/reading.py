@@ -16,7 +16,7 @@ from agent.core.decode.connect import is_enveloped
 from agent.core.decode.envelope import Event
 from agent.core.decode.envelopes import opener
 from agent.core.decode.format import UnreadableError
-from agent.core.decode.inner_text import with_inner
+from agent.core.decode.inner_text import decode_inner
 from agent.core.model.events import Coding, Envelope, InnerText
 from agent.core.model.paths import Path
 from agent.init.identity import id_of
@@ -90,7 +90,7 @@ def _opened(
     for row, tree in rows:
         for event in opens.open(batch, row, tree):
             if isinstance(event, Event) and isinstance(event.value, dict):
-                around = None if event.around is event.value else event.around
+                around = None if event.envelope is event.value else event.envelope
                 key = file.keys[row] if file.keys else None
                 name = None if envelope is None else envelope.name
                 yield Occurrence(event.value, around, key, _headers(file, row), name)
@@ -172,7 +172,7 @@ def _with_inner(event: Occurrence, inner: Iterable[InnerText]) -> Occurrence:
     value = event.value
     for text in inner:
         try:
-            value = with_inner(value, text)
+            value = decode_inner(value, text)
         except UnreadableError:
             continue
     return event.with_value(value)

@@ -1,13 +1,13 @@
-"""Bare Avro records of one columnar schema, read by polars many at a time.
+"""Reads many Avro records of one schema at once, as polars columns.
 
-The records go into one Avro object container, joined, behind a header that describes their bytes to
-polars (`avro_schema.polars_schema`). Records have no separators, so each gets a mark behind it, a
-number that the header declares as a last field: when all of them come out in order, every record
-was read from its first byte to its last.
+The records are joined into one Avro object container, with a header that describes their bytes to
+polars (`avro_schema.polars_schema`). Records have no separators, so each is followed by a mark, a
+number that the header declares as the last field. If all marks are read in order, every record was
+read from its first byte to its last.
 
-Two things that polars takes and Avro does not define are taken here, too: a branch number beyond a
-union's two is that of the branch with a value, and a number may have more bytes than it needs. A
-record reads the same beside any others.
+polars accepts two things that Avro does not define: a branch number beyond a union's two (read as
+the branch with a value), and numbers with more bytes than necessary. They are accepted here, too,
+and a record is read the same whichever others are read with it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from agent.core.decode.avro_schema import (
     AvroSchema,
     AvroType,
     inner_name,
-    is_nothing,
     polars_schema,
+    takes_no_bytes,
 )
 from agent.core.decode.codec import CHUNK_RECORDS, BodyError
 
 _FIRST_MARK = 0x1_6B70_6961
-"""No number that a record ends with by chance; five bytes long."""
+"""A number of five bytes that no record ends with by chance."""
 _MARK = "mark"
 _SYNC = bytes(range(16))
 
 
 def varint(number: int) -> bytes:
-    """A long as Avro writes it: zigzag, seven bits a byte, the lowest first."""
+    """A long in Avro's encoding: zigzag, seven bits per byte, the lowest first."""
     left = (number << 1) ^ (number >> 63)
     out = bytearray()
     while left & ~0x7F:
@@ -51,13 +51,13 @@ _MARKS = [varint(_FIRST_MARK + index) for index in range(CHUNK_RECORDS)]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a path leads in a schema.
+class ColumnPath:
+    """A path in a schema, as a column and an expression.
 
-    `column` is what has to be read, "" for nothing; `expression` gets from there to the value; at
-    an absent path it is None. `type` is what stands there, but for null. `is_through`: the path
-    goes on through a type that has nothing inside, so any value there is a wrong one.
-    `is_column`: the value is the column itself.
+    `column` is the column to read ("": none), `expression` the value from it (None: the schema
+    lacks the path), `type` the type of the value without null. `is_through`: the path continues
+    into a type that has no members, so any value there is of a wrong type. `is_column`: the value
+    is the column itself.
     """
 
     type: AvroType
@@ -67,14 +67,14 @@ class Place:
     is_column: bool = False
 
 
-_ABSENT = Place(AvroType("null"))
+_ABSENT = ColumnPath(AvroType("null"))
 
 
 class AvroColumns:
     """Reads records of one columnar schema.
 
-    Records that lie directly within each other are one row of columns: a column is read alone, and
-    what no one asks for is skipped.
+    Records nested directly in each other are flattened to one row of columns, so that only the
+    demanded columns are read.
     """
 
     def __init__(self, schema: AvroSchema) -> None:
@@ -87,8 +87,8 @@ class AvroColumns:
         meta = b"".join([varint(1), varint(len(key)), key, varint(len(described)), described])
         self._header = b"".join([b"Obj\x01", meta, varint(0), _SYNC])
 
-    def place(self, path: Sequence[str]) -> Place:
-        """Where a path leads."""
+    def resolve(self, path: Sequence[str]) -> ColumnPath:
+        """The column and expression of a path."""
         flat = self._root
         for depth, step in enumerate(path):
             if flat.inside is None:
@@ -98,7 +98,7 @@ class AvroColumns:
                 return _ABSENT
             flat = inner
         if flat.inside is not None:
-            return Place(flat.type, pl.lit(value=True))
+            return ColumnPath(flat.type, pl.lit(value=True))
         return _nested(flat, ())
 
     def read(self, bodies: Sequence[bytes], columns: Sequence[str]) -> pl.DataFrame:
@@ -111,7 +111,7 @@ class AvroColumns:
         try:
             frame = pl.read_avro(BytesIO(b"".join(block)), columns=[*columns, _MARK])
         except (Exception, pl.exceptions.PanicException) as cause:
-            # Whatever a library makes of the bytes, it costs the records that it is about alone.
+            # Whatever a library does with the bytes, only these records are affected.
             raise BodyError(str(cause)) from cause
         marks = frame.drop_in_place(_MARK).to_numpy() - _FIRST_MARK
         if marks.size != len(bodies) or not (marks == np.arange(marks.size)).all():
@@ -120,7 +120,7 @@ class AvroColumns:
 
 
 class _Flat:
-    """A record that lies directly in the root or in another such one, or a column of it."""
+    """A record nested directly in the root or in another such record, or a column of one."""
 
     def __init__(self, type: AvroType, numbers: Iterator[int]) -> None:
         self.type = type
@@ -128,7 +128,7 @@ class _Flat:
         self.inside: list[_Flat] | None = None
         if type.kind == "record":
             self.inside = [_Flat(f.type, numbers) for f in type.fields]
-        elif not is_nothing(type):
+        elif not takes_no_bytes(type):
             self.name = f"c{next(numbers)}"
 
     def all(self) -> Iterator[_Flat]:
@@ -139,22 +139,22 @@ class _Flat:
             yield from inner.all()
 
     def step(self, step: str) -> _Flat | None:
-        """The field of a name; None where there is none."""
+        """The field with a name; None: there is none."""
         field = self.type.field(step)
         if field is None or self.inside is None:
             return None
         return self.inside[self.type.fields.index(field)]
 
 
-def _nested(flat: _Flat, path: Sequence[str]) -> Place:
-    """Where a path leads that begins in a column."""
+def _nested(flat: _Flat, path: Sequence[str]) -> ColumnPath:
+    """The expression of a path within a column."""
     type, expression = flat.type.value_type, pl.col(flat.name)
-    if is_nothing(type):
+    if takes_no_bytes(type):
         return _ABSENT
     for step in path:
         if type.kind == "record":
             field = type.field(step)
-            if field is None or is_nothing(field.type):
+            if field is None or takes_no_bytes(field.type):
                 return _ABSENT
             name = inner_name(type.fields.index(field))
             expression, type = expression.struct.field(name), field.type.value_type
@@ -163,5 +163,5 @@ def _nested(flat: _Flat, path: Sequence[str]) -> Place:
             values = expression.list.eval(pl.element().filter(is_key).struct.field(inner_name(1)))
             expression, type = values.list.get(-1, null_on_oob=True), type.items.value_type
         else:
-            return Place(type, expression, flat.name, is_through=True)
-    return Place(type, expression, flat.name, is_column=not path)
+            return ColumnPath(type, expression, flat.name, is_through=True)
+    return ColumnPath(type, expression, flat.name, is_column=not path)

@@ -1,12 +1,12 @@
-"""What an Avro record means: the JSON that says the same.
+"""Converts Avro records to equivalent JSON.
 
-Records, maps, arrays, text, numbers, booleans and null are JSON's own. An enum is its symbol, bytes
-are base64, a decimal is a number with all of its digits, a UUID its usual text, a date
-`2024-05-01`; NaN and the infinities are null. A timestamp is the number that it is, wherever such
-a number alone is read as that very time (`event_time`), and else ISO 8601; a local one is ISO 8601
-without a zone. The time of a day stays a number.
+Records, maps, arrays, text, numbers, booleans and null are the same in JSON. An enum becomes its
+symbol, bytes base64, a decimal a number with all of its digits, a UUID its usual text, a date
+`2024-05-01`; NaN and the infinities become null. A timestamp stays a number if `event_time` reads
+that number as the same time, otherwise it becomes ISO 8601; a local timestamp becomes ISO 8601
+without a zone. The time of day stays a number.
 
-This is the exact reading of single records, by fastavro. `avro_values` makes the same of columns.
+This reads single records exactly, with fastavro. `avro_values` does the same for columns.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ PLAIN_RANGES = {
     1_000_000: (MILLISECONDS_BELOW, MICROSECONDS_BELOW),
     1_000_000_000: (MICROSECONDS_BELOW, (1 << 63) - 1),
 }
-"""By units a second, which timestamps are read as what they are when all that is seen is the
-number: from the first up to the second. So is 0."""
+"""By units per second: the range `[first, second)` of timestamps whose bare number is read as the
+same time. 0 is, too."""
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -51,7 +51,7 @@ _END_SECOND = 253_402_300_800  # of year 9999
 
 
 def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
-    """The JSON object that a bare record means. Raises BodyError."""
+    """A record without framing as the equivalent JSON object. Raises BodyError."""
     stream = BytesIO(body)
     try:
         read: Any = fastavro.schemaless_reader(stream, schema.parsed, None)
@@ -68,12 +68,12 @@ def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
         raise BodyError(f"{left} bytes are left where the schema ends")
     if schema.has_aliases:
         _add_aliases(read, schema.root)
-    parsed: dict[str, Any] = plain(read)
+    parsed: dict[str, Any] = json_value(read)
     return parsed
 
 
 def _add_aliases(value: Any, type: AvroType) -> None:
-    """Let the fields of records be reached by their aliases, too."""
+    """Add the aliases of fields as members."""
     if type.kind == "record" and isinstance(value, dict):
         for field in type.fields:
             if field.name in value:
@@ -91,16 +91,16 @@ def _add_aliases(value: Any, type: AvroType) -> None:
 
 
 def _is_of(value: Any, type: AvroType) -> bool:
-    """Whether a value of a union is a record of this branch."""
+    """Whether a value of a union is a record of a branch."""
     return isinstance(value, dict) and value.keys() == {field.name for field in type.fields}
 
 
-def plain(value: Any) -> Any:
-    """A value of fastavro's as JSON has it."""
+def json_value(value: Any) -> Any:
+    """A value that fastavro has read, as JSON."""
     if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
+        return {key: json_value(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
+        return [json_value(inner) for inner in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, float):
@@ -109,13 +109,13 @@ def plain(value: Any) -> Any:
 
 
 def timestamp(count: int, units_per_second: int, *, is_local: bool) -> int | str:
-    """A timestamp as JSON has it. `count`: of units since 1970-01-01."""
+    """A timestamp as JSON. `count`: units since 1970-01-01."""
     first, end = PLAIN_RANGES[units_per_second]
     if not is_local and (count == 0 or first <= count < end):
         return count
     seconds, rest = divmod(count, units_per_second)
     if not _FIRST_SECOND <= seconds < _END_SECOND:
-        return f"{count}/{units_per_second} s"  # which is no time
+        return f"{count}/{units_per_second} s"  # is not readable as a time
     text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
     digits = len(str(units_per_second)) - 1
     return f"{text}.{rest:0{digits}}{'' if is_local else 'Z'}"
@@ -135,8 +135,8 @@ def _decimal(data: bytes, schema: Any, *_: Any) -> Decimal | int | str:
 
 
 def decimal(unscaled: int, scale: int) -> Decimal | int | str:
-    """A decimal as JSON has it: whole numbers as integers, what needs more than 128 bits as text,
-    which no number of a contract can hold."""
+    """A decimal as JSON: whole numbers as integers; numbers of more than 128 bits, which fit no
+    field of a contract, as text."""
     fits = -(2**127) <= unscaled < 2**127
     if fits and scale == 0:
         return unscaled

@@ -1,10 +1,10 @@
-"""Avro schemas: their types, and the same bytes described so that polars can read them.
+"""Avro schemas: their types, and equivalent schemas that polars can read.
 
-The binary encoding of Avro says less than a schema does: a map is an array of pairs, an enum and an
-int are a long, a boolean is one byte, a record is its fields one after the other. polars knows few
-of Avro's types and panics on others, so it is given another schema for the same bytes, made of what
-it reads, and `Columnar` knows where each value of the real schema stands in it. `not_columnar` says
-of a schema why there is no such description; its records are read one at a time.
+Different Avro types have the same binary encoding: a map is an array of pairs, an enum and an int
+are longs, a boolean is one byte, a record is its fields in sequence. polars knows few of Avro's
+types and panics on others. So it is given another schema for the same bytes, of types that it can
+read, and `avro_columns` maps paths of the real schema to it. If there is no such schema,
+`not_columnar` says why, and records are read one at a time.
 
 Avro 1.12, "Binary encoding" and "Logical types": https://avro.apache.org/docs/1.12.0/specification/
 """
@@ -24,7 +24,7 @@ from agent.core.decode.schemas import SchemaError
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 MAX_DECIMAL_BYTES = 16
-"""polars keeps decimals in 128 bits."""
+"""polars stores decimals in 128 bits."""
 MAX_DECIMAL_PRECISION = 38
 
 TIMESTAMPS = {
@@ -32,7 +32,7 @@ TIMESTAMPS = {
     "timestamp-micros": 1_000_000,
     "timestamp-nanos": 1_000_000_000,
 }
-"""Of what they are, a second has so many."""
+"""Units per second, by logical type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ class AvroField:
 class AvroType:
     """A type of a schema.
 
-    `kind` is Avro's own word, `recursive` for a record within itself. `items` is of arrays, and of
-    the values of maps. `logical` is None where Avro does not define it for the kind.
+    `kind` is Avro's name of the type, or `recursive` for a record within itself. `items` is the
+    type of an array's items or of a map's values. `logical` is None if Avro does not define the
+    logical type for this kind.
     """
 
     kind: str
@@ -65,12 +66,12 @@ class AvroType:
 
     @property
     def value_type(self) -> AvroType:
-        """The type without null: of a union of null and one other, the other."""
+        """The type without null: for a union of null and one other type, the other."""
         others = [b for b in self.branches if b.kind != "null"]
         return others[0] if len(others) == 1 and len(self.branches) == 2 else self
 
     def field(self, name: str) -> AvroField | None:
-        """The field of a name, or else the one that was called so before."""
+        """The field with a name or, if there is none, with an alias."""
         for candidate in self.fields:
             if candidate.name == name:
                 return candidate
@@ -79,24 +80,24 @@ class AvroType:
 
 @dataclass(frozen=True)
 class AvroSchema:
-    """A parsed schema. `parsed` is what fastavro reads with."""
+    """A parsed schema. `parsed` is the schema as fastavro needs it."""
 
     root: AvroType
     parsed: Any
 
     @cached_property
     def not_columnar(self) -> str | None:
-        """Why polars can't read records of the schema, None if it can."""
+        """Why polars can't read records of the schema; None: it can."""
         return next(_obstacles(self.root), None)
 
     @cached_property
     def has_aliases(self) -> bool:
-        """Whether any field has another name, too."""
+        """Whether any field has an alias."""
         return _has_aliases(self.root)
 
 
 def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroSchema:
-    """A schema from its JSON. `references`: (name, text) of the schemas that it refers to.
+    """Parse a schema. `references`: (name, text) of the schemas that it references.
 
     Raises SchemaError.
     """
@@ -113,7 +114,7 @@ def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroS
     root = _Types(named).type_of(parsed)
     if root.kind != "record":
         raise SchemaError(f"expected a schema of records, found one of {root.kind}")
-    if _has_empty_items(root):  # millions of which can be said in a few bytes
+    if _has_empty_items(root):  # a few bytes could encode millions of them
         raise SchemaError("an array or a map of values that take no bytes")
     return AvroSchema(root, parsed)
 
@@ -121,8 +122,8 @@ def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroS
 # ---- fastavro's schemas, with logical types that lose nothing
 
 OWN = "kpi-agent-"
-"""Begins the names of the logical types that `avro_single_record` reads in its own way: fastavro
-makes `datetime`s of timestamps, which have neither nanoseconds nor years from 10000 on."""
+"""The prefix of logical types that `avro_json` reads itself: fastavro converts timestamps to
+`datetime`s, which have neither nanoseconds nor years from 10000 on."""
 
 
 def _with_own_logical_types(schema: Any) -> Any:
@@ -138,7 +139,7 @@ def _with_own_logical_types(schema: Any) -> Any:
 
 
 class _Types:
-    """Makes types of what fastavro has parsed, where named ones are said once."""
+    """Makes types from what fastavro has parsed, in which named types are defined once."""
 
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
@@ -184,14 +185,14 @@ class _Types:
 
 
 def _digits(schema: Any) -> tuple[int, int]:
-    """Precision and scale; 0 of what is no decimal."""
+    """Precision and scale; 0 if it is not a decimal."""
     given = (schema.get("precision", 0), schema.get("scale", 0))
     precision, scale = (value if type(value) is int else 0 for value in given)
     return precision, scale
 
 
 def _is_logical(logical: str, schema: Any) -> bool:
-    """Whether Avro defines the logical type for what has it; else it is to be ignored."""
+    """Whether Avro defines the logical type for this type; otherwise it must be ignored."""
     kind: Any = schema.get("type")
     if logical == "decimal":
         precision, scale = _digits(schema)
@@ -204,17 +205,17 @@ def _is_logical(logical: str, schema: Any) -> bool:
 
 
 def _inner(type: AvroType) -> Iterator[AvroType]:
-    """The types directly within a type."""
+    """The types directly nested in a type."""
     yield from (field.type for field in type.fields)
     yield from type.branches
     if type.items is not None:
         yield type.items
 
 
-def is_nothing(type: AvroType) -> bool:
-    """Whether a value of the type takes no bytes."""
+def takes_no_bytes(type: AvroType) -> bool:
+    """Whether the encoding of a value has no bytes."""
     if type.kind == "record":
-        return all(is_nothing(f.type) for f in type.fields)
+        return all(takes_no_bytes(f.type) for f in type.fields)
     return type.kind == "null" or (type.kind == "fixed" and type.size == 0)
 
 
@@ -223,7 +224,7 @@ def _has_aliases(type: AvroType) -> bool:
 
 
 def _has_empty_items(type: AvroType) -> bool:
-    is_empty = type.items is not None and is_nothing(type.items)
+    is_empty = type.items is not None and takes_no_bytes(type.items)
     return is_empty or any(map(_has_empty_items, _inner(type)))
 
 
@@ -231,13 +232,13 @@ def _has_empty_items(type: AvroType) -> bool:
 
 
 def _obstacles(type: AvroType) -> Iterator[str]:
-    """What polars can't read, outermost first."""
+    """The parts of a type that polars can't read, the outermost first."""
     if type.kind == "recursive":
         yield "a record that holds itself"
     if type.kind == "union":
         if len(type.branches) != 2 or type.value_type is type:
             yield "a union of other than null and one type"
-        elif is_nothing(type.value_type):
+        elif takes_no_bytes(type.value_type):
             yield "a union with a type that takes no bytes"
     is_decimal_of_fixed = type.logical == "decimal" and type.kind == "fixed"
     if is_decimal_of_fixed and type.size > MAX_DECIMAL_BYTES:
@@ -249,14 +250,14 @@ def _obstacles(type: AvroType) -> Iterator[str]:
 
 
 def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
-    """A columnar type in the words of polars. `names` gives a new name at every step: records
-    must differ by name."""
+    """The schema of a columnar type for polars. `names` gives new names, because records need
+    different ones."""
     if type.kind == "union":
         return ["null" if b.kind == "null" else polars_schema(b, names) for b in type.branches]
     if type.kind in ("int", "long", "enum"):
-        return "long"  # an int beyond 32 bits would be cut, an enum in a union is a panic
+        return "long"  # polars cuts ints beyond 32 bits, and panics on an enum in a union
     if type.kind in ("boolean", "fixed"):
-        # A boolean as its byte: polars takes any other than 1 for false.
+        # A boolean as its byte: polars reads any other than 1 as false.
         fixed = {"type": "fixed", "name": next(names), "size": type.size or 1}
         return fixed | _decimal(type)
     if type.items is not None:
@@ -266,7 +267,7 @@ def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
         fields = [
             {"name": inner_name(index), "type": polars_schema(f.type, names)}
             for index, f in enumerate(type.fields)
-            if not is_nothing(f.type)
+            if not takes_no_bytes(f.type)
         ]
         return {"type": "record", "name": next(names), "fields": fields}
     return {"type": type.kind} | _decimal(type)
@@ -275,7 +276,7 @@ def polars_schema(type: AvroType, names: Iterator[str]) -> Any:
 def _decimal(type: AvroType) -> dict[str, Any]:
     if type.logical != "decimal":
         return {}
-    # polars cuts what has more digits than declared.
+    # polars cuts numbers with more digits than declared.
     digits = {"precision": MAX_DECIMAL_PRECISION, "scale": type.scale}
     return {"logicalType": "decimal"} | digits
 
@@ -292,5 +293,5 @@ def _pair(value: AvroType) -> AvroType:
 
 
 def inner_name(index: int) -> str:
-    """polars' name of a record's field by its index: names of producers may be anything."""
+    """The name of a record's field for polars, by its index: producers may use any names."""
     return f"k{index}"

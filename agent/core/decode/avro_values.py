@@ -1,6 +1,6 @@
-"""Columns of Avro values as JSON has them, in the types that are demanded.
+"""Converts columns of Avro values, as polars reads them, to the demanded dtypes.
 
-`avro_json` says what each type means; this is the same for columns as polars read them. A value of
+`avro_json` defines the conversion for single values; this is the same for columns. A value of
 another type than demanded is null.
 """
 
@@ -21,12 +21,13 @@ INSIDE = frozenset({"record", "array", "map"})
 
 
 def is_right(type: AvroType, kind: Kind) -> bool | None:
-    """Whether every value of a type that is not null is what it has to be; None: it depends."""
+    """Whether every value of a type (except null) has the required kind; None: it depends on the
+    value."""
     return True if kind == "time" else _is_right(type).get(kind, False)
 
 
 def _is_right(type: AvroType) -> Mapping[Kind, bool | None]:
-    """By kind, whether it is right; what is not named is wrong."""
+    """By kind, whether values of a type have it; kinds that are not listed are wrong."""
     if type.logical == "decimal":
         return {"integer": None, "float": None, "id": None}
     if type.logical in TIMESTAMPS:  # a number, or text where that could be misread
@@ -50,7 +51,7 @@ _RIGHT: Mapping[str, Mapping[Kind, bool | None]] = {
 
 
 def converted(raw: pl.Series, type: AvroType, dtype: DType) -> pl.Series:
-    """A column of `type`, as polars has it, in another type. Of an enum, every symbol exists."""
+    """A column of an Avro type as another dtype. All indices of an enum must be in range."""
     if dtype == pl.String:
         return _text(raw, type)
     value = _value(raw, type)
@@ -66,10 +67,10 @@ def converted(raw: pl.Series, type: AvroType, dtype: DType) -> pl.Series:
 
 
 def _value(raw: pl.Series, type: AvroType) -> pl.Series:
-    """Numbers and booleans as they are; anything else in what polars has it in."""
+    """Numbers and booleans as they are, without values that JSON or a contract can't have."""
     if type.kind in ("float", "double"):
         is_finite = raw.is_finite()
-        return raw if is_finite.all() else raw.set(~is_finite, None)  # JSON has no others
+        return raw if is_finite.all() else raw.set(~is_finite, None)  # not in JSON
     if type.kind == "boolean" and raw.dtype == pl.Binary:
         return raw != pl.Series([b"\0"])
     if type.logical in TIMESTAMPS:
@@ -77,8 +78,8 @@ def _value(raw: pl.Series, type: AvroType) -> pl.Series:
         is_plain = ((raw >= first) & (raw < end)) | (raw == 0)
         return raw if is_plain.all() else raw.set(~is_plain, None)
     if type.logical == "date" or type.kind == "enum" or "local-" in (type.logical or ""):
-        return raw.cast(pl.String)  # anything that is neither number nor boolean
-    if type.kind in INSIDE:  # which is in no column, and whose presence alone matters
+        return raw.cast(pl.String)  # neither a number nor a boolean
+    if type.kind in INSIDE:  # only its presence matters
         return pl.select(pl.when(raw.is_not_null()).then(pl.lit("{}"))).to_series()
     return raw
 
@@ -113,7 +114,7 @@ _TEXTS: Mapping[str, Callable[[pl.Series, AvroType], pl.Series]] = {
 
 
 def _number_text(value: float | Decimal) -> str:
-    """A number as its shortest decimals, a whole one without any."""
+    """A number in its shortest decimal form, whole numbers without decimals."""
     text = text_of(value) or ""
     whole, _, decimals = text.partition(".")
     return whole if not decimals.strip("0") else text
@@ -130,7 +131,7 @@ def _timestamps(raw: pl.Series, logical: str) -> pl.Series:
 
 
 def _each(raw: pl.Series, text: Callable[[Any], str | None]) -> pl.Series:
-    """One by one, each different value once."""
+    """Convert values one by one, each distinct value once."""
     distinct = raw.drop_nulls().unique()
     texts = [text(value) for value in distinct.to_list()]
     return raw.replace_strict(distinct, texts, default=None, return_dtype=pl.String)

@@ -1,4 +1,4 @@
-"""What goes into the decoder and what comes out: a batch of records, and what became of each."""
+"""The input and the output of the decoder: a batch of records, and the decoded batch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Headers = Sequence[tuple[str, bytes]]
 class Batch:
     """Records of one topic, in the order (partition, offset).
 
-    `keys` has the key of each record; empty: none has one. `headers` are by row, of those rows that
-    have any. `schemas` is what the topic's format needs beside the records (the schemas that they
-    were written with); only the format knows what it is.
+    `keys` has the key of each record; empty: no record has one. `headers` has the headers by row,
+    for rows that have any. `schemas`: the schemas that the records were written with, as their
+    format needs them.
 
-    `timestamps` are the broker's, ms since the epoch: events from the future, and those from too
-    long ago, are found by them. `timestamped` is false of records that carry none, as the lines of
-    a file: then `timestamps` is the clock, and an event may be as old as it likes.
+    `timestamps` are the records' in ms since the epoch, with which event times are compared
+    (`max_future`, `max_past`). `timestamped` False: the records have no timestamps, as the lines of
+    a file. Then `timestamps` is the clock, and events may be of any age.
     """
 
     topic: str
@@ -73,14 +73,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Records of a batch that are read together, none of them empty, and their rows."""
+    """Records of a batch that are read together, and their rows. No record is empty."""
 
     rows: Rows
     records: Sequence[bytes]
 
     @cached_property
     def joined(self) -> bytes:
-        """The records as one text: a blank, then the records with a line break between them.
+        """The records as one text: a space, then the records with a line break between them.
 
         The blank keeps polars from decompressing a record that begins with the magic number of
         gzip, zlib or zstd.
@@ -89,14 +89,14 @@ class Chunk:
 
 
 def parts(count: int, most: int) -> Iterator[slice]:
-    """So many rows in parts of about the same size, of at most `most` rows each."""
+    """Slices of about the same size, of at most `most` rows each, for `count` rows."""
     edges = np.linspace(0, count, -(-count // most) + 1).astype(int).tolist()
     return (slice(start, stop) for start, stop in pairwise(edges))
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of some rows of a batch, none of which is a tombstone."""
+    """The records at some rows of a batch, without tombstones."""
 
     batch: Batch
     rows: Rows
@@ -113,16 +113,18 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What became of a batch; rows are indices into it.
+    """A decoded batch; rows are indices of its records.
 
-    `tables` has every contract of the topic, by name, with the columns of docs/architecture.md; a
-    record that holds several events, or lines of one, has as many rows in a table.
-    `rejects`: (row, reject), by row; a record may be rejected by one contract and be in the table
-    of another. `empty`: tombstones and blank values. `ignored`: records that no contract is
-    interested in. Both int64, ascending. `wrong_types`: the rows of a contract's table in which an
-    optional field is null because the record has something of another type there, by (contract,
-    field). `repeated_ms`: by contract, the (row, time) of times that happen twice, with how much
-    later (ms) the second time is; `_time` is the first.
+    - `tables`: the table of each contract of the topic, by name, with the columns of
+      docs/architecture.md. A record with several events, or lines of an event, has several rows.
+    - `rejects`: (row, reject), by row. A record may be rejected by one contract and be in the table
+      of another.
+    - `empty`: tombstones and blank values. `ignored`: records that no contract matches. Both int64,
+      ascending.
+    - `wrong_types`: by (contract, field), the rows of the contract's table in which an optional
+      field is null because the record has a value of another type.
+    - `repeated_ms`: by contract, the (row, time) of local times that occur twice, with how much
+      later (ms) the second time is; `_time` is the first.
     """
 
     tables: Mapping[str, pl.DataFrame]

@@ -1,4 +1,4 @@
-"""The envelope `cloudevents`: CloudEvents 1.0 in any of their three modes. The record says which.
+"""The envelope `cloudevents`: CloudEvents 1.0 in all three modes, which each record indicates.
 
 - *binary*: the record has a header `ce_specversion`; its attributes are the headers `ce_*`, its
   value is the data.
@@ -6,7 +6,7 @@
   `data_base64`.
 - *batched*: the value is an array of these. Each has its own verdict.
 
-The data is the event; the attributes are reached by `{envelope: type}`, `{envelope: subject}`.
+The data is the event; the attributes are read by `{envelope: type}`, `{envelope: subject}`.
 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md;
 …/formats/json-format.md)
 """
@@ -33,7 +33,7 @@ _MODE = Root("header", f"{_PREFIX}specversion")
 
 
 class CloudEvents:
-    """Opens CloudEvents."""
+    """The opener of CloudEvents."""
 
     names = ("specversion", "type", "source", "id", "time", "data", "data_base64")
     views = (
@@ -52,7 +52,7 @@ class CloudEvents:
         pass
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
-        """The data of an event, or of each event of a batch."""
+        """The data of the event, or of each event of a batched record."""
         if batch.header(row, _MODE.name) is not None:
             return (Event(tree, _attributes(batch, row)),)
         if isinstance(tree, list):
@@ -89,7 +89,7 @@ def _structured(tree: Any) -> Event | Problem:
 
 
 def _data(text: Any) -> Any:
-    """The data of a base64 text, which has to be JSON."""
+    """The data of a base64 text, which must be JSON."""
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as cause:

@@ -1,5 +1,5 @@
-"""What reads the records of one schema: the seam between the formats that have schemas and
-`schema_format`, which does for all of them what does not depend on the encoding."""
+"""The interface between formats with schemas and `schema_format`, which does everything that does
+not depend on the encoding: a `Codec` reads the records of one schema."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from agent.core.decode.schemas import SchemaId
 from agent.core.model.paths import Keys
 
 CHUNK_RECORDS = 4096
-"""So many records are read at once, so that a bad one makes few others be read twice."""
+"""The number of records that are read at once, so that few are read twice because of a bad one."""
 
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class BodyError(Exception):
-    """A record, or one of several, is not what its schema says. The message says how.
+    """A record, or one of several, does not match its schema. The message says why.
 
-    `is_cut`: it ends before its schema does, so nothing can read it.
+    `is_cut`: the record is too short for its schema.
     """
 
     def __init__(self, message: str, *, is_cut: bool = False) -> None:
@@ -34,14 +34,14 @@ class BodyError(Exception):
 
 
 class NotColumnarError(Exception):
-    """These records are read one by one only."""
+    """These records can only be read one by one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What was read of some records: a column for each demand, by its index (`c0`, …), and whether
-    some value of a record is null there without being null in the record. `unreadable`: indices of
-    records that have no row."""
+class ColumnRead:
+    """Columns of some records: `frame` has one for each demand, by its index (`c0`, …). `unsure`:
+    whether a record has a value that is null here only because of its type. `unreadable`: indices
+    of records without a row."""
 
     frame: pl.DataFrame
     unsure: Flags
@@ -49,30 +49,31 @@ class Read:
 
 
 class ColumnReader(Protocol):
-    """Reads what some demands ask for of records of one schema."""
+    """Reads the demanded columns of records of one schema."""
 
-    def read(self, bodies: Sequence[bytes]) -> Read:
-        """The columns of at most CHUNK_RECORDS records. Raises BodyError where any of them is not
-        what the schema says, which it may also say in `unreadable`; and NotColumnarError."""
+    def read(self, bodies: Sequence[bytes]) -> ColumnRead:
+        """The columns of at most CHUNK_RECORDS records. Records that don't match the schema are in
+        `unreadable`, or cause a BodyError. Raises NotColumnarError if the records can only be read
+        one by one."""
 
 
 class Codec(Protocol):
     """Reads records of one schema."""
 
     def tree(self, body: bytes) -> dict[str, Any]:
-        """The JSON object that a record means. Raises BodyError."""
+        """A record as the equivalent JSON object. Raises BodyError."""
 
     def reader(self, demands: Sequence[KeyDemand]) -> ColumnReader | None:
-        """A reader of columns; None where these records are read one by one only."""
+        """A reader of columns; None if the records can only be read one by one."""
 
     def is_right(self, path: Keys, kind: Kind) -> bool | None:
-        """Whether whatever can stand at a path is what it has to be; None: the record decides."""
+        """Whether all values at a path have the required kind; None: it depends on the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodecGroup:
-    """Records of one schema: its name ("" for that of a file), their indices, what reads them or
-    why nothing does."""
+    """Records of one schema: its id ("" for a schema from a file), the indices of the records, and
+    the codec, or the problem if there is none. `skip`, `rest`: see `schemas.Group`."""
 
     schema: SchemaId
     indices: Rows
@@ -81,7 +82,7 @@ class CodecGroup:
     codec: Codec | Problem
 
     def bodies(self, records: Sequence[bytes], indices: Rows) -> list[bytes]:
-        """Some records of the group without what stands before them."""
+        """The records at some indices, without the schema id before them."""
         skip, rest = self.skip, self.rest
         if rest:
             return [rest + records[index] for index in indices.tolist()]
@@ -89,6 +90,6 @@ class CodecGroup:
 
 
 def batch_of(documents: Sequence[bytes]) -> Batch:
-    """Documents as a batch, for what takes their records from one."""
+    """Documents as a batch, for readers that need one."""
     none = np.zeros(len(documents), np.int64)
     return Batch("", documents, none.astype(np.int32), none, none)

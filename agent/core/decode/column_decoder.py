@@ -1,5 +1,5 @@
-"""Decodes batches by columns: the records are read once for all contracts, and each contract takes
-the rows of its type and validates them."""
+"""Decodes batches as columns: records are read once for all contracts, then the rows of each
+contract's type are validated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from agent.core.decode.format import (
     Columns,
     Format,
     Reader,
+    column_path,
     demands_of,
     labelled,
-    plain,
     type_demands,
 )
 from agent.core.decode.validation import columns_of, too_large, validate
@@ -25,13 +25,13 @@ from agent.core.model.results import Reason, Reject
 
 
 class ColumnDecoder:
-    """Decodes what some contracts of a topic ask of its columns; pure but for the readers' memory
-    of which way was the faster.
+    """Decodes the columnar contracts of a topic (`format.is_columnar`). Pure, except that readers
+    remember which way of reading was faster.
 
-    `sole`: the only contract that the topic has, which whatever is wrong with a record is put down
-    to. `max_bytes`: the largest record that any contract takes. `arrays`: whether another contract
-    reads records that are arrays, which are then ignored here. Without contracts, records are only
-    screened.
+    `sole`: the name of the topic's only contract, to which all problems are attributed; None: there
+    are several. `max_bytes`: the largest record that any contract accepts. `ignores_arrays`:
+    another contract reads records that are arrays, so they are not rejected here. Without
+    contracts, records are only screened.
     """
 
     def __init__(
@@ -40,31 +40,32 @@ class ColumnDecoder:
         format: Format,
         max_bytes: int,
         sole: str | None = None,
-        arrays: bool = False,
+        ignores_arrays: bool = False,
     ) -> None:
         self.contracts = tuple(contracts)
         self.format = format
         self.max_bytes = max_bytes
         self.sole = sole
-        self.arrays = arrays
+        self.ignores_arrays = ignores_arrays
         self.readers = {c.name: format.reader(demands_of(c)) for c in contracts}
-        self.together = (
+        self.combined = (
             self.readers[contracts[0].name]
             if len(contracts) == 1
             else format.reader(d for c in contracts for d in demands_of(c))
         )
         self.types = format.reader(type_demands(contracts))
-        # Contracts that contradict each other on a path would have all records read several times.
+        # If contracts demand different types at a path, reading them together costs several reads
+        # of all records; then each contract reads its own records.
         most = max((x.reads for x in self.readers.values()), default=0)
-        self.is_apart = self.together.reads > most
+        self.is_split = self.combined.reads > most
 
     def decode(self, batch: Batch) -> Decoded:
-        """Decodes one batch."""
+        """Decode one batch."""
         return _Run(self, batch).decode()
 
 
 class _Run:
-    """The decoding of one batch: what is known of its rows so far."""
+    """The decoding of one batch. `_settled`: the rows that have an outcome."""
 
     def __init__(self, decoder: ColumnDecoder, batch: Batch) -> None:
         self._decoder = decoder
@@ -79,11 +80,11 @@ class _Run:
     def decode(self) -> Decoded:
         contracts = self._decoder.contracts
         readable = self._readable()
-        if self._decoder.is_apart:
-            self._read_apart(readable)
+        if self._decoder.is_split:
+            self._read_separately(readable)
         elif contracts:
-            columns = self._read(self._decoder.together, readable)
-            self._validate(contracts, self._decoder.together, columns)
+            columns = self._read(self._decoder.combined, readable)
+            self._validate(contracts, self._decoder.combined, columns)
         order = {c.name: i for i, c in enumerate(contracts)}
         keys = sorted(self._rejects, key=lambda x: (x[0], order.get(x[1] or "", -1)))
         rejects = tuple((key[0], self._rejects[key]) for key in keys)
@@ -93,7 +94,7 @@ class _Run:
         return Decoded(self._tables, rejects, empty, ignored, self._wrong_types, self._repeated_ms)
 
     def _readable(self) -> Chunk:
-        """The records that a reader may see."""
+        """The records that a reader may read; others are rejected or empty."""
         present, sizes = self._present()
         rows, most = present.rows, self._decoder.max_bytes
         out = np.zeros(rows.size, dtype=np.bool_)
@@ -106,7 +107,7 @@ class _Run:
             self._empty.append(int(rows[i]))
             out[i] = True
         for i, (reason, detail) in screened.problems.items():
-            if not (self._decoder.arrays and reason is Reason.NOT_AN_OBJECT):
+            if not (self._decoder.ignores_arrays and reason is Reason.NOT_AN_OBJECT):
                 self._reject(int(rows[i]), None, reason, detail)
             out[i] = True
         if not out.any():
@@ -123,15 +124,15 @@ class _Run:
         return Chunk(rows, [value for value in values if value]), sizes[rows]
 
     def _read(self, reader: Reader, chunk: Chunk) -> Columns:
-        """Reads records, and rejects those that can't be read."""
+        """Read records, and reject those that can't be read."""
         columns = reader.read(self._batch, chunk)
         for row in columns.unreadable:
             problem = self._decoder.format.problem(self._batch, row)
             self._reject(row, None, *(problem or (Reason.NOT_JSON, "the JSON can't be read")))
         return columns
 
-    def _read_apart(self, readable: Chunk) -> None:
-        """First the types alone, then each contract's records with its own reader."""
+    def _read_separately(self, readable: Chunk) -> None:
+        """Read the types first, then each contract's records with its own reader."""
         types = self._decoder.types
         typed = self._read(types, readable) if types.reads else None
         for contract in self._decoder.contracts:
@@ -145,7 +146,7 @@ class _Run:
             self._validate([contract], reader, columns)
 
     def _validate(self, contracts: Sequence[Contract], reader: Reader, columns: Columns) -> None:
-        """Each contract takes its columns of its records, and holds them against its promises."""
+        """Validate the rows of each contract's type."""
         chosen = [
             columns.frame.lazy()
             .filter(_is_of(contract, reader))
@@ -169,7 +170,7 @@ class _Run:
         batch, name = self._batch, contract or self._decoder.sole
         detail = labelled(self._decoder.format, batch, row, detail)
         reject = Reject(int(batch.partitions[row]), int(batch.offsets[row]), name, reason, detail)
-        # Where contracts are read apart, several may find the same record to be no JSON.
+        # If contracts are read separately, several may reject the same record as not JSON.
         self._rejects.setdefault((row, name), reject)
         self._settled[row] = True
 
@@ -178,4 +179,6 @@ def _is_of(contract: Contract, reader: Reader) -> pl.Expr:
     """Whether a record is of the contract's type. Numbers and booleans match as text."""
     if contract.type_path is None:
         return pl.lit(True)
-    return pl.col(reader.column((plain(contract.type_path), pl.String))) == contract.type_value
+    return (
+        pl.col(reader.column((column_path(contract.type_path), pl.String))) == contract.type_value
+    )

@@ -1,12 +1,11 @@
-"""What contracts read of records beyond keys of their values, by columns.
+"""Reads envelopes, arrays, keys and headers as columns, for contracts that are not columnar.
 
-They say the same as `extraction` does of one record after the other, of all records that look as a
-view of the envelope says and whose values are proven to be of the types that are asked for:
+The results are those of `extraction`, which reads one record at a time. Columns can read records
+that match a view of the envelope, and whose values are proven to have the demanded types:
 
-    record ─ view ─▶ columns, those of key and headers beside them ─ explode ─▶ events ─▶ lines
+    record ─ view ─▶ columns of value, key and headers ─ explode ─▶ events ─▶ lines
 
-Every other record is left to `extraction`: what is odd costs in proportion to how much of it there
-is, and has the verdict that it has alone.
+All other records are left to `extraction`, so that the cost is proportional to their number.
 """
 
 from __future__ import annotations
@@ -28,18 +27,17 @@ from agent.core.decode.validation import columns_of, validate
 from agent.core.model.results import Reason
 
 LEAST_RECORDS = 256
-"""Fewer are read one by one, which says the same: before the first record, columns cost 5 to 10 ms,
-as much as some 300 records by themselves."""
+"""Fewer records are read one by one: columns have a fixed cost of 5 to 10 ms, as much as reading
+300 records."""
 
 _ANYTHING: Demand = (("",), pl.String)
-"""What is asked for where nothing is: that a record can be read."""
+"""The demand if there is no other: to find out whether records can be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was read of some documents of a contract: the table, the problems, and the rest as
-    `validation.Validated` has it, by document. `rows` and `events`: of which record each document
-    is, ascending, and of which event."""
+    """The validated documents of a contract from some records, as in `validation.Validated`, by
+    document. `rows` and `events`: the record (ascending) and the event of each document."""
 
     table: pl.DataFrame
     problems: Sequence[tuple[int, Reason, str]]
@@ -51,26 +49,25 @@ class Part:
 
 @dataclass(slots=True)
 class Extracted:
-    """What columns say of a contract's records: which hold an event of its type, `ours`; which of
-    them hold a line of one, `lined`; and of which columns say nothing, `left`."""
+    """A contract's records as far as columns can read them. `has_event`: which records have an
+    event of the contract's type, `has_line`: which have a line of one. `unread`: the rows of
+    records that are left to `extraction`."""
 
-    left: Rows
-    ours: Flags
-    lined: Flags
+    unread: Rows
+    has_event: Flags
+    has_line: Flags
     parts: list[Part] = field(default_factory=list)
 
     @classmethod
     def nothing(cls, rows: Rows, batch: Batch) -> Extracted:
-        """Nothing is said of some rows of a batch."""
+        """The result if no row can be read by columns."""
         none = np.zeros(len(batch.values), np.bool_)
         return cls(rows, none, none.copy())
 
 
 class ColumnExtraction:
-    """Reads the records of a topic for contracts that ask for more than keys of their values.
-
-    `least_records`: of fewer, nothing is read.
-    """
+    """Reads the records of a topic for contracts that are not columnar. `least_records`: fewer
+    records are not read."""
 
     least_records = LEAST_RECORDS
 
@@ -89,7 +86,7 @@ class ColumnExtraction:
         self._reader = format.reader(inside or [_ANYTHING])
 
     def extract(self, batch: Batch, rows: Rows) -> list[Extracted]:
-        """What columns say of some records of a batch, for each contract."""
+        """Read some records of a batch, for each contract."""
         if not any(self._shapes) or rows.size < self.least_records:
             return [Extracted.nothing(rows, batch) for _ in self._extractors]
         frame = self._read(batch, rows)
@@ -99,7 +96,7 @@ class ColumnExtraction:
         ]
 
     def _read(self, batch: Batch, rows: Rows) -> pl.DataFrame:
-        """All columns that any contract asks for, of the records in which they are proven."""
+        """All columns that any contract demands, for records in which their types are proven."""
         records = [batch.value(row) for row in rows.tolist()]
         read = self._reader.read(batch, Chunk(rows, records))
         doubted = [batch.value(row) for row in read.unsure.tolist()]
@@ -143,7 +140,7 @@ class ColumnExtraction:
                 continue
             left[_rows(viewed)] = False
             left |= self._add(out, extractor, shape, batch, viewed)
-        out.left = np.flatnonzero(left)
+        out.unread = np.flatnonzero(left)
         return out
 
     def _add(
@@ -154,8 +151,8 @@ class ColumnExtraction:
         batch: Batch,
         viewed: pl.DataFrame,
     ) -> Flags:
-        """Adds what is of the contract's type in records of one view; of which rows something is
-        not proven."""
+        """Add the events of the contract's type in records of one view; returns which rows have a
+        value that is not proven."""
         events = shape.events(viewed, self._column)
         lines = shape.lines(events, self._column)
         doubtful = np.zeros(len(batch.values), np.bool_)
@@ -167,8 +164,8 @@ class ColumnExtraction:
                 f.filter(pl.Series(~doubtful[f["_row"].to_numpy()])) for f in (events, lines)
             )
         rows = _rows(lines)
-        out.ours[_rows(events)] = True
-        out.lined[rows] = True
+        out.has_event[_rows(events)] = True
+        out.has_line[rows] = True
         if rows.size:
             out.parts.append(self._part(extractor, shape, batch, lines, rows))
         return doubtful
@@ -181,7 +178,7 @@ class ColumnExtraction:
         lines: pl.DataFrame,
         rows: Rows,
     ) -> Part:
-        """What the contract says of documents."""
+        """Validate documents."""
         documents = Batch(
             batch.topic,
             [b""] * rows.size,
@@ -214,13 +211,13 @@ class ColumnExtraction:
 
 
 def _shapes(extractor: Extractor, format: Format) -> list[Shape]:
-    """How the contract's records may look; those whose columns can be had."""
+    """The shapes of the contract's records that columns can read."""
     shapes = (shape_of(extractor, view, format) for view in extractor.opener.views)
     return [shape for shape in shapes if shape is not None]
 
 
 def _lack(records: Sequence[bytes], contents: Sequence[bytes]) -> pl.Series:
-    """In which records none of some bytes are."""
+    """Which records contain none of some byte strings."""
     joined = b"".join(records)
     if not any(content in joined for content in contents):
         return pl.Series([True]).new_from_index(0, len(records))

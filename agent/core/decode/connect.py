@@ -2,8 +2,8 @@
 
     {"schema": {"type": "struct", "fields": […]}, "payload": {"total": "BNI=", …}}
 
-The payload is the event. A Decimal, which is base64 of the unscaled number there, is read as the
-number that it is, by the schema's scale; dates and times stay the numbers that they are
+The payload is the event. A Decimal, which is written as base64 of the unscaled number, is read as a
+number with the schema's scale; dates and times stay numbers
 (https://docs.confluent.io/platform/current/connect/concepts.html, Converters; logical types:
 org.apache.kafka.connect.data in Kafka's source).
 """
@@ -17,7 +17,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from agent.core.decode.batch import Batch
-from agent.core.decode.envelope import Event, Look, View
+from agent.core.decode.envelope import Event, PathCondition, View
 from agent.core.decode.format import Problem
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
@@ -26,18 +26,18 @@ from agent.core.model.results import Reason
 
 NAMES = ("schema", "payload", "type", "name", "field", "fields", "items", "parameters", "scale")
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
-WITH_SCHEMA: tuple[tuple[Path, Look], ...] = (
+WITH_SCHEMA: tuple[tuple[Path, PathCondition], ...] = (
     (("schema",), "object"),
     (("payload",), "object"),
 )
 DECIMALS = (_DECIMAL.encode(), b"\\u00")
-"""What a schema has that says of a decimal, however its letters are written."""
+"""A schema with a decimal contains one of these, even if letters are escaped."""
 _WIDE = Context(prec=200)
-"""No number is rounded: Kafka's decimals have no limit, those that anybody sends have 38 digits."""
+"""Wide enough that no number is rounded: decimals in Kafka have no limit, usually 38 digits."""
 
 
 class ConnectEnvelope:
-    """Opens records of {schema, payload}."""
+    """The opener of records of {schema, payload}."""
 
     names = NAMES
     views = (View(WITH_SCHEMA, ("payload",), lacks=DECIMALS),)
@@ -46,7 +46,7 @@ class ConnectEnvelope:
         pass
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
-        """The payload; none where it is null, as in a tombstone."""
+        """The payload; no event if it is null, as in a tombstone."""
         if not is_enveloped(tree):
             detail = f"expected an object of `schema` and `payload`, found {describe(tree)}"
             if isinstance(tree, dict):
@@ -57,12 +57,12 @@ class ConnectEnvelope:
 
 
 def is_enveloped(tree: Any) -> bool:
-    """Whether a record has a payload with its schema."""
+    """Whether a record has a payload and its schema."""
     return isinstance(tree, dict) and "payload" in tree and "schema" in tree
 
 
 def payload_of(tree: Mapping[str, Any]) -> Any:
-    """The payload of a record, its decimals as numbers."""
+    """The payload of a record, with decimals as numbers."""
     schema, payload = tree["schema"], tree["payload"]
     return converted(payload, schema) if _has_decimals(schema) else payload
 
@@ -78,7 +78,7 @@ def _has_decimals(schema: Any) -> bool:
 
 
 def converted(value: Any, schema: Any) -> Any:
-    """A value with the numbers that its schema says are decimals."""
+    """A value with the decimals of its schema as numbers."""
     if value is None or not isinstance(schema, dict):
         return value
     if schema.get("name") == _DECIMAL:
@@ -93,12 +93,12 @@ def converted(value: Any, schema: Any) -> Any:
 
 
 def decimal_of(content: bytes, scale: int) -> Decimal:
-    """The number that bytes hold as big-endian two's complement, times 10^scale."""
+    """A decimal from its unscaled number (big-endian two's complement) and its scale."""
     return Decimal(int.from_bytes(content, "big", signed=True)).scaleb(-scale, _WIDE)
 
 
 def _decimal(value: Any, parameters: Any) -> Any:
-    """The number of a base64 text; what is none stays as it is."""
+    """The number of a base64 text; other values stay the same."""
     try:
         scale = int(parameters["scale"])
         content = base64.b64decode(value, validate=True)

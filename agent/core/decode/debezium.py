@@ -2,13 +2,13 @@
 
     {"before": {…}, "after": {…}, "source": {"ts_ms": …, "table": …}, "op": "u", "ts_ms": …}
 
-The row is the event: `after`, or `before` of a delete; the rest is reached by `{envelope: op}`,
+The row is the event: `after`, or `before` for a delete; the rest is read by `{envelope: op}`,
 `{envelope: before.status}`, `{envelope: source.table}`. With a schema (`{schema, payload}`),
-decimals are read as numbers (`connect`). A row as ExtractNewRecordState leaves it is an event, too;
-its `__op`, `__deleted` and `__source_ts_ms` are then what the envelope says.
+decimals are read as numbers (`connect`). A row that ExtractNewRecordState has flattened is an
+event, too, with `__op`, `__deleted` and `__source_ts_ms` as its envelope.
 
-Operations are c (create), u (update), d (delete) and r (read, by a snapshot); which ones count is
-the contract's (`Envelope.ops`). Truncations, messages and tombstones are of no row.
+Operations are c (create), u (update), d (delete) and r (read, by a snapshot); the contract selects
+those that count (`Envelope.ops`). Truncations, messages and tombstones have no row.
 (https://debezium.io/documentation/reference/stable/connectors/mysql.html, Data change events;
 …/transformations/event-flattening.html)
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from agent.core.decode import connect
 from agent.core.decode.batch import Batch
-from agent.core.decode.envelope import Event, Look, View
+from agent.core.decode.envelope import Event, PathCondition, View
 from agent.core.decode.format import Problem, UnreadableError
 from agent.core.decode.single_record import tree_of
 from agent.core.decode.tree import describe
@@ -32,7 +32,7 @@ _SOURCE_PREFIX = "__source_"
 
 
 class Debezium:
-    """Opens change events."""
+    """The opener of change events."""
 
     names = (*connect.NAMES, "before", "after", "op", "source", "__op", "__deleted")
 
@@ -41,7 +41,7 @@ class Debezium:
         self.views = tuple(self._views())
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
-        """The row that changed."""
+        """The changed row, if its operation counts."""
         is_bare = isinstance(tree, dict) and tree.get("op") is not None
         change = _payload(tree) if connect.is_enveloped(tree) and not is_bare else tree
         if change is None:
@@ -61,19 +61,19 @@ class Debezium:
         return (Event(value, change),)
 
     def _views(self) -> Iterator[View]:
-        """A change as it is, or as a payload beside its schema; of a row as it is now, or was."""
+        """The views of change events, with and without a schema, for `after` and `before`."""
         deletes = tuple(op for op in self._ops if op == "d")
         others = tuple(op for op in self._ops if op != "d")
-        bare: tuple[tuple[Path, Look], ...] = ((("op",), "absent"), *connect.WITH_SCHEMA)
-        for above, looks in (((), ()), (("payload",), bare)):
+        bare: tuple[tuple[Path, PathCondition], ...] = ((("op",), "absent"), *connect.WITH_SCHEMA)
+        for prefix, conditions in (((), ()), (("payload",), bare)):
             for image, ops in (("after", others), ("before", deletes)):
                 if ops:
-                    change: tuple[tuple[Path, Look], ...] = (
-                        ((*above, "op"), ops),
-                        ((*above, image), "object"),
+                    change: tuple[tuple[Path, PathCondition], ...] = (
+                        ((*prefix, "op"), ops),
+                        ((*prefix, image), "object"),
                     )
-                    lacks = connect.DECIMALS if above else ()
-                    yield View((*looks, *change), (*above, image), above, lacks=lacks)
+                    lacks = connect.DECIMALS if prefix else ()
+                    yield View((*conditions, *change), (*prefix, image), prefix, lacks=lacks)
 
     def _flattened(self, row: Mapping[str, Any]) -> Iterable[Event | Problem]:
         op = row.get("__op")
@@ -90,8 +90,8 @@ class Debezium:
 
 
 def _payload(tree: Mapping[str, Any]) -> Any:
-    """The change with its decimals as numbers. Both images are rows of one table: where the schema
-    describes one of them, it describes the other."""
+    """The change with decimals as numbers. Both images are rows of one table, so if the schema
+    describes only one of them, it is used for both."""
     payload, schema = connect.payload_of(tree), tree["schema"]
     fields = schema.get("fields") if isinstance(schema, dict) else None
     of_images = {f.get("field"): f for f in fields or () if isinstance(f, dict)}
@@ -102,7 +102,7 @@ def _payload(tree: Mapping[str, Any]) -> Any:
 
 
 def _row(image: Any) -> Any:
-    """A row; of MongoDB it is JSON in a string."""
+    """A row; for MongoDB it is JSON in a string."""
     if not isinstance(image, str):
         return image
     try:

@@ -1,8 +1,9 @@
 """Decodes batches of one topic for all of its contracts.
 
-Most contracts are read by columns. Those that ask for more than columns can say have documents
-taken out of the records first (`extraction`), which are then read by columns like records. A
-record's verdict and values never depend on the records beside it.
+Contracts that read only keys of the record's value are decoded as columns (`column_decoder`). For
+all others, *documents* are extracted from the records (`column_extraction`, `extraction`), which
+are then validated like records. A record's verdict and values never depend on other records of the
+batch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from agent.core.decode.batch import Batch, Decoded, Rows
 from agent.core.decode.column_decoder import ColumnDecoder
 from agent.core.decode.column_extraction import ColumnExtraction, Part
 from agent.core.decode.extraction import NO_SIZE, Documents, Extractor
-from agent.core.decode.format import Flags, UnreadableError, is_plain, labelled
+from agent.core.decode.format import Flags, UnreadableError, is_columnar, labelled
 from agent.core.decode.formats import format_of
 from agent.core.decode.json_format import JSON
 from agent.core.model.events import Contract
@@ -25,7 +26,8 @@ from agent.core.model.results import Reason, Reject
 
 
 class Decoder:
-    """Decodes batches of one topic; pure but for the readers' memory of which way was the faster.
+    """Decodes batches of one topic. Pure, except that readers remember which way of reading was
+    faster.
 
     Raises ValueError without contracts, or with contracts of several formats.
     """
@@ -36,9 +38,9 @@ class Decoder:
         self.contracts = tuple(contracts)
         self._format = format_of(contracts[0])
         self._sole = contracts[0].name if len(contracts) == 1 else None
-        self._extractors = [Extractor(c, self._format) for c in contracts if not is_plain(c)]
+        self._extractors = [Extractor(c, self._format) for c in contracts if not is_columnar(c)]
         self._columns = ColumnDecoder(
-            [c for c in contracts if is_plain(c)],
+            [c for c in contracts if is_columnar(c)],
             self._format,
             max(c.max_bytes for c in contracts),
             self._sole,
@@ -52,12 +54,12 @@ class Decoder:
         self._names = tuple(sorted({name for e in self._extractors for name in e.names}))
 
     def decode(self, batch: Batch) -> Decoded:
-        """Decodes one batch."""
+        """Decode one batch."""
         decoded = self._columns.decode(batch)
         return self._with_documents(batch, decoded) if self._extractors else decoded
 
     def _with_documents(self, batch: Batch, decoded: Decoded) -> Decoded:
-        """What the columns say of a batch, and what the documents of its records say."""
+        """Add the documents of a batch to what was decoded as columns."""
         count = len(batch.values)
         rejects: dict[tuple[int, str | None], Reject] = {
             (row, reject.contract): reject for row, reject in decoded.rejects
@@ -71,13 +73,13 @@ class Decoder:
         tables, wrong_types = dict(decoded.tables), dict(decoded.wrong_types)
         repeated_ms = dict(decoded.repeated_ms)
         extracted = self._extraction.extract(batch, np.flatnonzero(left))
-        documents = self._extract(batch, [of.left for of in extracted], rejects, ignored)
+        documents = self._extract(batch, [of.unread for of in extracted], rejects, ignored)
         for of_contract, by_columns, decoder in zip(
             documents, extracted, self._documents, strict=True
         ):
             name = decoder.contracts[0].name
-            ignored &= ~by_columns.ours
-            empty |= by_columns.ours & ~by_columns.lined
+            ignored &= ~by_columns.has_event
+            empty |= by_columns.has_event & ~by_columns.has_line
             empty[of_contract.empty] = True
             parts = [*by_columns.parts, _part(decoder, of_contract, batch)]
             problems = [*of_contract.problems, *(problem for p in parts for problem in _of_rows(p))]
@@ -104,8 +106,9 @@ class Decoder:
         rejects: dict[tuple[int, str | None], Reject],
         ignored: npt.NDArray[np.bool_],
     ) -> list[Documents]:
-        """The documents of each contract's rows. Records that can't be read are added to
-        `rejects`; `ignored` is cleared of those that are of interest."""
+        """Extract the documents of the rows `left` for each contract, record by record. Adds
+        records that can't be read to `rejects`, and clears `ignored` for records that a contract
+        reads."""
         documents = [Documents() for _ in self._extractors]
         by_row: dict[int, list[int]] = {}
         for index, rows in enumerate(left):
@@ -133,7 +136,7 @@ class Decoder:
 
 
 def _part(decoder: ColumnDecoder, documents: Documents, of: Batch) -> Part:
-    """What a contract says of documents that were made one by one."""
+    """Validate documents that were extracted one by one."""
     read = decoder.decode(documents.batch(of))
     name = decoder.contracts[0].name
     return Part(
@@ -153,14 +156,14 @@ def _of_rows(part: Part) -> Iterator[tuple[int, Reason, str]]:
 
 
 def _kept(part: Part) -> Flags:
-    """Which documents are of events that have none that is rejected: one bad line is a bad
+    """Which documents belong to events without a rejected document: one bad line rejects the
     event."""
     bad = part.events[[document for document, _, _ in part.problems]]
     return ~np.isin(part.events, bad) if bad.size else np.ones(part.events.size, np.bool_)
 
 
 def _table(parts: Sequence[Part]) -> pl.DataFrame:
-    """The rows of whole events, by the rows of their records."""
+    """The table of all events that are not rejected, with the rows of their records."""
     tables = []
     for part in parts:
         table = part.table
@@ -173,7 +176,7 @@ def _table(parts: Sequence[Part]) -> pl.DataFrame:
 
 
 def _wrong_types(parts: Sequence[Part]) -> dict[str, Rows]:
-    """The rows in which an optional field is of another type, by field."""
+    """By field, the rows in which an optional field has another type."""
     rows: dict[str, list[Rows]] = {}
     for part in parts:
         for field, at in part.wrong_types.items():
@@ -182,7 +185,7 @@ def _wrong_types(parts: Sequence[Part]) -> dict[str, Rows]:
 
 
 def _repeated_ms(parts: Sequence[Part]) -> dict[tuple[int, int], int]:
-    """The times that happen twice, by row."""
+    """The local times that occur twice, by row."""
     return {
         (int(part.rows[document]), ms): later_ms
         for part in parts

@@ -1,10 +1,9 @@
-"""The seam between envelopes and the decoder: where in a record its events are.
+"""The interface of envelopes: where the events are in a record.
 
-An envelope opens a record that was read as Python's objects and gives its events. Its `views` say
-the same of records that look in one way, so that their events are read by columns; records that
-look in no such way are opened one by one. To add one, write a module with a class that has the
-methods of `Opener`, name it in `envelopes`, and write its test beside
-`tests/core/decode/test_envelopes.py`.
+An `Opener` gets the events from a record that was read as Python objects. Its `views` describe
+records in which columns can read the events; records that match no view are opened one by one. To
+add an envelope, write a module with a class that implements `Opener`, register it in `envelopes`,
+and test it in `tests/core/decode/test_envelopes.py`.
 """
 
 from __future__ import annotations
@@ -20,63 +19,63 @@ from agent.core.model.paths import Elements, Keys, Path, Root
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a record: what a contract's paths begin at, and what stands around it, which
-    `{envelope: …}` reads."""
+    """One event of a record: the value that a contract's paths start in, and the object around it,
+    in which `{envelope: …}` starts."""
 
     value: Any
-    around: Any = None
+    envelope: Any = None
 
 
-Look = Literal["absent", "text", "object"] | tuple[str, ...]
-"""What stands at a path: nothing (or null), something, an object, or one of some texts."""
+PathCondition = Literal["absent", "text", "object"] | tuple[str, ...]
+"""What must be at a path: nothing (or null), any scalar, an object, or one of some texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where the events are in records that look in one way.
+    """The events in records that fulfil some conditions.
 
-    `looks`: what stands at some paths of the record. `event`: where the event stands, an object or
-    null; through `[]`, each element of an array is one. `around`: where what is around it stands;
-    or `headers`, what the names of the headers begin with that hold it. `lacks`: what is nowhere in
-    the record's bytes.
+    - `conditions`: what the record must have at some paths. `lacks`: byte strings that it must not
+      contain.
+    - `event`: the path of the event, an object or null; with `[]`, each element of an array.
+    - `envelope`: the path of the object around it, or `headers`: the prefix of the names of headers
+      that have its members.
     """
 
-    looks: tuple[tuple[Path, Look], ...] = ()
+    conditions: tuple[tuple[Path, PathCondition], ...] = ()
     event: Path = ()
-    around: Keys = ()
+    envelope: Keys = ()
     headers: str = ""
     lacks: tuple[bytes, ...] = ()
 
     def path(self, path: Path) -> Path | None:
-        """A path of a contract from the record on; None where none of the record's leads there."""
+        """A path of a contract as a path that starts at the record; None: there is none."""
         root = path[0] if path and isinstance(path[0], Root) else None
         if root is None:
             return (*self.event, *path)
         if root.part != "envelope":
             return path
         if not self.headers:
-            return (*self.around, *path[1:])
+            return (*self.envelope, *path[1:])
         name = path[1] if len(path) == 2 else None
         return (Root("header", self.headers + name),) if isinstance(name, str) else None
 
     @property
     def has_many(self) -> bool:
-        """Whether a record may hold several events."""
+        """Whether a record may have several events."""
         return Elements() in self.event
 
 
 class Opener(Protocol):
-    """Opens the records of a topic."""
+    """Gets the events from records."""
 
     @property
     def views(self) -> Sequence[View]:
-        """The views whose records need not be opened one by one; a record has one of them at
-        most."""
+        """The views that columns can read; a record matches at most one of them."""
 
     @property
     def names(self) -> Iterable[str]:
-        """The members that it looks at."""
+        """The names of the members that `open` reads."""
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
-        """The events of a record that was read as `tree`, with a problem in place of one that is
-        wrong; none where the record says nothing that a contract could read."""
+        """The events of a record that was read as `tree`, with a problem instead of each invalid
+        one; none if the record has no event."""

@@ -1,4 +1,4 @@
-"""The envelopes of records, by the name that rules call them."""
+"""The envelopes of records, by their names in rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPENERS: Mapping[EnvelopeName, Callable[[Envelope], Opener]] = {
 
 
 class NoEnvelope:
-    """The record is the event."""
+    """The opener of records that are the events themselves."""
 
     names = ()
     views = (View(),)
@@ -34,5 +34,5 @@ class NoEnvelope:
 
 
 def opener(envelope: Envelope | None) -> Opener:
-    """What opens the records of a contract."""
+    """The opener of a contract's records."""
     return NoEnvelope() if envelope is None else OPENERS[envelope.name](envelope)

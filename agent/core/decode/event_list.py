@@ -1,7 +1,7 @@
-"""The envelope `list`: a record that holds many events, as an array, or under a path.
+"""The envelope `list`: a record with many events, which is an array or has one at a path.
 
-Each has its own verdict. What stands beside the array is around the event. An object in the place
-of the array is one event: some producers write a list of one so.
+Each event has its own verdict. The record is the envelope of its events. An object instead of the
+array is one event: some producers write a list of one like this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.core.model.results import Reason
 
 
 class EventList:
-    """Opens records that hold arrays of events."""
+    """The opener of records with arrays of events."""
 
     def __init__(self, envelope: Envelope) -> None:
         self._path = envelope.path
@@ -28,7 +28,7 @@ class EventList:
         self.views = [View(event=(*envelope.path, Elements()))] if envelope.path else []
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
-        """The elements of the array; none where it is absent."""
+        """The elements of the array; none if it is absent."""
         try:
             elements = value_at(tree, self._path)
         except WrongPlaceError as cause:

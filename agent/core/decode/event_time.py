@@ -1,7 +1,7 @@
-"""Columns of times: text and numbers to integer milliseconds or microseconds since the epoch (UTC).
+"""Parses columns of times: text and numbers to integer ms or µs since the epoch (UTC).
 
-`agent.core.decode.time_text` says what is read, and reads one value; a column gives the same for
-each of its values, many at once where they have a shape in common.
+`agent.core.decode.time_text` defines the accepted forms and parses one value. Columns have the same
+results; values of a common shape are parsed together.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Bytes = npt.NDArray[np.uint8]
 
 _INTEGER = r"^-?[0-9]+$"
 _DECIMAL = r"^-?[0-9]+\.[0-9]+$"
-# A batch of one producer has one or two shapes; what has more is read value by value.
+# A batch of one producer has one or two shapes; beyond this many, values are parsed one by one.
 _MAX_SHAPES = 16
 _DATE_LENGTH = 8
 _BUCKET_SECONDS = 900
@@ -44,8 +44,8 @@ _YEAR_1 = -62_135_596_800
 def parse_times(times: pl.Series, timezone: str) -> tuple[Instants, Flags]:
     """Event times of a column (String, Int64 or Float64; other types are never times).
 
-    Returns ms since the epoch (int64, 0 where not readable) and whether each was readable; null is
-    not readable, nor is what lies before 1970 or after 9999.
+    Returns ms since the epoch (int64, 0 if not readable) and whether each was readable. Null is not
+    readable, nor are times before 1970 or after 9999.
     """
     reading = _Reading(len(times), timezone, 3)
     if times.dtype == pl.Int64:
@@ -72,7 +72,7 @@ def parse_instants(texts: pl.Series, timezone: str) -> tuple[Instants, Flags]:
 
 
 class _Reading:
-    """A column of times while it is read: `at` (ms or µs) and `readable` are filled."""
+    """A column of times while it is parsed, into `at` (ms or µs) and `readable`."""
 
     __slots__ = ("_per_second", "_timezone", "at", "digits", "readable")
 
@@ -84,7 +84,7 @@ class _Reading:
         self.readable: Flags = np.zeros(size, dtype=np.bool_)
 
     def fill_integers(self, times: pl.Series) -> None:
-        """Numbers of a whole column: epoch numbers, and dates of eight digits."""
+        """Parse a column of integers: epoch numbers, and dates of eight digits."""
         self._fill_epochs(times, slice(None))
         if self.readable.all():
             return
@@ -96,7 +96,7 @@ class _Reading:
                 self.at[row], self.readable[row] = date, True
 
     def _fill_epochs(self, times: pl.Series, where: Any) -> None:
-        """Epoch numbers. A text with leading zeros is one, and never a date."""
+        """Parse epoch numbers. A text with leading zeros is one, and never a date."""
         values = _filled(times, -1)
         finer = self._per_second // 1000
         if values.size and values.min() >= SECONDS_BELOW and values.max() < MILLISECONDS_BELOW:
@@ -107,8 +107,8 @@ class _Reading:
         self.at[where], self.readable[where] = made, good
 
     def _scaled(self, values: Any, of_second: Any, of_millisecond: Any) -> Instants:
-        """Whole epoch numbers in the unit that is asked for, by their magnitude; the rest of a
-        second, or of a millisecond, is added."""
+        """Whole epoch numbers, whose unit follows from their magnitude, in the requested unit, plus
+        the fraction of a second or of a millisecond."""
         finer = self._per_second // 1000
         seconds = np.where(values < SECONDS_BELOW, values, 0) * self._per_second + of_second
         milliseconds = np.where(values < MILLISECONDS_BELOW, values, 0) * finer + of_millisecond
@@ -118,12 +118,12 @@ class _Reading:
         return made
 
     def fill_floats(self, times: pl.Series) -> None:
-        """Epoch numbers, cut to the millisecond of the shortest decimals that stand for them."""
+        """Parse epoch numbers, truncated to the millisecond of their shortest decimal form."""
         values = times.fill_null(-1.0).to_numpy()
         good = ((values >= LEAST_SECONDS) & (values < 1e20)) | (values == 0)
         values = np.where(good, values, 0.0)
         seconds = np.where(values < SECONDS_BELOW, values, 0.0)
-        # 1700000000.123 * 1000 alone may come out a hair too small.
+        # 1700000000.123 * 1000 may be slightly too small.
         nearest = np.rint(seconds * 1000)
         as_seconds = np.where(nearest / 1000 == seconds, nearest, np.floor(seconds * 1000))
         finer = np.where(values < MICROSECONDS_BELOW, values / 1000, values / 1_000_000)
@@ -145,7 +145,7 @@ class _Reading:
         self.readable[where] = (whole >= LEAST_SECONDS) | is_zero
 
     def fill_text(self, times: pl.Series) -> None:
-        """Values of one length and one shape are read together, what fits no shape one by one."""
+        """Parse texts: values of one length and shape together, all others one by one."""
         lengths = _filled(times.str.len_bytes(), 0)
         mixed = lengths.size and lengths.min() != lengths.max()
         left: list[npt.NDArray[np.intp]] = []
@@ -158,7 +158,7 @@ class _Reading:
                 left.append(rows)
             elif not self._fill_numbers(values, rows):
                 left.append(self._fill_shapes(values, rows))
-        known: dict[str, int | None] = {}  # dates come many times over
+        known: dict[str, int | None] = {}  # dates are often repeated
         for rows in left:
             for row, text in zip(rows.tolist(), times.gather(rows).to_list(), strict=True):
                 if text not in known:
@@ -167,13 +167,13 @@ class _Reading:
                     self.at[row], self.readable[row] = at, True
 
     def _fill_numbers(self, values: pl.Series, rows: Any) -> bool:
-        """Whether all values were epoch numbers; then they are read."""
+        """Parse the values if all of them are epoch numbers; returns whether they are."""
         first = values[0]
         if not NUMBER.fullmatch(first) or len(first) > 19 or len(first) == _DATE_LENGTH:
             return False
         if first.isdigit() and first[0] != "0":
             numbers = values.cast(pl.Int64, strict=False)
-            # With a sign or a leading zero, as many characters would give a smaller number.
+            # A smaller number of the same length has a sign or a leading zero.
             if not numbers.null_count() and int(numbers.min()) >= 10 ** (len(first) - 1):  # type: ignore[arg-type]
                 self._fill_epochs(numbers, rows)
                 return True
@@ -188,8 +188,8 @@ class _Reading:
         return False
 
     def _fill_shapes(self, values: pl.Series, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Reads the values (of one length) shape by shape; returns the rows that fit none, or are
-        no common time of their shape."""
+        """Parse values of one length shape by shape; returns the rows without a known shape, and
+        those that are not a regular time of their shape."""
         width = values.str.len_bytes()[0]
         text = np.frombuffer(values.str.join("").item().encode(), dtype=np.uint8)
         columns = np.ascontiguousarray(text.reshape(len(values), width).T)
@@ -223,7 +223,7 @@ class _Reading:
 
 
 def _fits(columns: _Bytes, shape: _Bytes) -> Flags:
-    """Which values have digits where the shape has digits, and its very signs elsewhere."""
+    """Which values have digits where the shape has digits, and the same characters elsewhere."""
     digits = (shape - np.uint8(48)) < 10
     same_digits = ((columns[digits] - np.uint8(48)) < 10).all(axis=0)
     same_signs = (columns[~digits] == shape[~digits, None]).all(axis=0)
@@ -232,10 +232,10 @@ def _fits(columns: _Bytes, shape: _Bytes) -> Flags:
 
 
 def _pair(columns: _Bytes, span: tuple[int, int]) -> _Bytes:
-    """The two digits of the columns `[span)` as a number; 0 for an absent part."""
+    """The two digits in the columns `[span)` as a number; 0 for an absent part."""
     if span[0] < 0:
         return np.zeros(columns.shape[1], dtype=np.uint8)
-    # At most 99: all of it fits a byte, and bytes are what numpy is fastest with.
+    # At most 99, which fits a byte; numpy is fastest with bytes.
     number: _Bytes = (columns[span[0]] - np.uint8(48)) * np.uint8(10)
     number += columns[span[0] + 1] - np.uint8(48)
     return number
@@ -244,8 +244,8 @@ def _pair(columns: _Bytes, span: tuple[int, int]) -> _Bytes:
 def _clock(
     columns: _Bytes, match: re.Match[str], digits: Digits
 ) -> tuple[Instants, Instants, Flags]:
-    """Seconds since 1970-01-01 on the value's own clock, the fraction of its second in the unit
-    that is asked for, whether it is one."""
+    """Seconds since 1970-01-01 by the value's own clock, the fraction of a second in the requested
+    unit, and whether the value is a valid time."""
     begin = match.start("year")
     year = _pair(columns, (begin, begin + 2)).astype(np.int32) * 100
     year += _pair(columns, (begin + 2, begin + 4))
@@ -270,13 +270,13 @@ def _fraction(columns: _Bytes, span: tuple[int, int], digits: Digits) -> Instant
     """The first digits of a fraction of a second, as a whole number."""
     total = np.zeros(columns.shape[1], dtype=np.int64)
     if span[0] >= 0:
-        for place, column in enumerate(columns[span[0] : min(span[1], span[0] + digits)], 1):
-            total += (column - np.uint8(48)).astype(np.int64) * 10 ** (digits - place)
+        for number, column in enumerate(columns[span[0] : min(span[1], span[0] + digits)], 1):
+            total += (column - np.uint8(48)).astype(np.int64) * 10 ** (digits - number)
     return total
 
 
 def _zone_offset(columns: _Bytes, match: re.Match[str], valid: Flags) -> Instants | int:
-    """Seconds ahead of UTC as written; clears `valid` of impossible ones."""
+    """Seconds ahead of UTC as written; clears `valid` for impossible offsets."""
     if match["sign"] is None:
         return 0
     hours = _pair(columns, match.span("zone_hour"))
@@ -287,7 +287,7 @@ def _zone_offset(columns: _Bytes, match: re.Match[str], valid: Flags) -> Instant
 
 
 def local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
-    """The zone's offsets at local times; looked up once for each quarter of an hour that occurs."""
+    """The zone's offsets at local times; looked up once per quarter of an hour."""
     if timezone == "UTC":
         return 0
     # Outside the years 1 to 9999 the zone's own arithmetic would overflow.
@@ -303,5 +303,5 @@ def local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
 
 
 def _filled(values: pl.Series, null: int) -> npt.NDArray[Any]:
-    """A column with a number for null. Without nulls polars isn't asked, which takes 0.1 ms."""
+    """A column with a number instead of null. A call of polars without need would cost 0.1 ms."""
     return (values.fill_null(null) if values.null_count() else values).to_numpy()

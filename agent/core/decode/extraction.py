@@ -1,14 +1,14 @@
-"""What a contract reads of records that no column reader can reach, as flat JSON objects.
+"""Extracts flat JSON objects from records that columns can't read, one record at a time.
 
-A contract whose paths have more than keys (an array's element, the record's key, a header), or
-whose events stand in an envelope, in a string or in lines, has its records read one by one:
+This is for contracts whose paths have more than keys (an element of an array, the record's key, a
+header), or whose events are in an envelope, in encoded strings or in lines:
 
-    record ─ envelope ─▶ events ─ decode ─▶ with what their strings hold ─ each ─▶ lines
+    record ─ envelope ─▶ events ─ decode ─▶ events with decoded strings ─ each ─▶ lines
 
-What stands at each of the contract's paths goes into a *document*, a JSON object that has a member
-for each path, called as the path is written. From there on documents are records like any other:
-they are read as columns and validated against the same contract, whose paths are the documents'
-members. So a value has the same type, and the same verdict, whichever way it was read.
+The values at the contract's paths become a *document*: a JSON object with a member for each path,
+named like the path. Documents are then read as columns and validated like other records, by the
+same contract with the documents' members as paths. So a value has the same type and the same
+verdict whichever way it was read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.core.decode.batch import Batch
 from agent.core.decode.envelope import Event
 from agent.core.decode.envelopes import opener
 from agent.core.decode.format import Format, UnreadableError, WrongPlaceError, is_converted
-from agent.core.decode.inner_text import with_inner
+from agent.core.decode.inner_text import decode_inner
 from agent.core.decode.lines import Line, Lines
 from agent.core.decode.tree import describe, text_of, value_at
 from agent.core.model.events import Contract, Field, FieldType
@@ -43,7 +43,7 @@ from agent.core.model.paths import (
 from agent.core.model.results import Reason
 
 NO_SIZE = 2**62
-"""No document is too large: its record was not."""
+"""The `max_bytes` of documents: their records were checked already."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -57,9 +57,9 @@ _ARRAYS = ("cloudevents", "list")
 class Documents:
     """The documents of one contract, in the order of their records.
 
-    `rows` and `events`: of which record each document is, and of which event, numbered through.
-    `problems`: (row, reason, detail) of events that give none because they are wrong. `empty`: the
-    rows of records that hold no event, or no line.
+    `rows` and `events`: the record of each document, and its event, numbered consecutively.
+    `problems`: (row, reason, detail) of invalid events, which have no documents. `empty`: the rows
+    of records without events or lines.
     """
 
     values: list[bytes] = field(default_factory=list)
@@ -83,9 +83,13 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A member of a document: at which root, or level of a line, it begins, where that is in the
-    event, and its steps from there; `key` is the only step, where it is a key.
-    `type`: what text is read as. `is_needed`: the event is wrong where the way to it is."""
+    """A member of a document.
+
+    `root`, or else `level` of a line, is where its path starts, `begin` the path of that in the
+    event, and `steps` the rest of the path; `key`: the only step, if it is a key. `type`: the type
+    to parse text as. `is_needed`: the event is invalid if a step of the path leads through a value
+    that is neither object nor array.
+    """
 
     name: str
     key: str | None
@@ -98,12 +102,12 @@ class _Member:
 
     @property
     def is_of_line(self) -> bool:
-        """Whether the lines of an event may have different values."""
+        """Whether it may differ between the lines of an event."""
         return self.level > 0 or (self.root is not None and self.root.part == "index")
 
 
 class Extractor:
-    """Makes the documents of one contract. `flat` is the contract as it reads them."""
+    """Extracts the documents of one contract. `flat` is the contract that validates them."""
 
     def __init__(self, contract: Contract, format: Format) -> None:
         self.contract = contract
@@ -127,12 +131,13 @@ class Extractor:
         return self.contract.each == () or (envelope is not None and envelope.name in _ARRAYS)
 
     def path_of(self, member: Path) -> Path:
-        """The path of a contract that a document's member is of."""
+        """The path of the contract for a document's member."""
         of_member = self._members[str(member[0])]
         return (*of_member.begin, *of_member.steps)
 
     def add(self, out: Documents, batch: Batch, row: int, tree: Any) -> bool:
-        """Adds the documents of a record that was read as `tree`; whether any is the contract's."""
+        """Add the documents of a record that was read as `tree`; returns whether any of its events
+        is of the contract."""
         is_ours, problems, count = False, len(out.problems), len(out.values)
         for event in self.opener.open(batch, row, tree):
             if not isinstance(event, Event):
@@ -153,16 +158,16 @@ class Extractor:
         return is_ours
 
     def _add_event(self, out: Documents, record: _Record) -> bool:
-        """Adds the documents of an event, if it is of the contract's type.
+        """Add the documents of an event, if it is of the contract's type; returns whether it is.
 
-        Raises UnreadableError and WrongPlaceError where the event is wrong.
+        Raises UnreadableError and WrongPlaceError if the event is invalid.
         """
         if not self._type_is_inside and not self._is_of_type(record):
             return False
         value = record.event.value
         if self.contract.decode:
             for inner in self.contract.decode:
-                value = with_inner(value, inner)
+                value = decode_inner(value, inner)
             record.event = replace(record.event, value=value)
         if self._type_is_inside and not self._is_of_type(record):
             return False
@@ -175,7 +180,7 @@ class Extractor:
         common = self._values(record, (value,), 0, self._of_event)
         documents = [
             _encode(common | self._values(record, line, index, self._of_line))
-            for index, line in enumerate(self._lines.of(value))
+            for index, line in enumerate(self._lines.lines_of(value))
         ]
         number = out.events[-1] + 1 if out.events else 0
         out.values += documents
@@ -184,7 +189,7 @@ class Extractor:
         return True
 
     def _flat(self, contract: Contract) -> Contract:
-        """The contract as its documents are read."""
+        """The contract for its documents."""
         return replace(
             contract,
             format="json",
@@ -205,7 +210,7 @@ class Extractor:
         )
 
     def _member(self, path: Path, type: FieldType, *, is_needed: bool) -> Path:
-        """The path in a document of what stands at a path in the record."""
+        """Add a member for a path of the record; returns its path in the document."""
         name = path_text(path)
         root, level, steps = self._begin(path)
         if root is None or root.part not in TEXT_ROOTS:
@@ -221,13 +226,13 @@ class Extractor:
         return (PathText(name),)
 
     def _begin(self, path: Path) -> tuple[Root | None, int, Path]:
-        """The root or level at which a path begins, and its steps from there."""
+        """The root or level at which a path starts, and its steps from there."""
         if path and isinstance(path[0], Root):
             return path[0], 0, path[1:]
         return None, *self._lines.level(path)
 
     def _is_of_type(self, record: _Record) -> bool:
-        """Numbers and booleans match as text."""
+        """Whether an event is of the contract's type; numbers and booleans match as text."""
         if self._type is None:
             return True
         root, _, steps = self._type
@@ -257,7 +262,7 @@ class Extractor:
         except WrongPlaceError:
             if member.is_needed:
                 raise
-            return {}  # which is of no field's type
+            return {}  # is of a wrong type for every field
         if member.type != "string" and isinstance(value, str):
             return _READ[member.type](value)
         return value
@@ -265,7 +270,7 @@ class Extractor:
 
 @dataclass(slots=True)
 class _Record:
-    """One event, the record that it is of, and what paths begin at beside it."""
+    """One event and its record, for paths that start outside the event."""
 
     batch: Batch
     row: int
@@ -274,10 +279,10 @@ class _Record:
     key_names: Collection[bytes]
 
     def at(self, root: Root, steps: Path) -> Any:
-        """The value at a path. Raises WrongPlaceError, and UnreadableError of the key."""
+        """The value at a path. Raises WrongPlaceError, and UnreadableError for the key."""
         batch, row = self.batch, self.row
         if root.part == "envelope":
-            return value_at(self.event.around, steps)
+            return value_at(self.event.envelope, steps)
         if root.part == "key":
             return value_at(self.format.key_tree(batch, row, self.key_names), steps)
         if root.part == "key_text":
@@ -288,7 +293,7 @@ class _Record:
 
 
 def _with_index(contract: Contract) -> Contract:
-    """A line is identified by its event and its position, where no id is its own."""
+    """The contract with the index of a line as part of its identity, if no id is in the line."""
     own = any(path == (_INDEX,) or Elements() in path for path in contract.ids)
     if contract.each is None or own or not contract.ids:
         return contract
@@ -296,12 +301,12 @@ def _with_index(contract: Contract) -> Contract:
 
 
 def _read_as(f: Field) -> FieldType:
-    """As what the text of a header or key is read; what is made of text stays text."""
+    """The type to parse the text of a header or key as; converted fields are parsed later."""
     return "string" if is_converted(f) else f.type
 
 
 def _names(contract: Contract, where: Literal["key", "value"]) -> set[bytes]:
-    """The names of members that a contract's paths lead through, in the key or in the value."""
+    """The names of members in a contract's paths, in the record's key or in its value."""
     names: set[str] = set()
     for path in (*contract.paths, *(inner.path for inner in contract.decode)):
         is_key = bool(path) and isinstance(path[0], Root) and path[0].part == "key"
@@ -323,7 +328,7 @@ def _text(content: bytes | None, what: str) -> str | None:
 
 def _timestamp(batch: Batch, row: int) -> int | None:
     stamp = int(batch.timestamps[row])
-    return stamp if batch.timestamped and stamp > 0 else None  # Kafka's -1 is none
+    return stamp if batch.timestamped and stamp > 0 else None  # Kafka writes -1 for none
 
 
 _PARTS: dict[RootName, Callable[[Batch, int], Any]] = {
@@ -343,4 +348,4 @@ _READ: dict[FieldType, Callable[[str], Any]] = {
     "float": lambda text: Decimal(text) if _NUMBER.fullmatch(text) else text,
     "boolean": _boolean,
 }
-"""Text of a header or key as what it says; what can't be read so stays text."""
+"""Parse the text of a header or key; text that can't be parsed stays text."""

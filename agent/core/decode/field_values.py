@@ -1,11 +1,11 @@
-"""Values of fields out of the text that records hold: decimals, times, lists, numbers as text.
+"""Parses the values of fields from text: decimals, times, lists, formatted numbers.
 
-A format answers a demand for a String with any value as text: a number in digits, a time as ISO
-8601, a list as JSON. What such a text means does not depend on the format of the record, so it is
-read here, by columns.
+For a demand of dtype String, a format returns any value as text: a number in digits, a time as ISO
+8601, a list as JSON. The meaning of that text does not depend on the format, so it is parsed here,
+by columns.
 
-Read `read_field` first. A value that can't be read is as one of another type: null and counted in
-an optional field, a rejected event in a required one.
+Read `read_field` first. A value that can't be parsed counts as one of another type: null and
+counted in an optional field, a rejected event in a required one.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Doubts:
-    """Answers out of the records, where a column's text leaves a doubt.
+class ExactValues:
+    """The exact values in the records, if a column's text is ambiguous.
 
-    `were_strings`: which values were strings. `value`: what stands in the record of a row of the
-    column; None where its path leads elsewhere.
+    `were_strings`: which values were strings. `value`: the value in the record of a row of the
+    column; None if the path does not lead to one.
     """
 
     were_strings: Callable[[], Flags]
@@ -74,12 +74,12 @@ class Doubts:
 
 
 def read_field(
-    field: Field, raw: pl.Series, timezone: str, doubts: Doubts
+    field: Field, raw: pl.Series, timezone: str, exact: ExactValues
 ) -> tuple[pl.Series, Flags]:
-    """The values of a field out of what its records hold (`format.demanded`), and which of them
-    can't be read; these are null. `timezone`: of times without an offset. What `as` makes of a
-    value may be null as well, and is as an absent one."""
-    values = _converted(field, raw, timezone, doubts) if is_converted(field) else raw
+    """The values of a field from its raw column (`format.demanded`), and which of them can't be
+    parsed; these are null. `timezone`: for times without an offset. A value that the field's `as`
+    maps to null counts as absent."""
+    values = _converted(field, raw, timezone, exact) if is_converted(field) else raw
     wrong = values.is_null() & raw.is_not_null()
     if field.computed is not None:
         values = (
@@ -93,7 +93,7 @@ def read_field(
 
 
 def expectation(field: Field) -> str:
-    """What a field's value has to be, in words."""
+    """What a field's value must be, in words."""
     words, form = _WORDS[field.type], field.format
     if isinstance(form, BooleanFormat):
         return f"one of {', '.join((*form.true, *form.false))}"
@@ -130,7 +130,7 @@ def written_like(form: NumberFormat) -> str:
     return f"{form.prefix}{digits}{form.suffix}"
 
 
-def _converted(field: Field, raw: pl.Series, timezone: str, doubts: Doubts) -> pl.Series:
+def _converted(field: Field, raw: pl.Series, timezone: str, exact: ExactValues) -> pl.Series:
     form = field.format
     if field.type in ("timestamp", "date"):
         return _times(field, raw, timezone)
@@ -138,12 +138,12 @@ def _converted(field: Field, raw: pl.Series, timezone: str, doubts: Doubts) -> p
         meanings = dict.fromkeys(form.true, True) | dict.fromkeys(form.false, False)
         return raw.replace_strict(meanings, default=None, return_dtype=pl.Boolean)
     if field.type in _LISTS:
-        return _lists(field, raw, doubts)
-    return _number(field, _plain(raw, form, doubts))
+        return _lists(field, raw, exact)
+    return _number(field, _plain(raw, form, exact))
 
 
 def _kept(rule: TextRule, values: pl.Series) -> pl.Series:
-    """The texts that are as they have to be, the others null."""
+    """The texts that satisfy a rule; others are null."""
     if rule.values and rule.ignore_case:
         listed = pl.Series(rule.values, dtype=pl.String)
         spelled = dict(zip(listed.str.to_lowercase(), listed, strict=True))
@@ -176,9 +176,8 @@ def _times(field: Field, raw: pl.Series, timezone: str) -> pl.Series:
     return times
 
 
-def _plain(raw: pl.Series, form: Any, doubts: Doubts) -> pl.Series:
-    """Numbers as JSON writes them out of numbers in a format. A number of the record itself is
-    plain already, whatever the format."""
+def _plain(raw: pl.Series, form: Any, exact: ExactValues) -> pl.Series:
+    """Numbers in a format as JSON numbers. Values that are JSON numbers already stay the same."""
     if not isinstance(form, NumberFormat) or form == NumberFormat():
         return raw
     parts = raw.str.extract_groups(_pattern(form)).struct.unnest()
@@ -194,7 +193,7 @@ def _plain(raw: pl.Series, form: Any, doubts: Doubts) -> pl.Series:
     read = signs + whole + point + fraction.fill_null("")
     is_plain = raw.str.contains(_PLAIN_NUMBER).fill_null(False)
     if form.group == "." and is_plain.any():  # "1.234" is a thousand, the number 1.234 is not
-        is_plain &= ~pl.Series(doubts.were_strings())
+        is_plain &= ~pl.Series(exact.were_strings())
     return pl.select(
         pl.when(is_plain & (read.is_null() | (form.group == "."))).then(raw).otherwise(read)
     ).to_series()
@@ -214,7 +213,7 @@ def _pattern(form: NumberFormat) -> str:
 
 
 def _number(field: Field, plain: pl.Series) -> pl.Series:
-    """Numbers out of plain text, as the field has them."""
+    """Numbers from JSON numbers as text, in the field's type."""
     text = pl.when(plain.str.contains(_PLAIN_NUMBER)).then(plain.str.strip_chars())
     if field.type == "float":
         number = text.cast(pl.Float64, strict=False)
@@ -225,8 +224,8 @@ def _number(field: Field, plain: pl.Series) -> pl.Series:
 
 
 def scaled(text: pl.Expr, scale: int) -> pl.Expr:
-    """Decimals, as text, times 10^scale, as Int64: rounded half away from zero, as DuckDB's cast
-    does; null where there are more than DECIMAL_DIGITS digits."""
+    """Decimals, from text, times 10^scale, as Int64: rounded half away from zero, like DuckDB's
+    cast; null for more than DECIMAL_DIGITS digits."""
     cut = text.str.replace(_BEHIND, "$1")  # polars rounds, half to even
     fine = cut.cast(pl.Decimal(38, _FINE_DIGITS), strict=False).to_physical()
     step = 10 ** (_FINE_DIGITS - scale)
@@ -235,14 +234,14 @@ def scaled(text: pl.Expr, scale: int) -> pl.Expr:
     return pl.when(rounded < 10**DECIMAL_DIGITS).then(signed).cast(pl.Int64)
 
 
-def _lists(field: Field, raw: pl.Series, doubts: Doubts) -> pl.Series:
+def _lists(field: Field, raw: pl.Series, exact: ExactValues) -> pl.Series:
     known: dict[str, list[Any] | None] = {}
     values = []
     for row, text in enumerate(raw.to_list()):
         if text is None or text in known:
             values.append(None if text is None else known[text])
         elif _ESCAPED.search(text):  # polars writes `\\` and control characters as they are
-            values.append(_list(field, doubts.value(row)))
+            values.append(_list(field, exact.value(row)))
         else:
             known[text] = _list(field, text)
             values.append(known[text])
@@ -250,7 +249,7 @@ def _lists(field: Field, raw: pl.Series, doubts: Doubts) -> pl.Series:
 
 
 def _list(field: Field, value: Any) -> list[Any] | None:
-    """A list, or one in text, if its elements are of the field's type."""
+    """A list, or a list in text, if its elements have the field's type; otherwise None."""
     type_ = _LISTS[field.type]
     try:
         elements: list[Any] = (
@@ -268,7 +267,7 @@ def _fits(values: list[Any]) -> bool:
 
 
 def shown(field: Field, value: Any) -> Any:
-    """A value of a contract's table as an event would write it."""
+    """A value of a contract's table as it would be in an event."""
     if value is None or field.type not in ("decimal", "timestamp", "date"):
         return value
     if field.type == "decimal":
@@ -280,7 +279,8 @@ def shown(field: Field, value: Any) -> Any:
 
 
 def scaled_bound(field: Field, bound: float, towards: Callable[[Decimal], int]) -> float:
-    """A bound of a field as its column is compared with it; of a decimal a whole number."""
+    """A field's bound in the unit of its column; for a decimal a whole number, rounded by
+    `towards`."""
     if field.type != "decimal":
         return bound
     return towards(Decimal(repr(bound)).scaleb(field.scale))

@@ -1,9 +1,8 @@
-"""The seam between the formats of records and the decoder.
+"""The interface of formats: JSON, Avro, Protobuf.
 
-A format turns the values of a batch into columns, and reads a single record exactly where a column
-leaves a doubt, or where a contract asks for more than columns can say. To add one, write a module
-with a class that has the methods of `Format`, name it in `formats`, and write its test beside
-`tests/core/decode/test_json_format.py`; the decoder and the validation know nothing of any format.
+A `Format` reads the values of a batch as columns, and a single record exactly, if a column is
+ambiguous or a contract reads more than columns can provide. The decoder and the validation depend
+on this interface only.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from agent.core.model.results import Reason
 
 Flags = npt.NDArray[np.bool_]
 Problem = tuple[Reason, str]
-"""Why a record can't be read, and the detail in words."""
+"""The reason why a record can't be read, and the detail in words."""
 
 DType = type[pl.DataType]
 Demand = tuple[Path, DType]
-"""A place in the record, and the type that is asked for there; `pl.Struct`: whether an object
-stands there. What a path through `[]` leads to is a list."""
+"""A path in the record, and the dtype of the column for it; `pl.Struct`: a Boolean column, whether
+there is an object. A path through `[]` has a column of lists."""
 KeyDemand = tuple[Keys, DType]
-"""The same of a place that keys lead to."""
+"""A demand whose path has keys only."""
 
 _AS_THEY_ARE: Mapping[FieldType, DType] = {
     "string": pl.String,
@@ -40,11 +39,11 @@ _AS_THEY_ARE: Mapping[FieldType, DType] = {
 }
 
 Kind = Literal["string", "integer", "float", "boolean", "id", "time"]
-"""What a value has to be: a field's type; a string or a whole number; anything."""
+"""What a value must be: a field's type; for "id" a string or an integer; for "time" anything."""
 
 
 class WrongPlaceError(Exception):
-    """A path leads through something that is no object. The message says where and what."""
+    """A path leads through a value that is neither object nor array. The message says where."""
 
 
 class UnreadableError(Exception):
@@ -57,7 +56,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """Records that no reader may see, by index: blank ones, and those that can't be read."""
+    """The records that a reader must not read, by index: blank ones, and those with a problem."""
 
     blank: Sequence[int] = ()
     problems: Mapping[int, Problem] = field(default_factory=dict)
@@ -65,13 +64,13 @@ class Screened:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a reader made of some records.
+    """The columns of some records.
 
-    `frame`: `_row`, and a column for each demand, under the reader's name for it. A value of
-    another type than demanded is null there; `unsure` are the rows of which it is not known
-    whether they have one. In a String any value is text: a number its digits without exponent, a
-    boolean `true` or `false`, a time ISO 8601, a list or an object JSON. `unreadable`: rows of
-    records that are not in the frame.
+    `frame` has `_row`, and a column for each demand with the reader's name for it. A value of
+    another type than demanded is null; `unsure`: the rows that may have such a value. In a String
+    column, any value is text: a number its digits without exponent, a boolean `true` or `false`, a
+    time ISO 8601, a list or an object JSON. `unreadable`: the rows of records that are not in the
+    frame.
     """
 
     frame: pl.DataFrame
@@ -80,17 +79,18 @@ class Columns:
 
 
 class Reader(Protocol):
-    """Reads the columns that some demands ask for."""
+    """Reads the columns of some demands."""
 
     @property
     def reads(self) -> int:
-        """How often it goes over the records: demands may contradict each other."""
+        """How often it reads the records: several times, if demands have different types at the
+        same path."""
 
     def column(self, demand: Demand) -> str:
-        """The name of the column that answers a demand."""
+        """The name of the column for a demand."""
 
     def are_proven(self, records: Sequence[bytes]) -> Flags:
-        """In which records, each by itself, everything is of a type that the demands allow."""
+        """Which records are known to have only values of the demanded types."""
 
     def read(self, batch: Batch, chunk: Chunk) -> Columns:
         """The columns of some records of a batch."""
@@ -100,95 +100,96 @@ class Reader(Protocol):
 
 
 class Format(Protocol):
-    """A format of records' values and keys. What it needs beside them is in `Batch.schemas`."""
+    """A format of the values and keys of records. `Batch.schemas` has the schemas that it needs."""
 
     def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
-        """The records that no reader may see, by index. `sizes`: their bytes."""
+        """The records that a reader must not read. `sizes`: their sizes in bytes."""
 
     def reader(self, demands: Iterable[Demand]) -> Reader:
         """A reader for demands."""
 
     def reaches(self, demand: Demand) -> bool:
-        """Whether a reader can have a column for a demand."""
+        """Whether readers can have a column for a demand."""
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
-        """Why a record can't be read as an object, None if it can."""
+        """Why a record can't be read as an object; None: it can."""
 
     def label(self, batch: Batch, row: int) -> str:
-        """What a verdict says of a record beside its problem: its schema; "" without one."""
+        """What to add to a verdict of a record: its schema; "" without one."""
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
-        """The value at a path of a readable record; None where it is absent or null.
+        """The value at a path of a readable record; None if it is absent or null.
 
-        Raises WrongPlaceError where the path leads through something that is no object.
+        Raises WrongPlaceError if the path leads through a value that is not an object.
         """
 
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
-        """The whole of a record that has a value, as JSON would have it: dicts, lists, str, int,
-        float, Decimal, bool and None. Only the members that are called as one of `keys` (UTF-8)
-        matter; None: all do.
+        """A record with a value as Python objects, as from JSON: dicts, lists, str, int, float,
+        Decimal, bool and None. Only members named in `keys` (UTF-8) must be exact; None: all.
 
-        Raises UnreadableError where it can't be read.
+        Raises UnreadableError if the record can't be read.
         """
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
-        """The same of a record's key; None where it has none."""
+        """The same for a record's key; None without a key."""
 
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
-        """Which values of a column were something else in their record (null is not).
+        """Which values of a column have another kind in their record (null does not count).
 
-        `records` has one for each value, in order; `unsure` says of which the columns are unsure.
+        `records` has the record of each value, in order; `unsure`: which of them may have values of
+        other types (`Columns.unsure`).
         """
 
 
 def is_converted(field: Field) -> bool:
-    """Whether a field's values are made of text (`agent.core.decode.field_values`)."""
+    """Whether a field's values are parsed from text (`agent.core.decode.field_values`)."""
     return field.type not in _AS_THEY_ARE or field.format is not None
 
 
 def demanded(field: Field) -> DType:
-    """The type that a field's place is asked for."""
+    """The dtype that is demanded for a field."""
     return pl.String if is_converted(field) else _AS_THEY_ARE[field.type]
 
 
-def plain(path: Path) -> Keys:
-    """A path as a format takes it. Raises ValueError where it has more than keys."""
+def column_path(path: Path) -> Keys:
+    """The path as the path of a column. Raises ValueError if it has more than keys."""
     keys = keys_of(path)
     if keys is None:
         raise ValueError(f"no column is at {path_text(path)}")
     return keys
 
 
-def is_plain(contract: Contract) -> bool:
-    """Whether a contract reads what columns are made of: keys, in the record's value."""
+def is_columnar(contract: Contract) -> bool:
+    """Whether a contract reads only keys of the record's value, which columns can provide."""
     if contract.envelope is not None or contract.decode or contract.each is not None:
         return False
     return all(keys_of(path) is not None for path in contract.paths)
 
 
 def type_demands(contracts: Iterable[Contract]) -> list[Demand]:
-    """What says to which contract a record belongs."""
-    return [(plain(c.type_path), pl.String) for c in contracts if c.type_path is not None]
+    """The demands that determine to which contract a record belongs."""
+    return [(column_path(c.type_path), pl.String) for c in contracts if c.type_path is not None]
 
 
 def time_demand(contract: Contract, path: Path) -> Demand:
-    """A time is read as any value in text, unless a field declares its path."""
+    """The demand for a time: any value as text, unless a field has the same path."""
     declared = [demanded(f) for f in contract.fields if f.path == path]
-    return plain(path), declared[0] if declared else pl.String
+    return column_path(path), declared[0] if declared else pl.String
 
 
 def id_demand(contract: Contract, path: Path) -> Demand:
-    """An id is read as text (5 and "5" are one id), or a declared integer."""
+    """The demand for an id: text (5 and "5" are the same id), or an integer if a field with the
+    same path is one."""
     declared = [demanded(f) for f in contract.fields if f.path == path]
-    return plain(path), pl.Int64 if declared == [pl.Int64] else pl.String
+    return column_path(path), pl.Int64 if declared == [pl.Int64] else pl.String
 
 
 def demands_of(contract: Contract) -> list[Demand]:
-    """All that a contract needs of a record."""
+    """All demands of a contract."""
     demands = type_demands([contract])
-    demands.extend((plain(f.path), demanded(f)) for f in contract.fields)
+    demands.extend((column_path(f.path), demanded(f)) for f in contract.fields)
     demands.extend(time_demand(contract, source.path) for source in contract.times)
     demands.extend(id_demand(contract, path) for path in contract.ids)
     return demands

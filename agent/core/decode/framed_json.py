@@ -1,7 +1,8 @@
-"""JSON records as a registry's serializers write them: a zero byte, the schema's id, the JSON.
+"""JSON records with a schema id in front, as the serializers of a schema registry write them.
 
-JSON needs no schema to be read, so the five bytes are left out where they stand; a record without
-them, as with the id in a header, is read as it is.
+A record is a zero byte, the four bytes of the schema's id, and the JSON. JSON can be read without
+its schema, so the five bytes are skipped; records without them (with the id in a header) are read
+as they are.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class FramedJson:
     """The format `json` with `schema: registry`."""
 
     def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
-        """Records without JSON, and those that JSON refuses."""
-        bodies = [_bare(record) for record in chunk.records]
+        """Records without JSON, and those that the JSON format screens."""
+        bodies = [_unframed(record) for record in chunk.records]
         empty = [index for index, body in enumerate(bodies) if not body]
         for index in empty:
             bodies[index] = b"{}"
@@ -44,37 +45,37 @@ class FramedJson:
         return JSON.reaches(demand)
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
-        """Why a record is no JSON object, None if it is one."""
-        return JSON.problem(_bared(batch), row)
+        """Why a record is not a JSON object; None: it is one."""
+        return JSON.problem(_unframed_batch(batch), row)
 
     def label(self, batch: Batch, row: int) -> str:
-        """The schema whose id stands before the JSON."""
+        """The schema whose id is before the JSON."""
         content = batch.value(row)
         is_framed = len(content) >= PREFIX_BYTES and content[0] == 0
         return f"schema {int.from_bytes(content[1:PREFIX_BYTES], 'big')}" if is_framed else ""
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
-        """The value at a path of a readable record; None where it is absent or null."""
-        return JSON.value(_bared(batch), row, path)
+        """The value at a path of a readable record; None if it is absent or null."""
+        return JSON.value(_unframed_batch(batch), row, path)
 
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record. Raises UnreadableError."""
-        return JSON.tree(_bared(batch), row, keys)
+        return JSON.tree(_unframed_batch(batch), row, keys)
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record's key. Raises UnreadableError."""
-        return JSON.key_tree(_bared(batch), row, keys)
+        return JSON.key_tree(_unframed_batch(batch), row, keys)
 
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
-        """Which values of a column were something else in their record (null is not)."""
-        bare = Records(_bared(records.batch), records.rows)
+        """Which values of a column have another kind in their record (null does not count)."""
+        bare = Records(_unframed_batch(records.batch), records.rows)
         return JSON.wrong_types(bare, values, path, kind, unsure)
 
 
 class FramedReader:
-    """Reads JSON behind the ids of schemas as columns."""
+    """Reads JSON records with schema ids as columns."""
 
     def __init__(self, json: Reader) -> None:
         self._json = json
@@ -83,20 +84,22 @@ class FramedReader:
 
     @property
     def reads(self) -> int:
-        """How often it goes over the records."""
+        """How often it reads the records."""
         return self._json.reads
 
     def are_proven(self, records: Sequence[bytes]) -> Flags:
-        """In which records everything is of a type that the demands allow."""
-        return self._json.are_proven([_bare(record) for record in records])
+        """Which records are known to have only values of the demanded types."""
+        return self._json.are_proven([_unframed(record) for record in records])
 
     def read(self, batch: Batch, chunk: Chunk) -> Columns:
         """The columns of some records of a batch."""
-        return self._json.read(batch, Chunk(chunk.rows, [_bare(each) for each in chunk.records]))
+        return self._json.read(
+            batch, Chunk(chunk.rows, [_unframed(each) for each in chunk.records])
+        )
 
 
-class _Bare(Sequence[bytes | None]):
-    """Contents of records without what stands before the JSON."""
+class _UnframedContents(Sequence[bytes | None]):
+    """A view of values or keys without their schema ids."""
 
     def __init__(self, contents: Sequence[bytes | None]) -> None:
         self._contents = contents
@@ -106,12 +109,16 @@ class _Bare(Sequence[bytes | None]):
 
     def __getitem__(self, index: Any) -> Any:
         content = self._contents[index]
-        return None if content is None else _bare(content)
+        return None if content is None else _unframed(content)
 
 
-def _bared(batch: Batch) -> Batch:
-    return replace(batch, values=_Bare(batch.values), keys=_Bare(batch.keys) if batch.keys else ())
+def _unframed_batch(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        values=_UnframedContents(batch.values),
+        keys=_UnframedContents(batch.keys) if batch.keys else (),
+    )
 
 
-def _bare(content: bytes) -> bytes:
+def _unframed(content: bytes) -> bytes:
     return content[PREFIX_BYTES:] if content[:1] == b"\0" else content

@@ -1,8 +1,8 @@
-"""Strings inside an event that hold JSON, or a number: read, and put where the string was.
+"""Decodes strings in an event that contain encoded JSON or a number, and replaces them.
 
-`decode: {message.data: base64 gzip json}` says what was done to it, from the outside in;
-`base64 decimal(2)` is a decimal as Kafka Connect writes it without its schema. A string unpacks to
-at most `MOST_BYTES`.
+`decode: {message.data: base64 gzip json}` lists the encodings, the outermost first; `base64
+decimal(2)` is a decimal as Kafka Connect writes it without its schema. A string decompresses to at
+most `MOST_BYTES`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from agent.core.model.paths import Path, path_text
 from agent.core.model.results import Reason
 
 MOST_BYTES = 16 * 1024 * 1024
-"""A string that unpacks to more is refused: a kilobyte may hold a gigabyte of zeros."""
+"""The limit of decompressed strings: a megabyte may decompress to a gigabyte."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
-def with_inner(tree: Any, inner: InnerText) -> Any:
-    """The event with what a string of it holds. One that holds no string there is left as it is:
-    producers send either.
+def decode_inner(tree: Any, inner: InnerText) -> Any:
+    """The event with a string decoded. Without a string at the path, the event stays the same, as
+    producers may send both.
 
-    Raises UnreadableError where the string is not what it should be.
+    Raises UnreadableError if the string can't be decoded.
     """
     try:
         value = value_at(tree, inner.path)
@@ -56,7 +56,7 @@ def with_inner(tree: Any, inner: InnerText) -> Any:
 
 
 def _base64(content: bytes) -> bytes:
-    """Of either alphabet, with or without padding."""
+    """Decode base64 in either alphabet, with or without padding."""
     standard = content.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     return base64.b64decode(standard + b"=" * (-len(standard) % 4), validate=True)
 
@@ -76,7 +76,7 @@ _DECODE: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def _put(tree: Any, path: Path, value: Any) -> Any:
-    """A copy of a tree that has a value at a path where it has one."""
+    """A copy of a tree with the value at an existing path replaced."""
     if not path:
         return value
     step, rest = path[0], path[1:]

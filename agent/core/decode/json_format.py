@@ -1,13 +1,13 @@
-"""JSON records: one object each, read by polars many at a time.
+"""The format `json`: one object per record; polars reads many records at once.
 
-A batch is read at once and strictly, which is the fastest and proves that every value has its type.
-Where that fails it is read in chunks, and so are the batches after it for a while. A chunk that
-can't be read strictly is read once more with null for what is of another type, and so are the
-chunks after it for a while; the few nulls that may have been something are looked up in their
-records. Where a record is no JSON at all it is searched for, and the rest is read without it. What
-is bad costs in proportion to how much of it there is.
+1. A batch is read at once and strictly, which is fastest and proves that every value has its type.
+2. If that fails, it is read in chunks, and so are the next batches.
+3. A chunk that can't be read strictly is read again with null for values of other types, and so are
+   the next chunks. Nulls that may have been other values are looked up in their records.
+4. If a chunk has records that are not JSON, they are searched for, and the others are read.
 
-Of duplicate keys the first counts. A line break inside a record (pretty-printed JSON) is allowed.
+So the cost of bad records is proportional to their number. Of duplicate keys, the first counts.
+Line breaks in a record (pretty-printed JSON) are allowed.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ from agent.core.decode.single_record import (
 from agent.core.model.paths import Keys, Selector
 
 CHUNK_RECORDS = 4096
-"""So many records are read at once where some are bad. A bad record makes this many be read twice,
-but each read has a price of its own: this size costs a tenth more than one read, 1,024 a half."""
+"""The size of chunks. A bad record makes a whole chunk be read twice, but every read has a fixed
+cost: compared with one read of all records, this size costs 10 % more, 1,024 records 50 %."""
 
 _SMALL_READS = 16
-"""So many batches are read in chunks after one that could not be read at once."""
+"""The number of batches that are read in chunks after one that could not be read at once."""
 
 _RELAXED_CHUNKS = 64
-"""So many chunks are not read strictly first, once that failed often."""
+"""The number of chunks that are not tried strictly, once that has failed often."""
 
 _OFTEN = 0.25
-"""When so large a share of the last chunks held wrong types, or malformed records, they are looked
-for first."""
+"""The share of recent chunks with values of other types, or with records that are not JSON, from
+which on they are expected."""
 
 _WEIGHT = 1 / 16
-"""Of a chunk in such a share."""
+"""The weight of a chunk in that share (a moving average)."""
 
-# How polars writes what is no string into a String column: numbers without exponent, true, false,
-# objects and arrays. A string may look like that too; then the record decides.
+# How polars writes values that are not strings into a String column: numbers without exponent,
+# true, false, objects and arrays. A string may look the same; then the record decides.
 MAYBE_NO_STRING = r"(?s)^(?:-?[0-9]+(?:\.[0-9]+)?|true|false|\{.*|\[.*)$"
 MAYBE_NO_ID = r"(?s)^(?:-?[0-9]+\.[0-9]+|true|false|\{.*|\[.*)$"
 
@@ -75,7 +75,7 @@ class JsonFormat:
     """The format `json`."""
 
     def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
-        """Blank records, those that are plainly no object, and those that are nested too deep."""
+        """Blank records, records that are clearly not objects, and those nested too deep."""
         blank: list[int] = []
         problems: dict[int, Problem] = {}
         for index in self._suspects(chunk, sizes):
@@ -91,14 +91,14 @@ class JsonFormat:
         return JsonReader(demands)
 
     def reaches(self, demand: Demand) -> bool:
-        """Whether a reader can have a column for a demand. Objects and arrays are text to it, which
-        no selector may match."""
+        """Whether readers can have a column for a demand. In columns, objects and arrays are text,
+        which a selector must not match."""
         path, _ = demand
         values = [step.value for step in path if isinstance(step, Selector)]
         return isinstance(path[0], str) and not any(v.startswith(("{", "[")) for v in values)
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
-        """Why a record is no JSON object, None if it is one."""
+        """Why a record is not a JSON object; None: it is one."""
         return problem_of(batch.value(row))
 
     def label(self, batch: Batch, row: int) -> str:
@@ -106,31 +106,31 @@ class JsonFormat:
         return ""
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
-        """The value at a path of a readable record; None where it is absent or null."""
+        """The value at a path of a readable record; None if it is absent or null."""
         return value_in(batch.value(row), path)
 
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
-        """The whole of a record. Raises UnreadableError where it is no JSON."""
+        """A record as Python objects. Raises UnreadableError if it is not JSON."""
         return tree_of(batch.value(row), keys)
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
-        """The whole of a record's key. Raises UnreadableError where it is no JSON."""
+        """A record's key as Python objects. Raises UnreadableError if it is not JSON."""
         key = batch.key(row)
         return tree_of(key, keys) if key else None
 
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
-        """Which values of a column were something else in their record (null is not)."""
+        """Which values of a column have another kind in their record (null does not count)."""
         wrong = np.zeros(len(values), dtype=np.bool_)
         doubtful = self._doubtful_text(records, values, path, kind)
         if values.null_count() and (len(path) > 1 or kind not in _ANY_AS_TEXT) and unsure.any():
             nulls = np.flatnonzero(values.is_null().to_numpy() & unsure)
             doubtful += self._doubtful_nulls(records, nulls, path)
         if kind == "boolean" and len(path) > 1 and unsure.any():
-            # Inside an object, a read that is not strict makes true or false of numbers.
-            given = np.flatnonzero(values.is_not_null().to_numpy() & unsure)
-            doubtful += zip(given.tolist(), records.at(given), strict=True)
+            # Within an object, a read that is not strict converts numbers to booleans.
+            present = np.flatnonzero(values.is_not_null().to_numpy() & unsure)
+            doubtful += zip(present.tolist(), records.at(present), strict=True)
         if doubtful and values.dtype != pl.String:
             exact = _reading(path, values.dtype.base_type())
             doubtful = [(i, record) for i, record in doubtful if not exact.is_proven(record)]
@@ -144,7 +144,7 @@ class JsonFormat:
         return wrong
 
     def _doubtful_nulls(self, records: Records, nulls: Rows, path: Keys) -> list[tuple[int, bytes]]:
-        """Nulls of records that may have something at the path, by index."""
+        """The nulls whose records may have a value at the path, by index."""
         key = b'"' + path[0].encode() + b'"'
         return [
             (index, record)
@@ -155,7 +155,7 @@ class JsonFormat:
     def _doubtful_text(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind
     ) -> list[tuple[int, bytes]]:
-        """Texts that may not have been strings, by index."""
+        """The texts that may not have been strings, by index."""
         if kind not in ("string", "id") or values.dtype != pl.String:
             return []
         pattern = MAYBE_NO_ID if kind == "id" else MAYBE_NO_STRING
@@ -169,7 +169,7 @@ class JsonFormat:
         return list(zip(rows.tolist(), lines, strict=True))
 
     def _suspects(self, chunk: Chunk, sizes: Rows) -> list[int]:
-        """Indices of records to be looked at on their own: mostly none."""
+        """The indices of records that must be checked one by one: usually none."""
         records, ends = chunk.records, np.cumsum(sizes + 1)
         text = np.frombuffer(chunk.joined, np.uint8)
         no_object = (text[ends - sizes] != ord("{")) | (text[ends - 1] != ord("}"))
@@ -183,7 +183,7 @@ class JsonFormat:
 
 @lru_cache(maxsize=1024)
 def _reading(path: Keys, dtype: DType) -> Layout:
-    """What proves of single records that they have nothing but this type at a path."""
+    """The layout that proves that a record has only values of one dtype at a path."""
     return Layout([(path, dtype)])
 
 
@@ -191,7 +191,7 @@ _ANY_AS_TEXT = ("string", "id", "time")
 
 
 class JsonReader:
-    """Reads JSON records as columns. It remembers which way was the faster one, nothing else."""
+    """Reads JSON records as columns. Its only state is which way of reading was faster."""
 
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._layout = Layout(demands)
@@ -202,38 +202,38 @@ class JsonReader:
 
     @property
     def reads(self) -> int:
-        """How often it goes over the records."""
+        """How often it reads the records."""
         return self._layout.reads
 
     def column(self, demand: Demand) -> str:
-        """The name of the column that answers a demand."""
+        """The name of the column for a demand."""
         return self._layout.column(demand)
 
     def are_proven(self, records: Sequence[bytes]) -> Flags:
-        """In which records everything is of a type that the demands allow."""
+        """Which records are known to have only values of the demanded types."""
         return np.fromiter(map(self._layout.is_proven, records), np.bool_, len(records))
 
     def empty(self) -> pl.DataFrame:
         """The columns of no records."""
-        done = _Done()
+        done = _ReadResult()
         self._read_whole(Chunk(np.zeros(1, np.int64), [b"{}"]), done)
         return self._columns(done).clear()
 
     def read(self, batch: Batch, chunk: Chunk) -> Columns:
         """The columns of some records of a batch."""
-        done, rows = _Done(), chunk.rows
+        done, rows = _ReadResult(), chunk.rows
         if not self._read_at_once(chunk, done):
             for part in parts(rows.size, CHUNK_RECORDS):
                 self._read_chunk(Chunk(rows[part], chunk.records[part]), done)
         frame = self._columns(done) if done.frames else self.empty()
         return Columns(frame, np.concatenate([rows[:0], *done.unsure]), done.unreadable)
 
-    def _columns(self, done: _Done) -> pl.DataFrame:
+    def _columns(self, done: _ReadResult) -> pl.DataFrame:
         frame = self._layout.columns(pl.concat(done.frames))
         return frame.with_columns(pl.Series("_row", np.concatenate(done.rows), dtype=pl.UInt32))
 
-    def _read_at_once(self, batch: Chunk, done: _Done) -> bool:
-        """Read more than a chunk at once; False where that isn't worth a try, or fails."""
+    def _read_at_once(self, batch: Chunk, done: _ReadResult) -> bool:
+        """Read more than a chunk at once; returns False if that is not worth trying, or fails."""
         if len(batch.records) <= CHUNK_RECORDS:
             return False
         if self._small_left:
@@ -244,10 +244,10 @@ class JsonReader:
         self._small_left = 0 if is_read else _SMALL_READS
         return is_read
 
-    def _read_chunk(self, chunk: Chunk, done: _Done) -> None:
-        """Read a chunk without the records that can't be read. They are searched for where a read
-        fails, and before it where most chunks have some."""
-        # Half of a surrogate pair is no Unicode text, and polars takes it.
+    def _read_chunk(self, chunk: Chunk, done: _ReadResult) -> None:
+        """Read a chunk without the records that can't be read. They are searched for if a read
+        fails, or before it if recent chunks often had some."""
+        # polars accepts half of a surrogate pair, which is not Unicode text.
         has_half = has_lone_surrogate(chunk.joined)
         later: list[Search] = []
         for search in SEARCHES:
@@ -265,7 +265,7 @@ class JsonReader:
             chunk = kept
         self._read_parts(chunk, done)
 
-    def _search(self, search: Search, chunk: Chunk, done: _Done) -> Chunk:
+    def _search(self, search: Search, chunk: Chunk, done: _ReadResult) -> Chunk:
         """The chunk without the records that a search finds."""
         bad, lines = search(chunk)
         if not bad and lines is chunk.records:
@@ -277,9 +277,9 @@ class JsonReader:
         return Chunk(chunk.rows[kept], list(compress(lines, kept.tolist())))
 
     def _read_whole(
-        self, chunk: Chunk, done: _Done, stricts: Sequence[bool] = (True, False)
+        self, chunk: Chunk, done: _ReadResult, stricts: Sequence[bool] = (True, False)
     ) -> bool:
-        """Read all records of a chunk; False where one of them can't be read."""
+        """Read all records of a chunk; returns False if one of them can't be read."""
         if not chunk.records:
             return True
         for strict in (False,) if self._relaxed_left else stricts:
@@ -289,7 +289,7 @@ class JsonReader:
                 if cause.is_malformed:
                     return False
             else:
-                self._note(relaxed=not strict)
+                self._note_strictness(relaxed=not strict)
                 done.frames.append(frame)
                 done.rows.append(chunk.rows)
                 if not strict:
@@ -297,8 +297,8 @@ class JsonReader:
                 return True
         return False
 
-    def _read_parts(self, chunk: Chunk, done: _Done) -> None:
-        """Read a chunk; where that fails, each half, down to the records that can't be read."""
+    def _read_parts(self, chunk: Chunk, done: _ReadResult) -> None:
+        """Read a chunk or, if that fails, each half of it, down to single records."""
         if self._read_whole(chunk, done):
             return
         if len(chunk.records) == 1:
@@ -308,8 +308,8 @@ class JsonReader:
         for part in (slice(half), slice(half, None)):
             self._read_parts(Chunk(chunk.rows[part], chunk.records[part]), done)
 
-    def _note(self, *, relaxed: bool) -> None:
-        """Remember whether a value had another type than demanded, for the chunks to come."""
+    def _note_strictness(self, *, relaxed: bool) -> None:
+        """Note whether a chunk had values of other types, for the next chunks."""
         if self._relaxed_left:
             self._relaxed_left -= 1
             return
@@ -319,8 +319,8 @@ class JsonReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """What was read: frames and the rows of each; which rows are unsure, and which unreadable."""
+class _ReadResult:
+    """The frames that were read with their rows, and the rows that are unsure or unreadable."""
 
     frames: list[pl.DataFrame] = field(default_factory=list)
     rows: list[Rows] = field(default_factory=list)
@@ -329,7 +329,7 @@ class _Done:
 
 
 def _is_framed(record: bytes) -> bool:
-    """Whether a record begins and ends as an object does."""
+    """Whether a record begins and ends like an object."""
     stripped = record.strip(_SPACE)
     return stripped.startswith(b"{") and stripped.endswith(b"}")
 

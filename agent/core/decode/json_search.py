@@ -1,4 +1,4 @@
-"""The records of a chunk that can't be read as JSON objects, found without reading each exactly."""
+"""Finds the records of a chunk that can't be read as JSON objects, without reading each exactly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from agent.core.decode.single_record import has_lone_surrogate, problem_of
 
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE = (b"e000", b"e+000", b"0" * 39)
-"""How numbers are written that may be out of range, digits as zeros."""
+"""The text of numbers that may be out of range, with digits as zeros."""
 
 _any_object = msgspec.json.Decoder(msgspec.defstruct("AnyObject", [], gc=False))
 
 
 def malformed(chunk: Chunk) -> tuple[list[int], Sequence[bytes]]:
-    """Indices of records that are plainly no JSON object, and all records on one line each."""
+    """The indices of records that are not JSON objects, and all records, each on one line."""
     lines, joined = chunk.records, chunk.joined
     has_breaks = joined.count(b"\n") >= len(lines)
     if has_breaks:
@@ -26,7 +26,7 @@ def malformed(chunk: Chunk) -> tuple[list[int], Sequence[bytes]]:
     bad = set(_refused(lines))
     if has_breaks:
         bad.update(i for i, line in enumerate(lines) if b"\n" in line)
-    if not joined.isascii():  # msgspec skips what it isn't asked for
+    if not joined.isascii():  # msgspec does not check what it skips
         ascii_or_text = (line.isascii() or _is_unicode(line) for line in lines)
         bad.update(i for i, is_text in enumerate(ascii_or_text) if not is_text)
     if has_lone_surrogate(joined):
@@ -36,7 +36,7 @@ def malformed(chunk: Chunk) -> tuple[list[int], Sequence[bytes]]:
 
 
 def _refused(lines: Sequence[bytes]) -> Iterator[int]:
-    """Indices of lines that msgspec refuses."""
+    """The indices of lines that msgspec rejects."""
     for index, line in enumerate(lines):
         try:
             _any_object.decode(line)
@@ -53,7 +53,7 @@ def _is_unicode(line: bytes) -> bool:
 
 
 def out_of_range(chunk: Chunk) -> tuple[list[int], Sequence[bytes]]:
-    """Indices of records with a number that is out of range, and all records."""
+    """The indices of records with a number that is out of range, and all records."""
     records, zeros = chunk.records, chunk.joined.translate(_DIGITS_AS_ZEROS)
     ends = np.cumsum(np.fromiter(map(len, records), np.int64, len(records)) + 1) + 1
     suspects: set[int] = set()
@@ -67,7 +67,8 @@ def out_of_range(chunk: Chunk) -> tuple[list[int], Sequence[bytes]]:
 
 
 def _without_breaks(line: bytes) -> bytes:
-    """A record on one line. Only valid JSON has its breaks replaced: in a string they are wrong."""
+    """A record on one line. Line breaks are replaced only in valid JSON: they are invalid in
+    strings."""
     if b"\n" not in line:
         return line
     try:
@@ -79,4 +80,4 @@ def _without_breaks(line: bytes) -> bytes:
 
 Search = Callable[[Chunk], tuple[list[int], Sequence[bytes]]]
 SEARCHES: tuple[Search, ...] = (malformed, out_of_range)
-"""For what can't be read, the cheaper ones first."""
+"""The searches for records that can't be read, the cheapest first."""

@@ -1,18 +1,18 @@
-"""Which columns a set of demands needs of JSON records, and how polars is asked for them.
+"""Maps demands to polars schemas and expressions for JSON records.
 
-polars reads newline-delimited JSON against a declared (nested) schema, where each path has one
-type. `Layout` spreads demands that contradict each other (a path as a string and as a number, or
-as a value and as an object) over several reads of the same lines.
+polars reads newline-delimited JSON with a declared (nested) schema, in which each path has one
+dtype. If demands conflict (a path as a string and as a number, or as a value and as an object),
+`Layout` distributes them over several reads of the same lines.
 
 A path may lead through arrays: to an element by its index, to the first that a selector matches,
-or, by `[]`, to each of them, which gives a list. An object that is asked for (`pl.Struct`) gives
-whether it is there.
+or, with `[]`, to all of them, as a list. For a demand of `pl.Struct`, the column says whether there
+is an object.
 
-What polars does with a value, as measured with 2.1 and held by tests: numbers are strict (an
-integer refuses 1.0, "1" and what exceeds 64 bits; a float takes integers), booleans and objects
-and arrays too; the first of duplicate keys counts; but a String takes any value and writes it as
-text. What is refused fails a strict read, and is null in one that is not strict, except that a
-number becomes a boolean there: the reader notes such rows as unsure.
+How polars (2.1, verified by tests) reads values: numbers are strict (an integer column rejects 1.0,
+"1" and numbers of more than 64 bits; a float column accepts integers), and so are booleans, objects
+and arrays. A String column accepts any value and has its text. Of duplicate keys, the first counts.
+A rejected value makes a strict read fail; otherwise it is null, except that a number becomes a
+boolean. The reader marks the rows of reads that are not strict as unsure.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from agent.core.decode.single_record import has_long_number
 from agent.core.model.paths import Path, Selector
 
 _WIDER_THAN_63_BITS = 19
-"""So many digits in a row may be an integer wider than 63 bits."""
+"""The number of digits of an integer that may be wider than 63 bits."""
 _Node = Any  # the members of an object by their keys, an _Array, or the DType of a leaf
 
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """An array whose elements are all alike."""
+    """An array, and the node of its elements."""
 
     of: _Node
 
 
 class UnreadableLinesError(Exception):
-    """polars could not read some line, or read another number of records than there are lines.
+    """polars could not read a line, or read another number of records than there are lines.
 
-    `is_malformed`: some line is no JSON, so that a read which is not strict fails, too.
+    `is_malformed`: a line is not JSON, so that a read that is not strict fails, too.
     """
 
     def __init__(self, is_malformed: bool) -> None:
@@ -52,7 +52,7 @@ class UnreadableLinesError(Exception):
 
 
 class Layout:
-    """Reads of the same lines that together answer all demands."""
+    """The reads of the same lines that together provide the columns of all demands."""
 
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._trees: list[_Node] = []
@@ -74,30 +74,30 @@ class Layout:
 
     @property
     def reads(self) -> int:
-        """How often the lines are read."""
+        """The number of reads."""
         return len(self._trees)
 
     def column(self, demand: Demand) -> str:
-        """The name of the column that answers a demand."""
+        """The name of the column for a demand."""
         return self._names[demand]
 
     def read(self, joined: bytes, count: int, *, strict: bool) -> pl.DataFrame:
-        """What `columns` makes the columns of: of `count` records that `joined` has, one a line.
+        """Read `count` records, one per line; `columns` makes the columns from the result.
 
-        `joined` is that of a `Chunk`. No record may be blank: then each takes a line or
-        more, and as many rows as records prove that each took one. Raises UnreadableLinesError
-        when any line is no JSON object or, if strict, not what the demands allow.
+        `joined` is that of a `Chunk`. No record may be blank: then each has at least one line, and
+        if there are as many rows as records, each has exactly one. Raises UnreadableLinesError if a
+        line is not a JSON object or, if strict, has values of other types than demanded.
         """
         frames = [self._read_one(i, joined, count, strict) for i in range(len(self._trees))]
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="horizontal")
 
     def is_proven(self, line: bytes) -> bool:
-        """Whether everything in a record is of a type that the demands allow, by itself. Of large
-        numbers it is not known: a read that is not strict may give null for them."""
+        """Whether a record is known to have only values of the demanded types. It is not known for
+        large numbers, which a read that is not strict may return as null."""
         if has_long_number(line, _WIDER_THAN_63_BITS):
             return False
         try:
-            if self._checks is None:  # which refuses keys with quotes or backslashes
+            if self._checks is None:  # raises for keys with quotes or backslashes
                 self._checks = [msgspec.json.Decoder(_check(tree)) for tree in self._trees]
             for check in self._checks:
                 check.decode(line)
@@ -106,14 +106,14 @@ class Layout:
         return True
 
     def columns(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The columns that answer the demands, of one or several reads below each other."""
+        """The columns of the demands, from the rows of one or several calls of `read`."""
         return frame.lazy().select(self._expressions).collect()
 
     def _read_one(self, index: int, joined: bytes, count: int, strict: bool) -> pl.DataFrame:
         try:
             frame = pl.read_ndjson(joined, schema=self._schemas[index], ignore_errors=not strict)
         except (Exception, pl.exceptions.PanicException) as cause:
-            # Whatever a library makes of the bytes, it costs the records that it is about alone.
+            # Whatever a library does with the bytes, only these records are affected.
             raise UnreadableLinesError(str(cause).startswith("error parsing line")) from cause
         if frame.height != count:
             raise UnreadableLinesError(is_malformed=True)
@@ -121,7 +121,7 @@ class Layout:
         return frame
 
     def _place(self, demand: Demand) -> int:
-        """Puts a demand into the first read that it does not contradict; the read's number."""
+        """Add a demand to the first read that it does not conflict with; returns its index."""
         for index, tree in enumerate(self._trees):
             if (more := _with(tree, *demand)) is not None:
                 self._trees[index] = more
@@ -131,7 +131,7 @@ class Layout:
 
 
 def _with(node: _Node, path: Path, dtype: DType) -> _Node:
-    """A node, or None, with a leaf more; None where they contradict each other."""
+    """A node (or None) with one more leaf; None if they conflict."""
     if not path:
         if dtype is pl.Struct:
             return node if isinstance(node, dict) else {} if node is None else None
@@ -144,7 +144,7 @@ def _with(node: _Node, path: Path, dtype: DType) -> _Node:
 
 
 def _with_element(array: _Array | None, path: Path, dtype: DType) -> _Array | None:
-    """The same of an array."""
+    """The same for an array."""
     element = None if array is None else array.of
     if isinstance(path[0], Selector):
         element = _with(element, (path[0].key,), pl.String)
@@ -155,7 +155,7 @@ def _with_element(array: _Array | None, path: Path, dtype: DType) -> _Array | No
 
 
 def _at(value: pl.Expr, node: _Node, path: Path, dtype: DType) -> pl.Expr:
-    """What a demand asks for, out of the value of a node."""
+    """The expression of a demand, from the value of a node."""
     if not path:
         return value.is_not_null() if dtype is pl.Struct else value
     step, rest = path[0], path[1:]
@@ -173,9 +173,8 @@ def _at(value: pl.Expr, node: _Node, path: Path, dtype: DType) -> pl.Expr:
 
 
 def _at_key(value: pl.Expr | int, members: _Node, path: Path, dtype: DType) -> pl.Expr:
-    """The same at a member of an object, or of the records of a read (its number). Members are
-    named by where they stand: polars takes `*` and what begins with `^` and ends with `$` for
-    patterns of names."""
+    """The same for a member of an object, or of the records of a read (by its index). Members are
+    named by their index, because polars interprets `*` and `^…$` as patterns of names."""
     at = list(members).index(path[0])
     if isinstance(value, int):
         member = pl.col(f"r{value}{_safe(at)}")
@@ -204,7 +203,7 @@ _CHECKS: dict[Any, Any] = {
 
 
 def _check(node: _Node) -> Any:
-    """The type of msgspec that a node's values have."""
+    """The msgspec type of a node's values."""
     if isinstance(node, _Array):
         return list[_check(node.of)] | None  # type: ignore[misc]
     if not isinstance(node, dict):

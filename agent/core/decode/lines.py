@@ -1,8 +1,8 @@
-"""The lines of an event: the elements of an array in it, of which a contract is.
+"""The lines of an event: the elements of an array, each of which is a row of the contract's table.
 
-`each: orders[].items` names arrays inside each other. A path that begins with one of them, as
-`orders[].items[].price` and `orders[].customer`, begins in its element; every other one in the
-event itself.
+`each: orders[].items` names nested arrays. A path that starts with one of them, as
+`orders[].items[].price` and `orders[].customer`, starts in its element; all other paths start in
+the event itself.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from agent.core.decode.tree import describe, value_at
 from agent.core.model.paths import Elements, Path, path_text
 
 Line = tuple[Any, ...]
-"""The event, and the element of each array on the way to the line."""
+"""The event, and the element of each array on the path to the line."""
 
 
 class Lines:
-    """The lines that a contract's events have. `each` None: an event is its only line."""
+    """Gets the lines of a contract's events. `each` None: an event is its only line."""
 
     def __init__(self, each: Path | None) -> None:
         self._arrays: list[Path] = []
@@ -27,7 +27,7 @@ class Lines:
             self._arrays = list(_split((*each, Elements())))[:-1]
 
     def level(self, path: Path) -> tuple[int, Path]:
-        """Where in a line a path begins, and its steps from there."""
+        """The index in a `Line` at which a path starts, and its steps from there."""
         level = 0
         for array in self._arrays:
             if path[: len(array) + 1] != (*array, Elements()):
@@ -35,10 +35,10 @@ class Lines:
             path, level = path[len(array) + 1 :], level + 1
         return level, path
 
-    def of(self, event: Any) -> Sequence[Line]:
-        """The lines of an event; none where an array is absent.
+    def lines_of(self, event: Any) -> Sequence[Line]:
+        """The lines of an event; none if an array is absent.
 
-        Raises WrongPlaceError where something else is in the place of an array.
+        Raises WrongPlaceError if there is another value instead of an array.
         """
         return list(self._within((event,), 0)) if self._arrays else [(event,)]
 
@@ -58,7 +58,7 @@ class Lines:
 
 
 def _split(path: Path) -> Iterator[Path]:
-    """The parts of a path between its arrays, and what comes after the last."""
+    """The parts of a path between its arrays, and the part after the last."""
     start = 0
     for index, step in enumerate(path):
         if isinstance(step, Elements):

@@ -1,7 +1,7 @@
-"""What columns prove of records, and what is looked up in them nevertheless.
+"""Proves that the texts of columns were strings in their records.
 
-A read by columns gives any value in a String as text. A text that may have been none, as `5` or
-`true`, is proven to have been a string, or its record is left to be read on its own.
+In a String column, any value is text. A text that may have been another value, such as `5` or
+`true`, must be proven to have been a string; otherwise its record is read on its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def unproven(
     format: Format,
     column: Column,
 ) -> Flags:
-    """In which records of a batch some text is not what it has to be, or is not proven to be.
+    """Which records of a batch have a text that has another kind, or is not proven to have it.
 
     `frame` has the columns, and `_row`.
     """
@@ -55,8 +55,8 @@ def unproven(
 
 
 class ProvenFormat(JsonFormat):
-    """The format of documents that were read by columns and are proven. What is asked of one of
-    them beside, as what stood in the place of a number, is read in its record."""
+    """The format of documents that were read by columns and are proven. Details of a document, such
+    as the value that a message quotes, are read from its record."""
 
     def __init__(self, extractor: Extractor, format: Format, batch: Batch, rows: Rows) -> None:
         self._extractor = extractor
@@ -67,7 +67,7 @@ class ProvenFormat(JsonFormat):
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
-        """None is."""
+        """None: all types are proven."""
         return np.zeros(len(values), np.bool_)
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:

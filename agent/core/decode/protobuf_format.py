@@ -1,8 +1,8 @@
-"""The format `protobuf`, read by Google's own library.
+"""The format `protobuf`, read by Google's library.
 
-Each record is parsed on its own, and what contracts ask for is gathered into columns. Where that is
-more than values of fields (a message as text, an array, a wrapper), the record is read as the JSON
-that it means (`protobuf_schema`).
+Each record is parsed on its own, and the demanded values are collected into columns. If a demand is
+for more than the value of a field (a message as text, an array), records are read as equivalent
+JSON (`protobuf_schema`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from google.protobuf.message import DecodeError
 
 from agent.core.decode.avro_schema import AvroType
 from agent.core.decode.avro_values import converted, is_right
-from agent.core.decode.codec import BodyError, ColumnReader, NotColumnarError, Read
+from agent.core.decode.codec import BodyError, ColumnRead, ColumnReader, NotColumnarError
 from agent.core.decode.format import Flags, KeyDemand, Kind
 from agent.core.decode.protobuf_schema import (
     NANOS,
     SPECIAL,
     ProtobufSchema,
     is_map,
+    json_value,
     message_class,
-    plain,
 )
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.paths import Keys
@@ -46,18 +46,17 @@ _TYPES: Mapping[int, tuple[AvroType, type[pl.DataType]]] = {
     _F.CPPTYPE_STRING: (AvroType("string"), pl.String),
     _F.CPPTYPE_ENUM: (AvroType("string"), pl.String),
 }
-"""Of a field's values, the type of Avro that is read in the same way, and polars'."""
+"""By the C++ type of a field, the Avro type that is converted in the same way, and the dtype."""
 _TIMESTAMP = (AvroType("long", "timestamp-nanos"), pl.Int64)
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """A value of a field, and how to get it out of messages.
+    """The value of a field, and how to get it from messages.
 
-    `path` is its name, with those of the messages around it before and dots between them. `checks`:
-    (the path to a message, "" for the record, and a field of it that may have no value), all of
-    which the value needs. `key`: of a map at the path. `field` None: it is absent in all records.
-    `is_time`: a Timestamp stands at the path.
+    `path`: the dotted names of the fields that lead to it. `checks`: (path of a message, "" for the
+    record; name of a field in it) that must all be set for the value to be present. `key`: the key
+    of a map at the path. `field` None: no record has it. `is_time`: the value is a Timestamp.
     """
 
     path: str = ""
@@ -68,17 +67,17 @@ class _Leaf:
 
     @property
     def types(self) -> tuple[AvroType, type[pl.DataType]]:
-        """The type of the values."""
+        """The Avro type and the dtype of the values."""
         if self.is_time:
             return _TIMESTAMP
         return (AvroType("null"), pl.Null) if self.field is None else _TYPES[self.field.cpp_type]
 
 
 class ProtobufCodec:
-    """Reads records of one schema. Raises SchemaError where it is none of Protobuf messages.
+    """Reads records of one schema. Raises SchemaError if it is not a Protobuf schema.
 
-    Where the schema says no message, each record begins with which one it is, as Confluent's wire
-    format has it.
+    If the schema names no message, each record starts with the index of its message, as in
+    Confluent's wire format.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -88,8 +87,8 @@ class ProtobufCodec:
         self._only = self._schema.named(schema.message) if schema.message else None
 
     def tree(self, body: bytes) -> dict[str, Any]:
-        """The JSON object that a record means. Raises BodyError."""
-        tree = plain(self.parse(body))
+        """A record as the equivalent JSON object. Raises BodyError."""
+        tree = json_value(self.parse(body))
         if not isinstance(tree, dict):
             raise BodyError("the record is no message with fields")
         return tree
@@ -107,18 +106,19 @@ class ProtobufCodec:
         return ProtobufReader(self, demands)
 
     def leaves(self, message: Descriptor, demands: Sequence[KeyDemand]) -> list[_Leaf] | None:
-        """What some demands ask for of a message; None where one is more than values of fields."""
+        """The fields of a message for some demands; None if one is more than the value of a
+        field."""
         leaves = [leaf for path, _ in demands if (leaf := leaf_at(message, path)) is not None]
         return leaves if len(leaves) == len(demands) else None
 
     def is_right(self, path: Keys, kind: Kind) -> bool | None:
-        """Whether whatever can stand at a path is what it has to be."""
+        """Whether all values at a path have the required kind."""
         message = self._only or self._schema.only
         leaf = None if message is None else leaf_at(message, path)
         return None if leaf is None else leaf.field is None or is_right(leaf.types[0], kind)
 
     def message_of(self, body: bytes) -> tuple[Descriptor, int]:
-        """The message of a record, and where it begins."""
+        """The message type of a record, and where the message starts."""
         if self._only is not None:
             return self._only, 0
         indexes, start = _message_indexes(body)
@@ -129,14 +129,14 @@ class ProtobufCodec:
 
 
 class ProtobufReader:
-    """Reads what some demands ask for of records of one message at a time."""
+    """Reads the demanded columns of records that all have the same message type."""
 
     def __init__(self, codec: ProtobufCodec, demands: Sequence[KeyDemand]) -> None:
         self._codec = codec
         self._demands = demands
         self._leaves: dict[str, list[_Leaf] | None] = {}
 
-    def read(self, bodies: Sequence[bytes]) -> Read:
+    def read(self, bodies: Sequence[bytes]) -> ColumnRead:
         """The columns of records. Raises BodyError, and NotColumnarError."""
         message, start = self._codec.message_of(bodies[0])
         prefix = bodies[0][:start]
@@ -155,7 +155,7 @@ class ProtobufReader:
         except (DecodeError, UnicodeDecodeError) as cause:
             raise BodyError("not the encoding of the message") from cause
 
-    def _columns(self, messages: Sequence[Any], leaves: Sequence[_Leaf]) -> Read:
+    def _columns(self, messages: Sequence[Any], leaves: Sequence[_Leaf]) -> ColumnRead:
         unsure: Flags = np.zeros(len(messages), dtype=np.bool_)
         columns = []
         raws: dict[Keys, pl.Series] = {}
@@ -170,13 +170,13 @@ class ProtobufReader:
             if column.null_count() > raws[path].null_count():
                 unsure |= (column.is_null() & raws[path].is_not_null()).to_numpy()
             columns.append(column.alias(f"c{index}"))
-        return Read(pl.DataFrame(columns), unsure)
+        return ColumnRead(pl.DataFrame(columns), unsure)
 
 
 def _series(messages: Sequence[Any], leaf: _Leaf, unsure: Flags) -> pl.Series:
-    """Values of a field, null where there is none. Of an enum, names; `unsure` is set where a
-    number has none, and where a timestamp is too far away."""
-    if leaf.key is not None:  # no map, no entry
+    """The values of a field, null if absent; for an enum, names. Sets `unsure` for enum numbers
+    without a name and for timestamps that are out of range."""
+    if leaf.key is not None:  # an absent map has no entries
         maps = map(attrgetter(leaf.path), messages)
         values = pl.Series([entries.get(leaf.key) for entries in maps], dtype=_dtype(leaf))
         return _named(values, leaf, unsure)
@@ -196,7 +196,7 @@ def _dtype(leaf: _Leaf) -> type[pl.DataType]:
 
 
 def _named(values: pl.Series, leaf: _Leaf, unsure: Flags) -> pl.Series:
-    """The names of an enum's numbers; any other values as they are."""
+    """The names of an enum's numbers; other values stay the same."""
     if leaf.field is None or leaf.field.enum_type is None:
         return values
     names = {n: value.name for n, value in leaf.field.enum_type.values_by_number.items()}
@@ -206,8 +206,8 @@ def _named(values: pl.Series, leaf: _Leaf, unsure: Flags) -> pl.Series:
 
 
 def _absent(messages: Sequence[Any], leaf: _Leaf, values: pl.Series) -> pl.Series | None:
-    """Which messages have no value; None: all have one. What has none reads as the default of its
-    type, so only those are asked."""
+    """Which messages have no value; None: all have one. An absent value is read as the default of
+    its type, so only defaults are checked."""
     if not leaf.checks:
         return None
     default = {pl.String: "", pl.Boolean: False}.get(values.dtype.base_type(), 0)
@@ -225,7 +225,7 @@ def _absent(messages: Sequence[Any], leaf: _Leaf, values: pl.Series) -> pl.Serie
 
 
 def _nanos(messages: Sequence[Any], path: str) -> tuple[pl.Series, Flags]:
-    """Timestamps in nanoseconds, null where they do not fit, and which do not."""
+    """Timestamps in nanoseconds, null if they do not fit, and which do not."""
     count = len(messages)
     times = list(map(attrgetter(path), messages))
     parts = (map(attrgetter(part), times) for part in ("seconds", "nanos"))
@@ -239,7 +239,7 @@ _MOST_SECONDS = 2**63 // NANOS - 3
 
 
 def leaf_at(message: Descriptor, path: Keys) -> _Leaf | None:
-    """The value at a path; None where it is more than a value of a field."""
+    """The field at a path; None if it is more than the value of a field."""
     chain: list[FieldDescriptor] = []
     at: Descriptor | None = message
     for depth, name in enumerate(path):
@@ -259,7 +259,7 @@ def leaf_at(message: Descriptor, path: Keys) -> _Leaf | None:
 
 
 def _leaf(chain: Sequence[FieldDescriptor], field: FieldDescriptor, **more: Any) -> _Leaf:
-    """The value at the end of a chain of fields."""
+    """The field at the end of a chain of fields."""
     names = [link.name for link in chain]
     checks = [
         (".".join(names[:depth]), link.name)
@@ -270,14 +270,14 @@ def _leaf(chain: Sequence[FieldDescriptor], field: FieldDescriptor, **more: Any)
 
 
 def _entry(chain: Sequence[FieldDescriptor], key: str) -> _Leaf | None:
-    """The value of a key of a map."""
+    """The value of a key in a map."""
     entry = chain[-1].message_type.fields_by_name
     is_plain = entry["key"].cpp_type == _F.CPPTYPE_STRING and entry["value"].cpp_type in _TYPES
     return _leaf(chain, entry["value"], key=key) if is_plain else None
 
 
 def _special(chain: Sequence[FieldDescriptor]) -> _Leaf | None:
-    """A timestamp, or what a wrapper holds; None of other messages that are no objects."""
+    """A timestamp, or the value of a wrapper; None for other messages that are not JSON objects."""
     message = chain[-1].message_type
     if message.full_name == "google.protobuf.Timestamp":
         return _leaf(chain, chain[-1], is_time=True)
@@ -288,8 +288,9 @@ def _special(chain: Sequence[FieldDescriptor]) -> _Leaf | None:
 
 
 def _message_indexes(body: bytes) -> tuple[tuple[int, ...], int]:
-    """Which message a record is, and where it begins: how many indexes there are and they, each a
-    zigzag varint; a zero alone stands for the first message. Raises BodyError."""
+    """The indexes of a record's message type, and where the message starts. The record begins with
+    their number and the indexes, as zigzag varints; a single zero means the first message. Raises
+    BodyError."""
     count, at = _varint(body, 0)
     if count == 0:
         return (0,), at
@@ -303,7 +304,7 @@ def _message_indexes(body: bytes) -> tuple[tuple[int, ...], int]:
 
 
 _MOST_INDEXES = 32
-"""So deep may messages be declared within messages."""
+"""The maximum nesting of message declarations."""
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:

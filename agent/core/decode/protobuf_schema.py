@@ -1,12 +1,12 @@
-"""Protobuf schemas: descriptor sets, and the JSON that a message means.
+"""Protobuf schemas, and the conversion of messages to equivalent JSON.
 
-A schema is the text of a FileDescriptorSet in base64, its main file last. Messages, repeated fields
-and maps are JSON's objects and arrays, and fields go by the names that they have in the `.proto`
-file. A field without a value is null; where the language gives it no presence (proto3 without
-`optional`), it has its default. 64-bit integers are numbers, an enum is the name of its value,
-bytes are base64, NaN and the infinities are null. Of the well-known types, a Timestamp is a number
-of nanoseconds (`avro_json.timestamp`), a Duration a number of seconds, a wrapper its value; Struct
-and Value are the JSON that they hold, and Confluent's Decimal is a number.
+A schema is the text of a FileDescriptorSet in base64, with its main file last. Messages, repeated
+fields and maps become JSON objects and arrays, and fields have their names of the `.proto` file. An
+unset field is null; a field without presence (proto3 without `optional`) has its default. 64-bit
+integers are numbers, an enum is the name of its value, bytes are base64, NaN and the infinities are
+null. Well-known types: a Timestamp is a number of nanoseconds (`avro_json.timestamp`), a Duration a
+number of seconds, a wrapper its value; Struct and Value are their JSON, and Confluent's Decimal is
+a number.
 
 https://protobuf.dev/programming-guides/field_presence/, .../proto3/#json
 """
@@ -46,7 +46,7 @@ WELL_KNOWN = {
         any_pb2, duration_pb2, empty_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
     )
 }  # fmt: skip
-"""Files that every compiler has at hand, by name: a set may lack them."""
+"""Files that a descriptor set may lack, because every compiler has them."""
 
 
 def file_set(text: str) -> descriptor_pb2.FileDescriptorSet:
@@ -90,7 +90,7 @@ class ProtobufSchema:
 
     @property
     def only(self) -> Descriptor | None:
-        """The message of all records, where there is but one that they could be."""
+        """The message of all records, if the schema has only one."""
         sole = self._messages[0]
         return sole if len(self._messages) == 1 and not sole.nested_types else None
 
@@ -103,7 +103,7 @@ class ProtobufSchema:
             raise SchemaError(f"there is no message {name}; there are {known}") from cause
 
     def indexed(self, indexes: tuple[int, ...]) -> Descriptor | None:
-        """A message by its place in the main file, as Confluent's wire format names it."""
+        """A message by its indexes in the main file, as in Confluent's wire format."""
         messages, message = self._messages, None
         for index in indexes:
             if not 0 <= index < len(messages):
@@ -114,7 +114,7 @@ class ProtobufSchema:
 
 
 def message_class(message: Descriptor) -> Any:
-    """What parses records of a message."""
+    """The class that parses messages."""
     return message_factory.GetMessageClass(message)
 
 
@@ -124,8 +124,8 @@ def is_map(field: FieldDescriptor) -> bool:
     return entry is not None and entry.GetOptions().map_entry
 
 
-def plain(message: Any) -> Any:
-    """A message as JSON has it."""
+def json_value(message: Any) -> Any:
+    """A message as JSON."""
     special = SPECIAL.get(message.DESCRIPTOR.full_name)
     if special is not None:
         return special(message)
@@ -137,17 +137,17 @@ def _field(message: Any, field: FieldDescriptor) -> Any:
         values = getattr(message, field.name)
         if is_map(field):
             value = field.message_type.fields_by_name["value"]
-            return {_key(key): plain_value(values[key], value) for key in values}
-        return [plain_value(value, field) for value in values]
+            return {_key(key): json_field_value(values[key], value) for key in values}
+        return [json_field_value(value, field) for value in values]
     if field.has_presence and not message.HasField(field.name):
         return None
-    return plain_value(getattr(message, field.name), field)
+    return json_field_value(getattr(message, field.name), field)
 
 
-def plain_value(value: Any, field: FieldDescriptor) -> Any:
-    """A single value of a field as JSON has it."""
+def json_field_value(value: Any, field: FieldDescriptor) -> Any:
+    """A single value of a field as JSON."""
     if field.message_type is not None:
-        return plain(value)
+        return json_value(value)
     if field.enum_type is not None:
         named = field.enum_type.values_by_number.get(value)
         return value if named is None else named.name
@@ -181,7 +181,7 @@ def _json(message: Any) -> Any:
 
 
 def _wrapped(message: Any) -> Any:
-    return plain_value(message.value, message.DESCRIPTOR.fields_by_name["value"])
+    return json_field_value(message.value, message.DESCRIPTOR.fields_by_name["value"])
 
 
 SPECIAL: Mapping[str, Callable[[Any], Any]] = {
@@ -196,4 +196,4 @@ SPECIAL: Mapping[str, Callable[[Any], Any]] = {
         for name in wrappers_pb2.DESCRIPTOR.message_types_by_name
     },
 }
-"""Messages that are no object in JSON."""
+"""Messages that are not objects in JSON, and their conversion."""

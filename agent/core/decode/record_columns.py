@@ -1,7 +1,7 @@
-"""Columns of what stands in a record beside its value: key, headers, timestamp, topic, partition.
+"""Columns of a record's key, headers, timestamp, topic and partition.
 
-They are made from the batch, and no format has a part in them. Text is read as the type that is
-asked for, as `extraction` reads it of a single record.
+They are made from the batch, independently of the format. Text is parsed as the demanded type, as
+in `extraction`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUMBERS = ("timestamp", "partition", "offset", "index")
 
 
 def has_column(root: Root, dtype: DType, *, is_text: bool) -> bool:
-    """Whether a root has a column of a type. `is_text`: nothing but text will do."""
+    """Whether a root has a column of a dtype. `is_text`: only text is acceptable."""
     if root.part in TEXT_ROOTS:
         return True
     if root.part == "topic":
@@ -29,8 +29,8 @@ def has_column(root: Root, dtype: DType, *, is_text: bool) -> bool:
 
 
 def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[pl.Series, Rows]:
-    """The values at a root, of some rows of a batch, and which of the rows have something there
-    that is not of the type."""
+    """The values at a root for some rows of a batch, and the rows whose value there has another
+    type."""
     if root.part == "topic":
         return pl.Series([batch.topic]).new_from_index(0, rows.size), rows[:0]
     if root.part in _NUMBERS:
@@ -51,10 +51,10 @@ def _contents(batch: Batch, rows: Rows, root: Root) -> list[bytes | None]:
 
 
 def _text(contents: pl.Series) -> pl.Series:
-    """UTF-8 as text; null where it is none."""
+    """Decode UTF-8; invalid text is null."""
     try:
         return contents.cast(pl.String)
-    except pl.exceptions.ComputeError:  # of all, if of one
+    except pl.exceptions.ComputeError:  # some value is not UTF-8
         return pl.Series([_decoded(content) for content in contents], dtype=pl.String)
 
 
@@ -72,11 +72,11 @@ def _numbers(batch: Batch, rows: Rows, root: Root) -> pl.Series:
     stamps = pl.Series(batch.timestamps[rows])
     if not batch.timestamped:
         return pl.Series([None], dtype=pl.Int64).new_from_index(0, rows.size)
-    return stamps.set(stamps <= 0, None)  # Kafka's -1 is none
+    return stamps.set(stamps <= 0, None)  # Kafka writes -1 for none
 
 
 def _read(text: pl.Series, dtype: DType) -> pl.Series:
-    """Text as what it says, null where it says no such thing."""
+    """Parse text as a dtype; null if it can't be parsed."""
     if dtype == pl.Boolean:
         words = {"true": True, "false": False}
         return text.replace_strict(words, default=None, return_dtype=pl.Boolean)

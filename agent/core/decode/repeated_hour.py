@@ -1,8 +1,8 @@
-"""Local times that happen twice: the hour that clocks go back over, read without an offset.
+"""Finds local times without an offset that occur twice, because clocks go back over them.
 
-`parse_event_times` reads such a time as the first of the two. A record alone does not say which
-of the two is meant. This module finds the records with such times, and by how much later the second
-reading is; `agent.core.fold.repeated_hour` decides.
+`parse_event_times` reads such a time as the first of the two; the record alone does not say which
+is meant. This module finds these records, and how much later the second time is;
+`agent.core.fold.repeated_hour` decides.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from agent.core.decode.time_text import parse_time
 from agent.core.model.field_types import TimeFormat
 
 Span = tuple[int, int, int]
-"""The first of two hours that are read alike: start and end (ms), and how much later the second
-one is (ms)."""
+"""The first of two hours with the same local times: start and end (ms), and how much later the
+second one is (ms)."""
 
 _DAY_SECONDS = 86_400
 _LAST_YEAR = 9998
 _ELSEWHERE = ("UTC", "Asia/Tokyo")
-"""Two zones that never agree: only a time without an offset is read differently in them."""
+"""Two zones that never have the same time: only times without an offset differ between them."""
 
 
 def repeated_hours(
@@ -38,9 +38,9 @@ def repeated_hours(
     readable: npt.NDArray[np.bool_],
     timezone: str,
 ) -> dict[int, int]:
-    """The places of the times that happen twice, with how much later (ms) the second time is.
+    """The indices of the times that occur twice, with how much later (ms) the second time is.
 
-    `ms` is what `parse_event_times` makes of `times`: the first of the two.
+    `ms` is the result of `parse_event_times` for `times`: the first of the two.
     """
     if timezone == "UTC" or times.dtype != pl.String or not readable.any():
         return {}
@@ -49,15 +49,15 @@ def repeated_hours(
     known = ms[readable]
     later: dict[int, int] = {}
     for start, end, later_ms in _spans(timezone, int(known.min()), int(known.max())):
-        for place in np.flatnonzero(readable & (ms >= start) & (ms < end)).tolist():
-            text = str(times[place])
+        for index in np.flatnonzero(readable & (ms >= start) & (ms < end)).tolist():
+            text = str(times[index])
             if form is not None or len({parse_time(text, zone) for zone in _ELSEWHERE}) > 1:
-                later[place] = later_ms
+                later[index] = later_ms
     return later
 
 
 def _spans(timezone: str, first_ms: int, last_ms: int) -> Sequence[Span]:
-    """The spans that may hold any instant between two."""
+    """The spans that overlap a period."""
     first, last = (datetime.fromtimestamp(at / 1000, UTC).year for at in (first_ms, last_ms))
     years = range(first, min(last, _LAST_YEAR) + 1)
     spans = (span for year in years for span in _of_year(timezone, year))
@@ -66,7 +66,7 @@ def _spans(timezone: str, first_ms: int, last_ms: int) -> Sequence[Span]:
 
 @lru_cache(maxsize=4096)
 def _of_year(timezone: str, year: int) -> tuple[Span, ...]:
-    """The spans of a year: before each instant at which the zone's clocks go back."""
+    """The spans of a year, each before an instant at which the zone's clocks go back."""
     zone = ZoneInfo(timezone)
     begin = int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
     end = int(datetime(year + 1, 1, 1, tzinfo=UTC).timestamp())

@@ -1,4 +1,4 @@
-"""Where a schema does not fit a contract: a field that it lacks, or that it has as another type."""
+"""Compares a schema with a contract: finds fields that it lacks or that have another type."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _TAKEN: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A part of a contract that a schema does not fit: where it stands in the rules, below the
-    event, and what is wrong."""
+    """A part of a contract that a schema does not match: its path in the rules, below the event,
+    and what is wrong."""
 
     part: tuple[str, ...]
     message: str
@@ -48,8 +48,8 @@ class _Wanted:
 
 
 def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[Misfit]:
-    """Where records, or their keys, of a shape are not what a contract expects. What stands
-    outside, and within strings that the contract decodes, is not looked at."""
+    """The parts of a contract that records (or keys) of a shape do not match. Headers, and values
+    in strings that the contract decodes, are not checked."""
     wrong: list[Misfit] = []
     lacking: list[Misfit] = []
     for wanted in _wanted(contract):
@@ -65,7 +65,7 @@ def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[M
 
 
 def _paths(contract: Contract, path: Path) -> Iterator[Path]:
-    """Where a path of the contract may be in a record, by its envelope."""
+    """The possible paths in a record of a path of the contract, according to its envelope."""
     if any(path[: len(inner.path)] == inner.path for inner in contract.decode):
         return
     views = opener(contract.envelope).views
@@ -108,7 +108,7 @@ def _of_field(field: Field) -> _Wanted:
 
 
 def _problem(shape: Shape, path: Path, wanted: _Wanted) -> str | None:
-    """Why what a schema has at a path is not what is wanted; None where it is."""
+    """Why the schema does not match at a path; None: it does."""
     at, may_lack = shape, False
     for depth, step in enumerate(path):
         below = _below(at, step)
@@ -125,7 +125,7 @@ def _problem(shape: Shape, path: Path, wanted: _Wanted) -> str | None:
 
 
 def _wrong_values(at: Shape, wanted: _Wanted) -> str | None:
-    """Which values a schema has that are not wanted."""
+    """Which values of the schema the contract does not accept; None: it accepts all."""
     if wrong := at.kinds - wanted.kinds:
         odd = f", found {_words(wrong)}" if len(at.kinds) > 1 else ""
         return f"is {_words(at.kinds)} in the schema: expected {_words(wanted.kinds)}{odd}"
@@ -137,7 +137,7 @@ def _wrong_values(at: Shape, wanted: _Wanted) -> str | None:
 
 
 def _below(shape: Shape, step: Step | Root) -> Shape | None:
-    """What is one step further; None where there is nothing."""
+    """The shape one step further; None: there is none."""
     if shape.kinds >= ANYTHING_KINDS and not shape.members:
         return ANYTHING
     if isinstance(step, str):

@@ -1,9 +1,9 @@
-"""Formats whose records need a schema to be read: what Avro and Protobuf share.
+"""The common part of formats whose records need a schema: Avro and Protobuf.
 
-A record names its schema (`schemas`), or all records have the one of a file beside the rules. The
-records of a batch are read schema by schema, by a `Codec` each: as columns where it can, else one
-by one as the JSON that they mean, which is then read as JSON is. So a value has the same type, and
-the same verdict, whichever way it was read.
+Each record names its schema (`schemas`), or all records have the schema of a file beside the rules.
+The records of a batch are read schema by schema, by a `Codec` each: as columns or, if that is not
+possible, one by one as equivalent JSON, which is then read like JSON. So a value has the same type
+and the same verdict whichever way it was read.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ from agent.core.model.schemas import Schema
 class SchemaFormat:
     """A format of records with schemas.
 
-    `codec_of` makes the codec of a schema, or raises SchemaError. `reason` is that of records which
-    are not what their schema says. `schema` is that of all records; None: each names its own, one
-    of those in `Batch.schemas`.
+    `codec_of` makes the codec of a schema, or raises SchemaError. `reason`: for records that do not
+    match their schema. `schema`: of all records; None: each names one in `Batch.schemas`.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class SchemaFormat:
         self._codecs: dict[Schema, Codec | str] = {}
 
     def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
-        """The records whose schema is not known."""
+        """The records whose schema is unknown."""
         groups, unnamed = self.groups(batch, chunk.rows, chunk.records)
         problems = dict.fromkeys(unnamed.tolist(), self._unnamed())
         for group in groups:
@@ -72,12 +71,12 @@ class SchemaFormat:
         return SchemaReader(self.groups, demands)
 
     def reaches(self, demand: Demand) -> bool:
-        """Whether a reader can have a column for a demand."""
+        """Whether readers can have a column for a demand."""
         path, dtype = demand
         return keys_of(path) is not None and dtype is not pl.Struct
 
     def label(self, batch: Batch, row: int) -> str:
-        """Which schema a record names, for its verdict; "" where it names none."""
+        """The schema that a record names, for its verdict; "" if it names none."""
         groups, _ = self.groups(batch, np.array([row]), [batch.value(row)])
         return f"schema {groups[0].schema}" if groups and groups[0].schema != "" else ""
 
@@ -90,26 +89,26 @@ class SchemaFormat:
         return self._reason, "a number has more bytes than it may have"
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
-        """The value at a path of a readable record; None where it is absent or null."""
+        """The value at a path of a readable record; None if it is absent or null."""
         try:
             tree = self.tree(batch, row, ())
-        except UnreadableError as cause:  # columns take some records that are not quite right
+        except UnreadableError as cause:  # columns accept some records that are not exactly valid
             raise WrongPlaceError(cause.problem[1]) from cause
         return value_at(tree, path)
 
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
-        """The whole of a record as JSON has it. Raises UnreadableError."""
+        """A record as equivalent JSON. Raises UnreadableError."""
         return self._tree(batch, row, batch.value(row), VALUE_HEADER)
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
-        """The whole of a record's key. Raises UnreadableError."""
+        """A record's key as equivalent JSON. Raises UnreadableError."""
         key = batch.key(row)
         return self._tree(batch, row, key, KEY_HEADER) if key else None
 
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
-        """Which values of a column were something else in their record (null is not)."""
+        """Which values of a column have another kind in their record (null does not count)."""
         wrong = np.zeros(len(values), dtype=np.bool_)
         is_text = values.dtype == pl.String and kind in ("string", "id")
         doubtful = unsure if is_text else values.is_null().to_numpy() & unsure
@@ -137,7 +136,7 @@ class SchemaFormat:
     def groups(
         self, batch: Batch, rows: Rows, records: Sequence[bytes], header: str = VALUE_HEADER
     ) -> tuple[list[CodecGroup], Rows]:
-        """Records by the schemas that they name, and the indices of those that name none."""
+        """Group records by the schemas that they name; also the indices of those that name none."""
         if self._schema is not None:
             everything = np.arange(len(records))
             return [CodecGroup("", everything, 0, b"", self._codec(self._schema))], everything[:0]
@@ -159,7 +158,7 @@ class SchemaFormat:
             raise UnreadableError((self._reason, str(cause))) from cause
 
     def _are_right(self, batch: Batch, path: Keys, kind: Kind) -> bool:
-        """Whether all schemas that a record could name have nothing else at a path."""
+        """Whether all schemas that a record could name have only values of a kind at a path."""
         schemas = [self._schema] if self._schema else list((batch.schemas or {}).values())
         codecs = [self._codec(schema) for schema in schemas if schema is not None]
         return all(isinstance(c, tuple) or c.is_right(path, kind) is True for c in codecs)
@@ -194,8 +193,8 @@ class SchemaFormat:
 def _wrong_in_json(
     codec: Codec, bodies: Sequence[bytes], values: pl.Series, at: Rows, path: Keys, kind: Kind
 ) -> Flags:
-    """Which of some values (those `at`) are of another type in the JSON that their records mean.
-    A record that has no such meaning has wrong values only."""
+    """Which of some values (those `at`) have another kind in the equivalent JSON of their records.
+    All values of a record that can't be read are wrong."""
     wrong = np.ones(len(bodies), dtype=np.bool_)
     documents, indices = [], []
     for index, body in enumerate(bodies):

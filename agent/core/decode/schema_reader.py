@@ -1,7 +1,7 @@
-"""Reads records of any schemas as columns.
+"""Reads records of several schemas as columns.
 
-Where a chunk has records that can't be read, smaller parts of it are, and then single records: what
-is bad costs in proportion to how much of it there is.
+If a chunk has records that can't be read, smaller parts of it are read, then single records. So the
+cost of bad records is proportional to their number.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from agent.core.decode.codec import (
     BodyError,
     Codec,
     CodecGroup,
+    ColumnRead,
     ColumnReader,
     NotColumnarError,
-    Read,
     batch_of,
     encode_json,
 )
-from agent.core.decode.format import Columns, Demand, Flags, plain
+from agent.core.decode.format import Columns, Demand, Flags, column_path
 from agent.core.decode.json_format import JsonReader
 
 _PART_RECORDS = 128
-"""A read costs as much as a hundred records do: in parts of so many, bad ones are looked for."""
+"""The size of parts in which bad records are searched for: a read has a fixed cost of about a
+hundred records."""
 
 Groups = Callable[[Batch, Rows, Sequence[bytes]], tuple[list[CodecGroup], Rows]]
 
 
 class SchemaReader:
-    """Reads records of any schemas as columns."""
+    """Reads records of several schemas as columns."""
 
     def __init__(self, groups: Groups, demands: Iterable[Demand]) -> None:
         self._groups = groups
@@ -43,11 +44,11 @@ class SchemaReader:
 
     @property
     def reads(self) -> int:
-        """How often it goes over the records."""
+        """How often it reads the records."""
         return min(1, len(self._names))
 
     def column(self, demand: Demand) -> str:
-        """The name of the column that answers a demand."""
+        """The name of the column for a demand."""
         return self._names[demand]
 
     def empty(self) -> pl.DataFrame:
@@ -56,7 +57,7 @@ class SchemaReader:
         return pl.DataFrame(schema=schema | {"_row": pl.UInt32})
 
     def are_proven(self, records: Sequence[bytes]) -> Flags:
-        """In which records everything is of a type that the demands allow: not known of any."""
+        """Which records are known to have only values of the demanded types: none."""
         return np.zeros(len(records), np.bool_)
 
     def read(self, batch: Batch, chunk: Chunk) -> Columns:
@@ -83,11 +84,11 @@ class SchemaReader:
         frame = frame if frame["_row"].is_sorted() else frame.sort("_row")
         return Columns(frame, np.concatenate(unsure), np.concatenate(unreadable).tolist())
 
-    def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, Read]]:
-        """What was read of all records, in parts."""
+    def _read(self, codec: Codec, bodies: Sequence[bytes]) -> Iterator[tuple[Rows, ColumnRead]]:
+        """Read records in parts; yields the indices and the columns of each."""
         if codec not in self._readers:
             self._readers[codec] = codec.reader(
-                [(plain(path), dtype) for path, dtype in self._names]
+                [(column_path(path), dtype) for path, dtype in self._names]
             )
         reader = self._readers[codec]
         everything = np.arange(len(bodies))
@@ -100,7 +101,7 @@ class SchemaReader:
 
     def _read_parts(
         self, codec: Codec, reader: ColumnReader, bodies: Sequence[bytes], chunk: Rows
-    ) -> Iterator[tuple[Rows, Read]]:
+    ) -> Iterator[tuple[Rows, ColumnRead]]:
         try:
             yield chunk, reader.read([bodies[i] for i in chunk.tolist()])
         except NotColumnarError:
@@ -112,17 +113,17 @@ class SchemaReader:
             elif len(chunk) == 1:
                 yield chunk, self._nothing(1)
             else:
-                cut, others = _apart(codec, bodies, chunk)
+                cut, others = _split_bad(codec, bodies, chunk)
                 yield cut, self._nothing(cut.size)
                 for rows in others:
                     yield from self._read_parts(codec, reader, bodies, rows)
 
-    def _nothing(self, count: int) -> Read:
-        """Of so many records none can be read."""
-        return Read(self.empty().drop("_row"), np.zeros(0, np.bool_), range(count))
+    def _nothing(self, count: int) -> ColumnRead:
+        """The result for records of which none can be read."""
+        return ColumnRead(self.empty().drop("_row"), np.zeros(0, np.bool_), range(count))
 
-    def _read_json(self, codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> Read:
-        """Records that are read one by one, as the JSON that they mean."""
+    def _read_json(self, codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> ColumnRead:
+        """Read records one by one, as equivalent JSON."""
         documents, unreadable, at = [], [], []
         for position, index in enumerate(chunk.tolist()):
             try:
@@ -137,12 +138,12 @@ class SchemaReader:
         frame = columns.frame.select(
             pl.col(self._json.column(demand)).alias(name) for demand, name in self._names.items()
         )
-        return Read(frame, unsure, unreadable)
+        return ColumnRead(frame, unsure, unreadable)
 
 
-def _apart(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, list[Rows]]:
-    """The records of a chunk that end too early, and the others in parts: those that seem good, and
-    each that does not alone. All seem good: two halves."""
+def _split_bad(codec: Codec, bodies: Sequence[bytes], chunk: Rows) -> tuple[Rows, list[Rows]]:
+    """The records of a chunk that are too short, and the others in parts: all that seem good, and
+    each that does not on its own. If all seem good, two halves."""
     cut: list[int] = []
     bad: list[int] = []
     for index in chunk.tolist():

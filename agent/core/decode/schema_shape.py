@@ -162,7 +162,7 @@ _PROTOBUF = {
     1: "integer", 2: "integer", 3: "integer", 4: "integer", 5: "number", 6: "number",
     7: "boolean", 8: "string", 9: "string",
 }  # fmt: skip
-"""By FieldDescriptor.CppType, but for messages (10)."""
+"""By FieldDescriptor.CppType, except messages (10)."""
 
 
 def _message(message: Descriptor, depth: int = 0) -> Shape:
@@ -183,7 +183,7 @@ def _protobuf_field(field: FieldDescriptor, depth: int) -> Shape:
     value = _protobuf_value(field, depth)
     if field.is_repeated:
         return Shape(frozenset({"array"}), items=value)
-    # Every message may be absent in Protobuf: only of scalars is that said on purpose.
+    # Any message may be absent in Protobuf; only for scalars is that declared explicitly.
     is_optional = field.has_presence and field.message_type is None
     return _lacking(value) if is_optional else value
 

@@ -1,8 +1,8 @@
-"""Schemas that records were written with, and how a record says which is its own.
+"""How records name their schemas, in Confluent's wire format.
 
-Confluent's wire format puts a zero byte and the schema's id, four bytes, before the record; or the
-header `__value_schema_id` (of a key `__key_schema_id`) holds either the same, or a one and the
-schema's GUID, and the record is bare:
+Either a zero byte and the four bytes of the schema's id precede the record; or the header
+`__value_schema_id` (`__key_schema_id` for the key) contains the same, or a one and the schema's
+GUID, and the record has no prefix:
 https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html
 """
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from agent.core.decode.batch import Batch, Rows
 
 SchemaId: TypeAlias = int | str
-"""The id that a registry gave, or a GUID as text."""
+"""The id of a schema in the registry, or its GUID as text."""
 
 VALUE_HEADER = "__value_schema_id"
 KEY_HEADER = "__key_schema_id"
@@ -30,15 +30,15 @@ _GUID_BYTES = 17
 
 
 class SchemaError(ValueError):
-    """A text is no schema that records can be read with. The message says why."""
+    """A text is not a schema that records can be read with. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Records that name the same schema in the same way.
 
-    `indices` are theirs, ascending; `skip` the bytes before the body of each. `rest`: what stands
-    behind the id in the header (of Protobuf, which message it is).
+    `indices` of the records, ascending; `skip`: the bytes before the body of each. `rest`: what
+    follows the id in the header (for Protobuf, the indexes of the message).
     """
 
     schema: SchemaId
@@ -50,9 +50,9 @@ class Group:
 def grouped(
     records: Sequence[bytes], headers: Mapping[int, bytes] | None = None
 ) -> tuple[list[Group], Rows]:
-    """Records by the schemas that they name, and the indices of those that name none.
+    """Group records by the schemas that they name; also the indices of those that name none.
 
-    `headers`: what the schema header of a record holds, by index.
+    `headers`: the schema headers of records, by index.
     """
     if not headers and (sole := _only_prefix(records)) is not None:
         return [Group(sole, np.arange(len(records)))], np.zeros(0, dtype=np.int64)
@@ -91,7 +91,7 @@ def named_ids(batch: Batch) -> set[SchemaId]:
 
 
 def _only_prefix(records: Sequence[bytes]) -> SchemaId | None:
-    """The id before all records, None where they differ."""
+    """The id before all records; None if they differ."""
     prefix = records[0][:PREFIX_BYTES] if records else b""
     if len(prefix) < PREFIX_BYTES or prefix[0] != _BY_ID:
         return None
@@ -111,7 +111,7 @@ def _prefixes(records: Sequence[bytes]) -> tuple[npt.NDArray[np.uint32], npt.NDA
 
 
 def _in_header(header: bytes) -> tuple[SchemaId, bytes] | None:
-    """The schema that a header names, and what stands behind it."""
+    """The schema that a header names, and what follows it."""
     if header[:1] == bytes([_BY_ID]) and len(header) >= PREFIX_BYTES:
         return int.from_bytes(header[1:PREFIX_BYTES], "big"), header[PREFIX_BYTES:]
     if header[:1] == bytes([_BY_GUID]) and len(header) >= _GUID_BYTES:

@@ -1,4 +1,4 @@
-"""How a contract's events and lines are read out of the columns of records that look in one way."""
+"""How a contract's events and lines are read from the columns of records that match one view."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from agent.core.decode.envelope import Look, View
+from agent.core.decode.envelope import PathCondition, View
 from agent.core.decode.extraction import Extractor
 from agent.core.decode.format import Demand, DType, Format, Kind, demands_of, is_converted
 from agent.core.decode.record_columns import has_column
@@ -23,7 +23,7 @@ _EACH = Elements()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A column that is asked for: of what stands at a path from the record on, lists where it leads
+    """A demanded column: a path that starts at the record, and a dtype; lists if the path leads
     through `[]`."""
 
     path: Path
@@ -31,12 +31,12 @@ class Source:
 
     @property
     def root(self) -> Root | None:
-        """Where the path begins, if that is not in the record's value."""
+        """The root of the path, if it does not start in the record's value."""
         return self.path[0] if isinstance(self.path[0], Root) else None
 
     @property
     def depth(self) -> int:
-        """How many arrays the path leads through."""
+        """The number of arrays that the path leads through."""
         return self.path.count(_EACH)
 
 
@@ -46,16 +46,17 @@ Column = Callable[[Source], str]
 
 @dataclass(frozen=True)
 class Shape:
-    """A contract's reading of records of one view.
+    """How a contract reads records of one view.
 
-    `looks`: the columns that tell these records from others. `type`: that of the event's type.
-    `array`: one whose lists have an item for each line; None: an event is its only line. `members`:
-    the columns of the documents (`extraction`). `proofs`: the columns of text in which what was no
-    string, or no id, is not what the contract wants.
+    - `conditions`: the columns that distinguish these records from others.
+    - `type`: the column of the event's type, and its value. `event`: whether there is an event.
+    - `array`: a column whose lists have an item for each line; None: an event is its only line.
+    - `members`: the columns of the documents (`extraction`).
+    - `proofs`: the String columns whose values must be proven to have been strings, or ids.
     """
 
     view: View
-    looks: tuple[tuple[Source, Look], ...]
+    conditions: tuple[tuple[Source, PathCondition], ...]
     type: tuple[Source, str] | None
     event: Source | None
     array: Source | None
@@ -65,14 +66,15 @@ class Shape:
     @cached_property
     def sources(self) -> tuple[Source, ...]:
         """All columns that are read."""
-        looks = (source for source, _ in self.looks)
+        conditions = (source for source, _ in self.conditions)
         own = (self.type[0] if self.type else None, self.event, self.array, *self.members.values())
-        return tuple(dict.fromkeys(s for s in (*looks, *own) if s and s.root != _INDEX))
+        return tuple(dict.fromkeys(s for s in (*conditions, *own) if s and s.root != _INDEX))
 
     def is_viewed(self, column: Column) -> pl.Expr:
-        """Which records are of the view."""
+        """Which records match the view."""
         return pl.all_horizontal(
-            pl.lit(True), *(_looks(pl.col(column(source)), look) for source, look in self.looks)
+            pl.lit(True),
+            *(_meets(pl.col(column(source)), condition) for source, condition in self.conditions),
         )
 
     def events(self, records: pl.DataFrame, column: Column) -> pl.DataFrame:
@@ -87,7 +89,7 @@ class Shape:
         return frame.with_columns(pl.int_range(pl.len()).alias("_event"))
 
     def lines(self, events: pl.DataFrame, column: Column) -> pl.DataFrame:
-        """The lines of events: the same columns, and which of its event's each is, `_index`."""
+        """The lines of events: the same columns, and `_index`, the index of a line in its event."""
         frame = events
         for level in range(self._event_depth, self.array.depth if self.array else 0):
             frame = self._exploded(frame, level, column)
@@ -96,7 +98,7 @@ class Shape:
         return frame.with_columns(pl.Series("_index", index, dtype=pl.Int64))
 
     def member(self, demand: Demand, column: Column) -> pl.Expr:
-        """A column of the documents, out of the lines."""
+        """A column of the documents, from the lines."""
         source = self.members[demand]
         name = "_index" if source.root == _INDEX else column(source)
         return pl.col(name).cast(source.dtype).alias(self.column(demand))
@@ -110,7 +112,7 @@ class Shape:
         return self.view.event.count(_EACH)
 
     def _exploded(self, frame: pl.DataFrame, level: int, column: Column) -> pl.DataFrame:
-        """A row for each element of the arrays at a level; none for those without."""
+        """A row for each element of the arrays at a level; none for rows without elements."""
         lists = [s for s in self.sources if s.depth > level]
         names = list(dict.fromkeys(map(column, lists)))
         items = pl.col(column(self.array))  # type: ignore[arg-type]
@@ -118,7 +120,7 @@ class Shape:
 
 
 def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
-    """How a contract reads records of a view; None where columns can't say it."""
+    """How a contract reads records of a view; None: columns can't read them."""
     contract = extractor.contract
     if contract.decode:
         return None
@@ -141,7 +143,9 @@ def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
     event = view.event if view.event and not view.has_many else None
     shape = Shape(
         view,
-        tuple((_look_source(path, look), look) for path, look in view.looks),
+        tuple(
+            (_condition_source(path, condition), condition) for path, condition in view.conditions
+        ),
         None
         if contract.type_path is None
         else (Source(type_ or (), pl.String), contract.type_value),
@@ -155,36 +159,39 @@ def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
 
 
 def _kinds(contract: Contract) -> Iterator[tuple[Path, Kind]]:
-    """What has to be proven of columns of text: that their values were strings, or ids."""
+    """The kinds that must be proven for String columns, by path: strings, or ids."""
     for path in contract.ids:
         yield path, "id"
     for f in contract.fields:
         is_grouped = isinstance(f.format, NumberFormat) and f.format.group == "."
-        if is_grouped or not is_converted(f):  # 1.234 is one number as text, another as a number
+        if is_grouped or not is_converted(f):  # the string "1.234" and the number are different
             yield f.path, "string"
 
 
-def _look_source(path: Path, look: Look) -> Source:
-    return Source(path, pl.Struct if look == "object" else pl.String)
+def _condition_source(path: Path, condition: PathCondition) -> Source:
+    return Source(path, pl.Struct if condition == "object" else pl.String)
 
 
-def _looks(values: pl.Expr, look: Look) -> pl.Expr:
-    if look == "object":
+def _meets(values: pl.Expr, condition: PathCondition) -> pl.Expr:
+    if condition == "object":
         return values
-    if look == "absent":
+    if condition == "absent":
         return values.is_null()
-    return values.is_not_null() if look == "text" else values.is_in(list(look)).fill_null(False)
+    return (
+        values.is_not_null()
+        if condition == "text"
+        else values.is_in(list(condition)).fill_null(False)
+    )
 
 
 def _array(lines: Path, members: Mapping[Demand, Source]) -> Source:
-    """A column whose lists have an item for each line: the lines themselves, or that they are
-    objects."""
+    """A column whose lists have an item for each line: a member, or whether lines are objects."""
     own = (source for source in members.values() if source.path == lines)
     return next(own, Source(lines, pl.Struct))
 
 
 def _is_reached(source: Source, lines: Path | None, format: Format) -> bool:
-    """Whether a column can be had, whose arrays are those of the lines."""
+    """Whether a column can be read, and its arrays are those of the lines."""
     if source.root is not None:
         return has_column(source.root, source.dtype, is_text=False)
     begin = source.path[: _last_array(source.path)]
@@ -192,5 +199,5 @@ def _is_reached(source: Source, lines: Path | None, format: Format) -> bool:
 
 
 def _last_array(path: Path) -> int:
-    """Where in a path its last `[]` ends; 0 without one."""
+    """The number of steps up to the last `[]` of a path; 0 without one."""
     return max((i + 1 for i, step in enumerate(path) if step == _EACH), default=0)

@@ -1,8 +1,8 @@
-"""The exact reading of single records: what is wrong with a line, in words.
+"""Reads single JSON records exactly, and says in words what is wrong with them.
 
-Slow and thorough, for the few JSON records that a columnar read refuses or leaves in doubt. It
-gives the same verdict as the columnar read of that record alone: the first of duplicate keys
-counts, integers are 64 bits wide, numbers are finite.
+This is slow and thorough, for the few records that columns can't read or decide. The verdict is the
+same as that of columns for this record alone: the first of duplicate keys counts, integers are 64
+bits wide, numbers are finite.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from agent.core.model.paths import Keys
 from agent.core.model.results import Reason
 
 MAX_DEPTH = 256
-"""Levels of arrays and objects in a record. polars stops at 1024, Python's own parsers near 1000,
-depending on who calls them: well below both, all of them agree."""
+"""The maximum nesting of arrays and objects. polars stops at 1024, Python's parsers near 1000,
+depending on the caller; below this limit, all of them have the same results."""
 SHORTEST_DEEP = 2 * MAX_DEPTH
-"""A record shorter than that can't be deeper than MAX_DEPTH."""
+"""Shorter records can't be deeper than MAX_DEPTH."""
 
 _PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}",
@@ -44,14 +44,14 @@ _EXPECTED: dict[Kind, str] = {
 }
 _DIGITS_AS_ZEROS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
 _WIDER_THAN_128_BITS = 39
-"""So many digits in a row may be an integer wider than 128 bits."""
+"""The number of digits of an integer that may be wider than 128 bits."""
 _CONTAINERS = frozenset((dict, list))
 
 
 def has_lone_surrogate(line: bytes) -> bool:
-    """Whether a JSON text escapes half of a surrogate pair: that is no Unicode text."""
+    """Whether a JSON text escapes half of a surrogate pair, which is not Unicode text."""
     if b"\\" not in line or (b"\\ud" not in line and b"\\uD" not in line):
-        return False  # to look for one byte first costs a fifth
+        return False  # searching for one byte first is five times as fast
     return _LONE.search(_PAIR.sub(b"_", line.replace(b"\\\\", b"__"))) is not None
 
 
@@ -67,7 +67,7 @@ def is_too_deep(line: bytes) -> bool:
 
 
 def problem_of(line: bytes) -> Problem | None:
-    """Why a record is no JSON object that can be read; None if it is one."""
+    """Why a record is not a readable JSON object; None: it is one."""
     try:
         tree = _checked_tree(line)
     except UnreadableError as cause:
@@ -78,10 +78,10 @@ def problem_of(line: bytes) -> Problem | None:
 
 
 def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
-    """A JSON text as Python's objects. Only members called as one of `keys` matter (None: all do):
-    of no other need the first of duplicates count.
+    """A JSON text as Python objects. Of duplicate keys the first counts, but only for the members
+    named in `keys` (None: for all).
 
-    Raises UnreadableError where it is no JSON that can be read.
+    Raises UnreadableError if it is not readable JSON.
     """
     if keys is None or b"\\" in line or is_too_deep(line) or has_long_number(line):
         return _checked_tree(line)
@@ -91,7 +91,7 @@ def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
         return _checked_tree(line)
     tokens, names = _tokens(tuple(keys))
     counts = [line.count(token) for token in tokens]
-    # Each member has a token of its own: as many tokens as members, and no member came twice.
+    # If there are as many tokens as members, no member is duplicated.
     if max(counts, default=0) > 1 and sum(counts) != _count_members(tree, names):
         return _checked_tree(line)
     return tree
@@ -99,12 +99,12 @@ def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
 
 @lru_cache(maxsize=256)
 def _tokens(keys: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], frozenset[str]]:
-    """How keys are written, and what they are."""
+    """Keys as written in JSON, and as text."""
     return tuple(b'"' + key + b'"' for key in keys), frozenset(key.decode() for key in keys)
 
 
 def _count_members(tree: Any, names: frozenset[str]) -> int:
-    """How many members with one of these names a tree has."""
+    """The number of members in a tree with one of these names."""
     count, left = 0, [tree] if isinstance(tree, dict | list) else []
     while left:
         at = left.pop()
@@ -138,15 +138,15 @@ def _checked_tree(line: bytes) -> Any:
 
 
 def value_in(line: bytes, path: Keys) -> Any:
-    """The value at a path of a record that can be read; None where it, or an object on the way, is
-    absent or null.
+    """The value at a path of a readable record; None if it, or an object on the path, is absent or
+    null.
 
-    Raises WrongPlaceError, with the reason in words, where the way leads through a non-object.
+    Raises WrongPlaceError, with the reason in words, if the path leads through another value.
     """
     is_plain = b"\\" not in line and all(
         isinstance(key, str) and line.count(b'"' + key.encode() + b'"') <= 1 for key in path
     )
-    if is_plain:  # no duplicates of a key: all parsers agree, but on large numbers
+    if is_plain:  # without duplicate keys, parsers differ only for large numbers
         value = value_at(msgspec.json.decode(line), path)
         if not isinstance(value, int | float) or isinstance(value, bool):
             return value
@@ -154,8 +154,8 @@ def value_in(line: bytes, path: Keys) -> Any:
 
 
 def is_of_kind(kind: Kind, value: Any) -> bool:
-    """Whether a value is what it has to be. What is no time at all is published with its own
-    reason."""
+    """Whether a value has a kind. Any value has the kind "time": values that are not times are
+    rejected with a reason of their own."""
     if isinstance(value, bool):
         return kind in ("boolean", "time")
     if kind == "integer":
@@ -167,15 +167,15 @@ def is_of_kind(kind: Kind, value: Any) -> bool:
 
 
 def expected(kind: Kind) -> str:
-    """What a value has to be, in words."""
+    """A kind in words."""
     return _EXPECTED[kind]
 
 
 def all_strings(lines: Sequence[bytes], key: str) -> bool:
-    """A cheap proof that every value under a key is a string, in all lines at all levels.
+    """A cheap proof that every value of a key is a string, in all lines and at all levels.
 
-    False means only that it could not be proved. Without a backslash no key is spelled with
-    escapes, so each `"key"` in the bytes is the key itself or a string value that equals it.
+    False means only that it is not proven. Without backslashes no key has escapes, so each `"key"`
+    in the bytes is the key itself or an equal string value.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", key):
         return False
@@ -188,7 +188,7 @@ def all_strings(lines: Sequence[bytes], key: str) -> bool:
 
 
 def has_long_number(line: bytes, digits: int = _WIDER_THAN_128_BITS) -> bool:
-    """Whether there are so many digits in a row."""
+    """Whether there is a sequence of at least this many digits."""
     return b"0" * digits in line.translate(_DIGITS_AS_ZEROS)
 
 
@@ -219,7 +219,7 @@ def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    """An integer as wide as polars reads it. Raises ValueError beyond."""
+    """An integer within the range that polars reads. Raises ValueError otherwise."""
     number = int(digits)
     if not -(2**127) <= number < 2**128:
         raise ValueError(digits)

@@ -1,4 +1,4 @@
-"""Times that a contract says how to read: in a format of its own, or as numbers of a unit."""
+"""Parses times in a format that a contract declares: strftime directives, or numbers of a unit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS: dict[EpochUnit, tuple[int, int]] = {
     "ns": (1, 1_000_000_000_000),
     "day": (86_400, 1_000),
 }
-"""By what a number of the unit times 10^9 is multiplied and divided to be microseconds."""
+"""The factor and the divisor from a number of the unit times 10^9 to microseconds."""
 _NUMBER = r"^[+-]?[0-9]{1,20}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?$"
 _FIRST_US, _END_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 """The years 1 to 9999."""
@@ -32,7 +32,7 @@ _SAMPLE = datetime(2024, 5, 17, 22, 41, 53, tzinfo=UTC)
 def parse_event_times(
     times: pl.Series, form: TimeFormat | None, timezone: str
 ) -> tuple[Instants, Flags]:
-    """Event times of a column, in a format or, without one, as they are recognised: see
+    """The event times of a column, in a format or, without one, recognised by
     `event_time.parse_times`."""
     if form is None:
         return parse_times(times, timezone)
@@ -44,15 +44,15 @@ def parse_event_times(
 
 
 def is_local(form: TimeFormat) -> bool:
-    """Whether times in a format are those of the contract's zone."""
+    """Whether times in a format have no offset, and are in the contract's zone."""
     return form.unit == "day" or bool(form.format and not _HAS_ZONE.search(form.format))
 
 
 def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[Instants, Flags]:
-    """Times of a column (String, Int64 or Float64): µs since the epoch, and which are readable.
+    """The times of a column (String, Int64 or Float64): µs since the epoch, and which are readable.
 
-    A time without an offset, and midnight of a day that is given by its number, is that of
-    `timezone`. Null is not readable, nor is what lies outside the years 1 to 9999.
+    Times without an offset, and days (which start at midnight), are in `timezone`. Null is not
+    readable, nor are times outside the years 1 to 9999.
     """
     texts = times.cast(pl.String)
     at = _of_unit(texts, form.unit) if form.unit else _of_format(texts, form.format or "")
@@ -66,7 +66,7 @@ def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[
 
 
 def format_problem(format: str) -> str | None:
-    """What is wrong with a format, None if it can be read."""
+    """What is wrong with a format; None: it can be parsed."""
     if re.search("%f", format):
         return "`%f` is read as nanoseconds: write `%.f` for a fraction and its point, `%3f` alone"
     if re.search("%Z", format):

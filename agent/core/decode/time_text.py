@@ -1,6 +1,6 @@
-"""One time as text: ISO 8601, RFC 3339, RFC 2822 and epoch numbers, to integers since the epoch.
+"""Parses one time as text: ISO 8601, RFC 3339, RFC 2822 and epoch numbers.
 
-What is read, here of one value and in `event_time` of a column, with the same result:
+These forms are accepted, here for one value and in `event_time` for columns, with the same results:
 
 - `2024-05-01`, `2024-05-01T10:20`, `2024-05-01 10:20:30.123456+01:00`: date alone, to the hour, the
   minute, the second or any fraction of the last of these; `T` or a space; no offset, `Z`, `+01:00`,
@@ -12,18 +12,18 @@ What is read, here of one value and in `event_time` of a column, with the same r
   that it knows. The weekday is not compared with the date.
 - `/Date(1740990600000+0100)/`, milliseconds since the epoch as .NET and OData 2 write them in JSON.
   The offset is that of the writer, and does not change the instant.
-- Without an offset the contract's zone counts. A local time that happens twice is read as the first
-  of the two (`repeated_hour` finds these); one that a clock change skips is read with the offset
-  before the change (PEP 495, fold=0).
-- `24:00` is the midnight that follows, `:60` (a leap second, of the last minute of an hour) the
-  second that follows, as POSIX has it.
-- Epoch numbers, also as text of digits: below 1e11 seconds, below 1e14 milliseconds, below 1e17
-  microseconds, else nanoseconds. 1e11 s is the year 5138, 1e11 ms is 1973: they don't meet in
+- Without an offset, the contract's zone applies. A local time that occurs twice is read as the
+  first of the two (`repeated_hour` finds these); one that a clock change skips is read with the
+  offset before the change (PEP 495, fold=0).
+- `24:00` is the following midnight, `:60` (a leap second in the last minute of an hour) the
+  following second, as in POSIX.
+- Epoch numbers, also as text: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds,
+  otherwise nanoseconds. 1e11 s is in the year 5138, 1e11 ms in 1973, so they do not overlap in
   practice.
-- Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a count of days, a date of
-  two-digit years) would be epoch seconds before March 1973, which nobody means: they are no time.
-  0 is the epoch itself.
-- Finer than the unit that is asked for is cut off, never rounded up into the next window.
+- Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a number of days, a date
+  with a two-digit year) would be epoch seconds before March 1973, which are never meant: they are
+  not times. 0 is the epoch.
+- Digits beyond the requested unit are truncated, never rounded up into the next window.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ SECONDS_BELOW = 10**11
 MILLISECONDS_BELOW = 10**14
 MICROSECONDS_BELOW = 10**17
 LEAST_SECONDS = 10**8
-"""March 1973: a smaller number, other than 0, is no epoch time."""
+"""March 1973: smaller numbers except 0 are not epoch times."""
 END_MS = 253_402_300_800_000
-"""10000-01-01T00:00:00Z: the first instant that is too late."""
+"""10000-01-01T00:00:00Z, the first instant that is not accepted."""
 
 Digits = Literal[3, 6]
-"""The digits of a second that are read: 3 gives milliseconds, 6 microseconds."""
+"""The decimals of a second that are read: 3 for milliseconds, 6 for microseconds."""
 PER_SECOND: Mapping[Digits, int] = {3: 1000, 6: 1_000_000}
 
 NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
@@ -58,7 +58,7 @@ ISO = re.compile(
     r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
     r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?" + _ZONE + ")?"
 )
-"""The shapes of which a column is read at once."""
+"""The shapes that columns parse together."""
 
 _FURTHER_ISO = re.compile(
     r"(?P<year>[0-9]{4})(?:-?(?P<month>[0-9]{2})-?(?P<day>[0-9]{2})"
@@ -82,22 +82,20 @@ _RFC_2822 = re.compile(
 )
 _DOT_NET = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 MAX_LENGTH = 64
-"""Longer than any time that is read."""
+"""The maximum length of a time."""
 _EPOCH = datetime(1970, 1, 1)
 _SECOND = timedelta(seconds=1)
 
 
 def parse_time(text: str, timezone: str) -> int | None:
-    """One event time in ms since the epoch, or None if it can't be read. `timezone`: IANA name.
-
-    Before 1970 or after 9999 is no readable event time.
-    """
+    """An event time in ms since the epoch; None: it can't be read, or is before 1970 or after 9999.
+    `timezone`: IANA name."""
     ms = instant_of(text, timezone, 3)
     return ms if ms is not None and 0 <= ms < END_MS else None
 
 
 def instant_of(text: str, timezone: str, digits: Digits) -> int | None:
-    """One time in ms or µs since the epoch, from the year 1 on; None if it can't be read."""
+    """A time in ms or µs since the epoch, from the year 1 on; None: it can't be read."""
     number = NUMBER.fullmatch(text)
     if number and not COMPACT_DATE.fullmatch(text):
         return _of_number(number[1], number[2] or "", digits)
@@ -175,7 +173,7 @@ def _of_rfc_2822(match: re.Match[str], timezone: str, digits: Digits) -> int:
 
 
 def _of_day(hour: int, minute: int, second: int) -> int:
-    """Seconds since midnight. Raises ValueError where there is no such time."""
+    """Seconds since midnight. Raises ValueError if there is no such time."""
     is_leap = second == 60 and minute == 59
     if hour > 24 or minute > 59 or (second > 59 and not is_leap):
         raise ValueError("no time of day")
@@ -192,7 +190,7 @@ def _offset(sign: str | None, hours: str | None, minutes: str | None) -> int:
 
 @lru_cache(maxsize=65_536)
 def offset_seconds(timezone: str, local_seconds: int) -> int:
-    """The zone's offset from UTC at a local time (seconds since 1970-01-01 on the local clock).
+    """The zone's offset from UTC at a local time (seconds since 1970-01-01 by the local clock).
 
     Raises OverflowError outside the years 1 to 9999.
     """

@@ -1,4 +1,4 @@
-"""Values in a record that was read as Python's objects: dicts, lists, text, numbers."""
+"""Access to values in a record that was read as Python objects: dicts, lists, text, numbers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SHOWN = 60
 
 
 def value_at(tree: Any, steps: Path, begin: Path = ()) -> Any:
-    """The value at a path of keys, indices and selectors; None where it, or anything on the way, is
-    absent or null. `begin`: where in the record the tree stands.
+    """The value at a path of keys, indices and selectors; None if it, or a value on the path, is
+    absent or null. `begin`: the path of the tree in the record, for messages.
 
-    Raises WrongPlaceError, with the reason in words, where the way leads through something else
-    than an object or array.
+    Raises WrongPlaceError, with the reason in words, if the path leads through another value than
+    an object or array.
     """
     at = tree
     for depth, step in enumerate(steps):
@@ -37,7 +37,7 @@ def value_at(tree: Any, steps: Path, begin: Path = ()) -> Any:
 
 
 def text_of(value: Any) -> str | None:
-    """A scalar as text, numbers as their shortest decimals; None of what is none."""
+    """A scalar as text, numbers in their shortest decimal form; None for other values."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,5 +1,4 @@
-"""A contract's promises compared with the columns of its records: types, presence, times,
-bounds."""
+"""Validates the columns of records against their contract: types, presence, times, bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Records, Rows
 from agent.core.decode.field_values import (
-    Doubts,
+    ExactValues,
     expectation,
     read_field,
     scaled_bound,
@@ -29,10 +28,10 @@ from agent.core.decode.format import (
     Format,
     Kind,
     WrongPlaceError,
+    column_path,
     demanded,
     id_demand,
     is_converted,
-    plain,
     time_demand,
 )
 from agent.core.decode.repeated_hour import repeated_hours
@@ -48,18 +47,17 @@ from agent.core.model.results import Reason
 _RAW_TIME = "_raw_time"
 _RAW_ID = "_raw_id"
 _SEPARATOR, _ESCAPE = "\x1f", "\x1f\x1f"
-"""Between the parts of an identity, and what stands in them for the separator (U+001F)."""
+"""The separator of the parts of an id (U+001F), and its escape within them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What a contract makes of its records.
+    """The validated records of a contract.
 
-    `table` has the columns of docs/architecture.md, of the records that are as promised.
-    `problems` are the others, as (row, reason, detail). `wrong_types`: by optional field, the rows
-    of the table in which it is null because something of another type stands there.
-    `repeated_ms`: the rows whose local time happens twice (`agent.core.decode.repeated_hour`), with
-    the first of the two times.
+    `table` has the valid records, with the columns of docs/architecture.md; `problems` has the
+    others, as (row, reason, detail). `wrong_types`: by optional field, the rows of the table in
+    which it is null because the value has another type. `repeated_ms`: by (row, time), local times
+    that occur twice (`agent.core.decode.repeated_hour`), with how much later the second one is.
     """
 
     table: pl.DataFrame
@@ -78,21 +76,23 @@ class _Verdicts:
     problems: list[tuple[int, Reason, str]] = field(default_factory=list)
 
     def reject(self, mask: Flags, reason: Reason, detail: Callable[[int], str]) -> None:
-        """Rejects the rows of the mask that are not yet; `detail` takes the index in the table."""
+        """Reject the rows of the mask that are not rejected yet; `detail` is called with the index
+        in the table."""
         rejected = np.flatnonzero(mask & ~self.bad)
         self.problems.extend((int(self.rows[i]), reason, detail(i)) for i in rejected.tolist())
         self.bad[rejected] = True
 
 
 class HasColumns(Protocol):
-    """Has columns that answer demands, as a `Reader` does."""
+    """Has columns for demands, like a `Reader`."""
 
     def column(self, demand: Demand) -> str:
-        """The name of the column that answers a demand."""
+        """The name of the column for a demand."""
 
 
 def columns_of(contract: Contract, reader: HasColumns) -> list[pl.Expr]:
-    """A contract's columns by their names, out of those of a reader: `_row`, raw time and id."""
+    """The columns of a contract from those of a reader: `_row`, raw times and ids, and the fields
+    by name."""
     columns = [pl.col("_row")]
     for i, source in enumerate(contract.times):
         name = reader.column(time_demand(contract, source.path))
@@ -101,17 +101,17 @@ def columns_of(contract: Contract, reader: HasColumns) -> list[pl.Expr]:
         name = reader.column(id_demand(contract, path))
         columns.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
     for f in contract.fields:
-        columns.append(pl.col(reader.column((plain(f.path), demanded(f)))).alias(f.name))
+        columns.append(pl.col(reader.column((column_path(f.path), demanded(f)))).alias(f.name))
     return columns
 
 
 def validate(
     contract: Contract, frame: pl.DataFrame, batch: Batch, format: Format, unsure: Flags
 ) -> Validated:
-    """Holds a contract's columns against it.
+    """Validate a contract's columns.
 
-    `frame` is what `columns_of` gives, in the order of rows; `unsure` says of which records of the
-    batch the columns are unsure.
+    `frame` has the columns of `columns_of`, in the order of rows; `unsure`: which records of the
+    batch may have values of other types (`format.Columns.unsure`).
     """
     rows = frame["_row"].to_numpy().astype(np.int64)
     verdicts = _Verdicts(batch, rows, np.zeros(rows.size, dtype=np.bool_))
@@ -160,7 +160,7 @@ def _table(
 
 
 def _identity(parts: int) -> pl.Expr:
-    """The id of an event, null where a part of it is null or empty."""
+    """The id of an event; null if a part of it is null or empty."""
     raw = [pl.col(f"{_RAW_ID}{i}") for i in range(parts)]
     if not raw:
         return pl.lit(None, dtype=pl.String)
@@ -186,7 +186,7 @@ def too_large(size: int, most: int) -> str:
 
 
 class _Types:
-    """Whether the values of a contract's records are of their types."""
+    """Checks whether the values of a contract's records have their types."""
 
     def __init__(
         self,
@@ -203,8 +203,8 @@ class _Types:
         self._unsure = unsure
 
     def check(self) -> tuple[pl.DataFrame, dict[str, Flags]]:
-        """Rejects records whose time, id or required field is of a wrong type. Returns the columns
-        with the fields' values, and, by name, in which records an optional field is."""
+        """Reject records whose time, id or required field has a wrong type. Returns the columns
+        with the values of fields, and, by optional field, in which records it has a wrong type."""
         contract = self._contract
         needed = {*(source.path for source in contract.times), *contract.ids}
         nulled = {}
@@ -232,7 +232,7 @@ class _Types:
         return self._frame.with_columns(values) if values else self._frame, nulled
 
     def _read(self, f: Field) -> tuple[pl.Series, Flags]:
-        """A field's values, and which of them can't be read."""
+        """The values of a field, and which of them can't be parsed."""
 
         def were_strings() -> Flags:
             other = self._wrong(f.name, f.path, "string")
@@ -241,27 +241,27 @@ class _Types:
         def value(i: int) -> Any:
             try:
                 row = int(self._verdicts.rows[i])
-                return self._format.value(self._verdicts.batch, row, plain(f.path))
+                return self._format.value(self._verdicts.batch, row, column_path(f.path))
             except WrongPlaceError:
                 return None
 
-        raw, doubts = self._frame[f.name], Doubts(were_strings, value)
-        return read_field(f, raw, self._contract.timezone, doubts)
+        raw, exact = self._frame[f.name], ExactValues(were_strings, value)
+        return read_field(f, raw, self._contract.timezone, exact)
 
     def _wrong(self, column: str, path: Path, kind: Kind) -> Flags | None:
-        """Which values are of another type; None where none is."""
+        """Which values have another kind; None: none has."""
         values = self._frame[column]
         if values.dtype != pl.String and not self._unsure.any():
             return None
         records = Records(self._verdicts.batch, self._verdicts.rows)
-        mask = self._format.wrong_types(records, values, plain(path), kind, self._unsure)
+        mask = self._format.wrong_types(records, values, column_path(path), kind, self._unsure)
         return mask if mask.any() else None
 
     def _reject(self, mask: Flags, path: Path, wanted: str) -> None:
         def detail(i: int) -> str:
             row = int(self._verdicts.rows[i])
             try:
-                value = self._format.value(self._verdicts.batch, row, plain(path))
+                value = self._format.value(self._verdicts.batch, row, column_path(path))
             except WrongPlaceError as cause:
                 return str(cause)
             return f"{path_text(path)}: expected {wanted}, found {describe(value)}"
@@ -276,7 +276,7 @@ def _missing(f: Field) -> str:
 def _check_time(
     contract: Contract, frame: pl.DataFrame, verdicts: _Verdicts
 ) -> tuple[Rows, dict[int, int]]:
-    """Event times (ms), and which of them happen twice."""
+    """The event times (ms), and which of them occur twice."""
     where = " or ".join(path_text(source.path) for source in contract.times)
     missing = np.ones(frame.height, dtype=np.bool_)
     ms, none = np.zeros(frame.height, dtype=np.int64), ~missing
@@ -310,22 +310,22 @@ def _bad_time(where: str, raw: pl.Series, form: TimeFormat | None, i: int) -> st
 
 
 def _check_distance(contract: Contract, ms: Rows, where: str, verdicts: _Verdicts) -> None:
-    """Neither too far ahead of the record's timestamp nor too far behind it."""
+    """Reject events too far ahead of their record's timestamp, or too far behind it."""
     batch = verdicts.batch
-    # No timestamp of a record, however wild, is outside what an event time may be. Kafka's -1 and
-    # 0 are none: only the agent's clock evaluates such a record.
+    # Timestamps are clipped to the range of event times. Kafka writes -1 for none; such a record,
+    # or one with 0, is only compared with the agent's clock.
     stamps = batch.timestamps[verdicts.rows]
     ahead = np.where(stamps > 0, ms - np.clip(stamps, 0, END_MS), 0)
 
     def detail(side: str, most_ms: int, setting: str) -> Callable[[int], str]:
-        def say(i: int) -> str:
+        def text(i: int) -> str:
             by = timedelta(seconds=abs(int(ahead[i])) // 1000)
             return (
                 f"{where}: {_utc_text(int(ms[i]))} is {by} {side} the record's timestamp; "
                 f"at most {timedelta(milliseconds=most_ms)} ({setting})"
             )
 
-        return say
+        return text
 
     most = contract.max_future_ms
     verdicts.reject(ahead > most, Reason.FUTURE_TIME, detail("after", most, "max_future"))

@@ -337,7 +337,7 @@ def left_share(name: str, seed: int = 1, count: int = 500) -> float:
     decoder = by_columns(SETS[name])
     part = batch_of(list(islice(records(rng, WRAPS.get(name, _plain)), count)))
     extracted = decoder._extraction.extract(part, np.arange(count))
-    return max(of.left.size for of in extracted) / count
+    return max(of.unread.size for of in extracted) / count
 
 
 def main() -> int:
