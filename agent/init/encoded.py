@@ -18,11 +18,11 @@ from agent.core.decode.batch import Batch
 from agent.core.decode.codec import encode_json
 from agent.core.decode.format import Format, UnreadableError
 from agent.core.decode.formats import format_called
-from agent.core.decode.schemas import SchemaId, grouped, headers_of, named_ids
-from agent.core.model.schemas import REGISTRY, Schema, SchemaKind
+from agent.core.decode.schemas import grouped, headers_of, named_ids
+from agent.core.model.schemas import REGISTRY, SchemaKind
 from agent.errors import EnvironmentFault
 from agent.kafka.history import newest
-from agent.kafka.registry_client import RegistryClient, UnreachableError
+from agent.kafka.registry_client import SchemaCache
 from agent.replay.event_files import batches_of, event_file
 from agent.replay.record_forms import FileBatch, FileRecord, record_line
 from agent.settings import Settings
@@ -75,7 +75,7 @@ def _in_json(
     if not any(_name_schemas(batch) for batch in whole):
         return list(batches), None
     ids = {schema_id for batch in whole for schema_id in named_ids(batch)}
-    schemas = _fetched(ids, settings)
+    schemas = SchemaCache(settings).schemas(ids)
     kinds = Counter(schema.kind for schema in schemas.values() if schema is not None)
     if not kinds:
         unknown = ", ".join(sorted(map(str, ids))[:5])
@@ -91,14 +91,6 @@ def _name_schemas(batch: Batch) -> bool:
     rows = np.array([row for row, value in enumerate(batch.values) if value], np.int64)
     groups, _ = grouped([batch.value(row) for row in rows.tolist()], headers_of(batch, rows))
     return bool(groups)
-
-
-def _fetched(ids: Iterable[SchemaId], settings: Settings) -> Mapping[SchemaId, Schema | None]:
-    client = RegistryClient(settings)
-    try:
-        return {schema_id: client.schema(schema_id) for schema_id in ids}
-    except UnreachableError as error:
-        raise EnvironmentFault(str(error)) from error
 
 
 def _decoded(file: FileBatch, batch: Batch, reads: Format) -> FileBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from typing import Any
 
@@ -99,6 +99,26 @@ class RegistryClient:
         except Exception as error:  # the client's transport has errors of its own
             reason = str(error) or type(error).__name__
             raise UnreachableError(f"{self._name} does not answer: {reason}") from error
+
+
+class SchemaCache:
+    """Schemas by id, each fetched once, for those who wait for the registry's answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: RegistryClient | None = None
+        self._known: dict[SchemaId, Schema | None] = {}
+
+    def schemas(self, ids: Set[SchemaId]) -> Mapping[SchemaId, Schema | None]:
+        """Schemas by id, None of those that the registry does not have. Raises EnvironmentFault
+        where it does not answer, or none is set."""
+        for schema_id in ids - self._known.keys():
+            self._client = self._client or RegistryClient(self._settings)
+            try:
+                self._known[schema_id] = self._client.schema(schema_id)
+            except UnreachableError as error:
+                raise EnvironmentFault(str(error)) from error
+        return {schema_id: self._known[schema_id] for schema_id in ids}
 
 
 def client_settings(settings: Settings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from agent.core.decode.batch import Batch
 from agent.core.decode.schemas import SchemaId, named_ids
 from agent.core.model.plan import Plan
-from agent.core.model.schemas import REGISTRY, Schema
+from agent.core.model.schemas import Schema
 from agent.errors import EnvironmentFault
 from agent.kafka.registry_client import RegistryClient, UnreachableError
 from agent.settings import Settings
@@ -111,8 +111,7 @@ class SchemaRegistry:
         """Whether the records of a topic can't be read without what a registry has."""
         if topic not in self._named:
             contracts = self._plan.contracts_of(topic)
-            names = (c.schema == REGISTRY and c.format != "json" for c in contracts)
-            self._named[topic] = any(names)
+            self._named[topic] = any(contract.names_schemas for contract in contracts)
         return self._named[topic]
 
     def _ask(self, schema_id: SchemaId) -> Schema | None:

@@ -3,7 +3,7 @@
 - JSON: `{"topic": "shop", "timestamp": 1741000000000, "key": "k1", "headers": {"type": "order"},
   "value": {…}}`, optionally with `partition` and `offset` and no other member. `topic` and `value`
   are required. Text in `key`, `value` and headers is used as it is, any other value as its JSON;
-  `key_base64` and `value_base64` hold bytes. `timestamp` is in ms since the epoch.
+  `key_base64`, `value_base64` and `headers_base64` hold bytes. `timestamp` is in ms since 1970.
 - the output of `kcat -J`;
 - the output of Kafka's console consumer with `--property print.timestamp=true`, optionally with
   `print.key`, `print.headers` (requires the key), `print.partition` and `print.offset`.
@@ -27,7 +27,7 @@ import numpy as np
 from agent.core.decode.batch import Batch, Headers
 
 _TEXT_MEMBERS = frozenset(["topic", "partition", "offset", "timestamp", "key", "headers", "value"])
-_JSON_MEMBERS = _TEXT_MEMBERS | {"key_base64", "value_base64"}
+_JSON_MEMBERS = _TEXT_MEMBERS | {"key_base64", "value_base64", "headers_base64"}
 _KCAT_MEMBERS = frozenset(["topic", "partition", "offset", "key", "payload"])
 _TIMESTAMP = re.compile(rb"(?:(?:CreateTime|LogAppendTime):(-?[0-9]+)|NO_TIMESTAMP)")
 _POSITION = re.compile(rb"(?:Partition|Offset):[0-9]+")
@@ -110,13 +110,16 @@ def records_in(lines: Iterable[bytes], form: Form | None) -> FileBatch:
 
 def record_line(record: FileRecord) -> bytes:
     """A record as a line of JSON, the first of the forms."""
-    headers = [(name, value.decode("utf-8", "replace")) for name, value in record.headers]
+    headers: dict[str, list[tuple[str, str | None]]] = {"headers": []}
+    for name, value in record.headers:
+        for member, text in _named("headers", value).items():
+            headers.setdefault(member, []).append((name, text))
     return msgspec.json.encode(
         {
             "topic": record.topic or "",
             "timestamp": record.timestamp_ms,
             **_named("key", record.key),
-            "headers": headers,
+            **headers,
             **_named("value", record.value),
         }
     )
@@ -140,7 +143,7 @@ def _of_json(line: bytes) -> FileRecord | None:
         return FileRecord(
             _content(members, "value"),
             _content(members, "key"),
-            _headers(members.get("headers")),
+            (*_headers(members.get("headers")), *_packed(members.get("headers_base64"))),
             int(_plain(members.get("timestamp"), _NO_TIMESTAMP)),
             str(_plain(members["topic"], "")),
         )
@@ -226,6 +229,11 @@ def _headers(raw: msgspec.Raw | None) -> Headers:
     else:
         pairs = list(_members.decode(raw).items())
     return tuple((name, _json_bytes(bytes(value))) for name, value in pairs)
+
+
+def _packed(raw: msgspec.Raw | None) -> Headers:
+    """Headers whose values are base64."""
+    return tuple((name, base64.b64decode(text, validate=True)) for name, text in _headers(raw))
 
 
 def _text(value: Any) -> bytes | None:

@@ -25,6 +25,7 @@ from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowVal
 from agent.core.pipeline import Pipeline, joined
 from agent.errors import EnvironmentFault
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
+from agent.replay.file_schemas import FileSchemas
 from agent.replay.record_forms import FileBatch
 
 REJECTS_SHOWN = 20
@@ -159,7 +160,7 @@ def stream(
     Everything but the results goes to `out`. A file is read until every window that ends by
     `until_ms` is closed. `pipeline`: from `pipeline_over`, if the caller needs its state.
     """
-    run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms)
+    run = _Run(plan, pipeline or pipeline_over(plan, files), out, clock_ms, FileSchemas(plan))
     for source in files:
         run.add_lookups(source, progress)
     next_partition: Counter[str] = Counter()
@@ -188,6 +189,7 @@ class _Run:
     pipeline: Pipeline
     out: Replayed
     clock_ms: int
+    schemas: FileSchemas
 
     def add(
         self, source: Source, partitions: Mapping[str, int], records: FileBatch, first: int
@@ -195,6 +197,7 @@ class _Run:
         """Add records of a file; `first`: the number of the first of them in the file."""
         for topic, rows in _rows_by_topic(self.plan, source.topics, records).items():
             batch = records.batch(topic, partitions[topic], rows, first, self.clock_ms)
+            batch = self.schemas.with_schemas(batch)
             self.out.note(source.name, self.pipeline.add(batch))
 
     def add_lookups(self, source: Source, progress: Progress) -> None:

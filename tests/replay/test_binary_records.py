@@ -14,6 +14,7 @@ import pytest
 
 from agent.cli import main
 from tests.core.decode.protobuf_samples import classes, compiled
+from tests.kafka.registry_server import running
 
 AVRO = {
     "type": "record",
@@ -61,19 +62,46 @@ def test_records_with_a_schema_beside_the_rules_are_replayed(
     assert summary["outcomes"]["folded"] == 4
 
 
-def test_a_registry_is_not_asked_about_records_in_files(
+def test_without_a_registry_records_that_name_its_schemas_are_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value = bytes([0, 0, 0, 0, 7]) + avro({"at": START_MS, "amount": 1.5})
     assert replay(tmp_path, [value], "avro", "registry", "table") == 1
-    said = "schema 7: no registry is asked about records in files; name a file in `schema`"
+    said = "schema 7: no registry is set: set schema_registry, or name a file in `schema`"
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+def test_records_are_read_with_the_schemas_of_the_registry_that_they_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running() as registry:
+        number = registry.register("shop-value", {"schema": json.dumps(AVRO)})
+        monkeypatch.setenv("KPI_AGENT_SCHEMA_REGISTRY", registry.url)
+        bodies = [avro({"at": START_MS + n, "amount": n + 0.5}) for n in range(4)]
+        prefixed = [b"\0" + number.to_bytes(4, "big") + body for body in bodies]
+        assert replay(tmp_path, [*prefixed, b"\0\0\0\0\x63"], "avro", "registry") == 0
+        *windows, summary = map(json.loads, capsys.readouterr().out.splitlines())
+        assert [(w["dimensions"], w["value"]) for w in windows] == [({"region": "emea"}, 8.0)]
+        assert summary["outcomes"]["rejected"] == 1
+        # The id in a header, which is no text.
+        header = {"__value_schema_id": base64.b64encode(prefixed[0][:5]).decode()}
+        assert replay(tmp_path, bodies, "avro", "registry", headers_base64=header) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[0])["value"] == 8.0
+        assert len([path for path in registry.asked if path.startswith("/schemas/ids/1")]) == 2
+        registry.refuse = 503
+        assert replay(tmp_path, prefixed, "avro", "registry") == 3
+        assert "answers: not now (HTTP 503)" in capsys.readouterr().err
+
+
 def replay(
-    folder: Path, values: Sequence[bytes], format: str, schema: str, shown: str = "json"
+    folder: Path,
+    values: Sequence[bytes],
+    format: str,
+    schema: str,
+    shown: str = "json",
+    **members: Any,
 ) -> int:
-    """Replay records of these values; the exit code."""
+    """Replay records of these values, with more members; the exit code."""
     (folder / "shop.yaml").write_text(
         "version: 1\n"
         "events:\n"
@@ -88,6 +116,7 @@ def replay(
             "timestamp": START_MS + n,
             "key_base64": base64.b64encode(b"emea").decode(),
             "value_base64": base64.b64encode(value).decode(),
+            **members,
         }
         for n, value in enumerate(values)
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.replay.record_forms import FileRecord, form_of, records_in
+from agent.replay.record_forms import FileRecord, form_of, record_line, records_in
 
 STAMP = 1_741_000_000_000
 VALUE = b'{"total":1.10}'
@@ -51,6 +51,18 @@ def read(line: bytes, *more: bytes) -> list[FileRecord]:
 )
 def test_a_record_is_read_with_its_key_headers_and_timestamp(line: bytes) -> None:
     assert read(line) == [RECORD]
+
+
+def test_a_record_that_is_written_is_read_back() -> None:
+    headers = (("type", b"order"), ("__value_schema_id", b"\x01\xff"), ("type", b"ret\xc3\xa9"))
+    for record in (
+        RECORD,
+        RECORD._replace(value=b"\xff\x00", key=b"\xfe", timestamp_ms=-1),
+        RECORD._replace(value=None, key=None, headers=()),
+    ):
+        assert read(record_line(record)) == [record]
+    [back] = read(record_line(RECORD._replace(headers=headers)))
+    assert sorted(back.headers) == sorted(headers)
 
 
 def test_tombstones_and_what_a_record_lacks() -> None:

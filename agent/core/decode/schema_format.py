@@ -165,7 +165,7 @@ class SchemaFormat:
 
     def _named(self, batch: Batch, name: SchemaId) -> Codec | Problem:
         if batch.schemas is None:
-            detail = "no registry is asked about records in files; name a file in `schema`"
+            detail = "no registry is set: set schema_registry, or name a file in `schema`"
             return Reason.UNKNOWN_SCHEMA, f"schema {name}: {detail}"
         schema = batch.schemas.get(name)
         if schema is None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
-from agent.core.model.schemas import Schema
+from agent.core.model.schemas import REGISTRY, Schema
 
 __all__ = [
     "FIELD_DTYPES",
@@ -206,6 +206,11 @@ class Contract:
     owner: str | None = None
     team: str | None = None
     restated: Restated | None = None
+
+    @property
+    def names_schemas(self) -> bool:
+        """Whether no record can be read without the registry's schema that it names."""
+        return self.schema == REGISTRY and self.format != "json"
 
     @property
     def types(self) -> dict[str, FieldType]:
