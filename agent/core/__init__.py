@@ -16,7 +16,8 @@ follow the path of an event through the packages:
 | `output` | results | messages, labels, sentences |
 | `changes` | two plans | the effects of a rule change |
 
-Four modules use the whole core in other ways than the pipeline: `backfill` computes the past of a
-new KPI, `restatement` corrects published windows, `explanation` says why a rule is in its state,
-and `fixed_windows` evaluates rules on values without events (for rule tests).
+Six modules use the whole core in other ways than the pipeline: `backfill` computes the past of a
+new KPI, `restatement` corrects published windows, `dead_letters` says for which of them,
+`explanation` says why a rule is in its state, `erasure` finds what names a person, and
+`fixed_windows` evaluates rules on values without events (for rule tests).
 """

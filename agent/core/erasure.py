@@ -55,8 +55,10 @@ class PersonRecords:
 
     def has_board_row(self, key: bytes) -> bool:
         """Whether a row of the board topic is of the person's, by its key."""
-        kind, *named = msgspec.json.decode(key)
-        return kind in ("series", "alert") and self._is_series(*named[-2:])
+        match msgspec.json.decode(key):
+            case ["series", kpi, dimensions] | ["alert", _, _, kpi, dimensions]:
+                return self._is_series(kpi, dimensions)
+        return False
 
     def has_partial(self, frames: Iterable[bytes]) -> bool:
         """Whether one of some frames has a partial of the person's. What is no frame that this

@@ -20,7 +20,7 @@ Read in this order:
   `rule_history` (rule changes), `explain_requests` (what workers ask each other)
 - `values_reader`: what is published, delivered once more to a receiver outside
 - reading beside all groups: `topic_reader` (up to an end), `topic_tail` (without one), `history`,
-  `backfill`, `alert_log`, `value_log`
+  `backfill`, `alert_log`, `value_log`, `dead_letters`, `erasure` (which also deletes)
 - what the stages report to the exports: `stage_events`
 - schemas of records: `schema_registry` (fetched once each), `registry_client`
 - topics of lookups: `lookup_reader`
