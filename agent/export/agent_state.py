@@ -1,7 +1,7 @@
-"""What the exports read of a running agent: its rules, its fleet, its metrics, whether it is ready.
+"""The state of a running agent, as the exports read it: rules, fleet, metrics, readiness.
 
-All of it lives on one event loop, and nothing is locked. The exports copy what they need on the
-loop, and do the long part of the work in a thread.
+Everything is used on one event loop, without locks. The exports copy what they need on the loop,
+and do the long part of the work in a thread.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Under which addresses people reach the board, Grafana and the runbooks, without a slash at
-    the end; "" where that is not known, and nothing links there from outside."""
+    """The addresses of the board, Grafana and the runbooks for people, without a slash at the end;
+    "": not known, so that nothing links there."""
 
     board: str = ""
     grafana: str = ""
@@ -74,15 +74,15 @@ class Rules(Protocol):
         """The rules in use."""
 
     async def reload(self) -> tuple[bool, str]:
-        """Load the rules again: whether that was done, and what happened or which problems."""
+        """Load the rules again; returns whether that was done, and the change or the problems."""
 
 
 class Fleet(Protocol):
     """The series and alerts of all workers, as this one knows them.
 
-    Asked at every scrape and board refresh: lists are kept until something changes in them. A view
-    whose dimensions are None, or empty though the KPI has some, stands for the KPI as a whole: only
-    its rule phases (`per: kpi` rules) are read.
+    Called at every scrape and board refresh: the same list is returned until something in it
+    changes. A view whose dimensions are None, or empty though the KPI has some, is of the KPI as a
+    whole: only its rule phases (`per: kpi` rules) are read.
     """
 
     def held(self) -> Sequence[SeriesView]:
@@ -92,24 +92,24 @@ class Fleet(Protocol):
         """The series of all workers."""
 
     def is_complete(self) -> bool:
-        """Whether the series of all workers are known: before, a KPI's whole and an objective would
-        be evaluated by a part of them."""
+        """Whether the series of all workers are known; until then, objectives and KPIs as a whole
+        can't be evaluated."""
 
     def is_leader(self) -> bool:
-        """Whether this is the one worker that exports what belongs to no series: objectives and
+        """Whether this is the worker that exports what belongs to no single series: objectives and
         `per: kpi` rules."""
 
     def is_ours(self, series: SeriesId) -> bool:
         """Whether this worker holds a series."""
 
     def scores(self) -> Mapping[str, Score]:
-        """How each objective stands."""
+        """The score of each objective."""
 
     def alerts(self) -> Sequence[Alert]:
         """The alerts of all workers, with their texts."""
 
     def own_alerts(self) -> Sequence[Alert] | None:
-        """Those of the series that this worker holds; None while they are not known."""
+        """The alerts of the series that this worker holds; None while they are not known."""
 
     def transitions(self) -> Sequence[PublishedTransition]:
         """The last transitions of all alerts, newest first."""
@@ -121,13 +121,13 @@ class Fleet(Protocol):
         """The last changes of the rules, oldest first."""
 
     async def explain(self, name: str, series: str) -> dict[str, Any]:
-        """How a rule stands over the series of all workers, `series` of them and `count` in all.
-        Raises RulesError for what is not known, and EnvironmentFault where the worker that holds a
-        series does not reply."""
+        """Explain a rule for the series of all workers: `series`, the most urgent ones of `count`.
+        Raises RulesError for an unknown rule or series, and EnvironmentFault if the worker that
+        holds a series does not reply."""
 
     async def past(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
-        """The closed windows of a KPI (`dimensions` None), or of one of its series, that ended
-        since an instant, as far as they are still known."""
+        """The closed windows of a KPI (`dimensions` None) or of one of its series that ended since
+        an instant, as far as the values topic still has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +143,11 @@ class ContractDocuments:
 class AgentState:
     """A running agent, for `/metrics`, `/-/ready`, `/-/reload`, the board and Alertmanager.
 
-    `ready` says of each component None, or in words why it is not ready. `privacy` is how the
-    people of private KPIs are published outside. `external_labels` are those of all series and
-    alerts: which environment this agent is of. `group` is the consumer group's name, by which
-    installations are distinguished; `name` the board's heading; `timezone` the IANA name of the
-    zone of all times that pages show. `documents` None: no contracts are served.
+    `ready`: by component None, or the reason why it is not ready. `privacy`: hashes the people of
+    private KPIs in what is published. `external_labels`: on all series and alerts, to name the
+    environment. `group`: the consumer group, by which installations are distinguished. `name`: the
+    board's heading. `timezone`: the IANA name of the zone of all times on pages. `documents` None:
+    no contracts are served.
     """
 
     rules: Rules

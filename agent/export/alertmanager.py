@@ -59,11 +59,11 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 TIMEOUT_SECONDS = 10.0
 ENDS_AFTER_RESENDS = 4
-"""A firing alert ends by itself after so many resends that did not come, as Prometheus has it
-(rules/manager.go, `sendAlerts`), and not before `GAP_MS`."""
+"""A firing alert ends by itself after so many missing resends, as in Prometheus (rules/manager.go,
+`sendAlerts`), and not before `GAP_MS`."""
 GAP_MS = 10 * 60_000
-"""For so long an alert goes on though nobody sends it, as while its worker is restarted. The
-generated Prometheus rules wait as long (`agent/generate/names.py`)."""
+"""How long an alert goes on without being sent, as while its worker restarts. The generated
+Prometheus rules wait as long (`agent/generate/names.py`)."""
 MAX_ALERTS_PER_REQUEST = 256
 
 Wire = dict[str, object]
@@ -71,7 +71,7 @@ Wire = dict[str, object]
 
 class Delivery:
     """Sends the alerts of the series held here to the Alertmanagers at `urls` (base addresses).
-    `run` never raises for what an Alertmanager does."""
+    `run` never raises for errors of an Alertmanager."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Delivery:
                 await asyncio.sleep(TICK_SECONDS)
 
     async def _send(self, session: aiohttp.ClientSession, receiver: Receiver) -> None:
-        """Send what is due. Raises what stands in the way."""
+        """Send the alerts that are due. Raises the error of the request."""
         alerts = self._state.fleet.own_alerts()
         if alerts is None:
             return
@@ -130,20 +130,20 @@ class Delivery:
         parts = [
             due[n : n + MAX_ALERTS_PER_REQUEST] for n in range(0, len(due), MAX_ALERTS_PER_REQUEST)
         ]
-        if not parts and now_ms - receiver.asked_ms >= self._resend_ms:
+        if not parts and now_ms - receiver.reached_ms >= self._resend_ms:
             parts = [[]]
         for part in parts:
             body = [_wire(alert, ends_ms) for alert in part]
-            async with session.post(f"{receiver.url}/api/v2/alerts", json=body) as answer:
-                if answer.status == 400:
-                    # It has taken the others of them; one that it can't take must not stop them.
+            async with session.post(f"{receiver.url}/api/v2/alerts", json=body) as response:
+                if response.status == 400:
+                    # It has accepted the others; an invalid one must not block them.
                     self._metrics.failures.labels(receiver.url).inc()
-                    log.error("%s refused an alert: %s", receiver.url, await _words(answer))
-                elif answer.status >= 300:
-                    raise aiohttp.ClientError(f"{answer.status}: {await _words(answer)}")
+                    log.error("%s refused an alert: %s", receiver.url, await _body(response))
+                elif response.status >= 300:
+                    raise aiohttp.ClientError(f"{response.status}: {await _body(response)}")
             receiver.acknowledged(part, now_ms)
             self._metrics.delivered.labels(receiver.url).inc(len(part))
-            self._reach(receiver.url, True)
+            self._set_reached(receiver.url, True)
 
     def _failed(self, receiver: Receiver, error: Exception) -> None:
         self._metrics.failures.labels(receiver.url).inc()
@@ -154,19 +154,19 @@ class Delivery:
                 "alerts not delivered to %s, retrying: %s", receiver.url, reason,
                 exc_info=error if is_ours else None,
             )  # fmt: skip
-        self._reach(receiver.url, False)
+        self._set_reached(receiver.url, False)
 
-    def _reach(self, url: str, reached: bool) -> None:
+    def _set_reached(self, url: str, reached: bool) -> None:
         if reached and self._reached.get(url) is False:
             log.info("alerts delivered to %s again", url)
         self._reached[url] = reached
-        # Alertmanagers tell each other: one that was reached is enough.
+        # Alertmanagers of a cluster share alerts: one that was reached is enough.
         self._metrics.up.set(any(self._reached.values()))
 
 
 class DeliveryMetrics:
-    """What is counted of the delivery, from zero on: an agent that sends no alerts has none of
-    these, and so Prometheus knows who sends them."""
+    """The metrics of the delivery. Only agents that send alerts have them, which the generated
+    Prometheus rules rely on."""
 
     def __init__(self, registry: CollectorRegistry, urls: Sequence[str]) -> None:
         self.delivered = Counter(
@@ -186,8 +186,8 @@ class DeliveryMetrics:
             self.failures.labels(url)
 
 
-async def _words(answer: aiohttp.ClientResponse) -> str:
-    return (await answer.text(errors="replace"))[:300]
+async def _body(response: aiohttp.ClientResponse) -> str:
+    return (await response.text(errors="replace"))[:300]
 
 
 class Receiver:
@@ -195,7 +195,7 @@ class Receiver:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.asked_ms = 0
+        self.reached_ms = 0
         self._sent: dict[Key, tuple[OutgoingAlert, int]] = {}
 
     def due(
@@ -205,7 +205,7 @@ class Receiver:
         now_ms: int,
         resend_ms: int,
     ) -> list[OutgoingAlert]:
-        """What has to be sent now, by the table at the head of this module."""
+        """The alerts to be sent now, by the table in the docstring of this module."""
         due: list[OutgoingAlert] = []
         for key, (sent, _) in list(self._sent.items()):
             if key in wanted:
@@ -227,8 +227,8 @@ class Receiver:
         return due
 
     def acknowledged(self, alerts: Sequence[OutgoingAlert], now_ms: int) -> None:
-        """Remember what it knows now."""
-        self.asked_ms = now_ms
+        """Note alerts that this Alertmanager has acknowledged."""
+        self.reached_ms = now_ms
         for alert in alerts:
             self._sent[alert.key] = (alert, now_ms)
 

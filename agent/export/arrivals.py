@@ -1,4 +1,4 @@
-"""What arrived of each event lately: how many a minute, and the last record that was rejected.
+"""The recent records of each event: the rate per minute, and the last one that was rejected.
 
 Of this worker, since it started.
 """
@@ -38,12 +38,12 @@ class Arrivals:
             self._rejected[reject.contract or ""] = now_ms, topic, reject
 
     def per_minute(self, event: str, now_ms: int) -> float:
-        """The records of an event a minute, lately."""
+        """The rate of an event's records per minute, over the last MINUTES."""
         if self._started_ms is None:
             return 0.0
         since_ms = max(self._started_ms, (now_ms // MINUTE_MS - MINUTES) * MINUTE_MS)
-        lately = (counts[event] for at, counts in self._minutes if at >= since_ms // MINUTE_MS)
-        return sum(lately) / max((now_ms - since_ms) / MINUTE_MS, 1)
+        recent = (counts[event] for at, counts in self._minutes if at >= since_ms // MINUTE_MS)
+        return sum(recent) / max((now_ms - since_ms) / MINUTE_MS, 1)
 
     def last_rejected(self, event: str) -> RejectedRecord | None:
         """The last rejected record of an event."""

@@ -20,10 +20,10 @@ from agent.core.output.privacy import Privacy
 from agent.export.agent_state import NO_LINKS, Alert, Links, SeriesId
 
 END_SENT_FOR_MS = 15 * 60_000
-"""For how long a resolved alert is sent that this worker did not send while it was firing: another
-worker may have. As long as Prometheus keeps resolved alerts (rules/alerting.go)."""
+"""How long a resolved alert is sent that this worker did not send while it fired: another worker
+may have. As long as Prometheus keeps resolved alerts (rules/alerting.go)."""
 JOB = "kpi-agent"
-"""The label `job` that Prometheus' alerts have."""
+"""The label `job`, as alerts of Prometheus have it."""
 
 Key = tuple[tuple[str, str], ...]
 
@@ -54,28 +54,30 @@ def alerts_to_send(
 ) -> dict[Key, OutgoingAlert]:
     """The alerts to send, with the escalations that are due."""
     privacy = privacy or Privacy()
-    wanted: dict[Key, OutgoingAlert] = {}
+    to_send: dict[Key, OutgoingAlert] = {}
     for alert in alerts:
         rule, kpi = plan.rules.get(alert.rule), plan.subject(alert.kpi)
         if rule is None or kpi is None or alert.since_ms is None:
             continue
-        shown = privacy.dimensions(plan, alert.kpi, alert.dimensions)
-        visible = replace(alert, dimensions=shown)
-        for variant in _variants(plan, rule, kpi, visible, now_ms, links):
-            # The owner is found by the real dimensions, not by their pseudonyms.
+        published = privacy.dimensions(plan, alert.kpi, alert.dimensions)
+        masked = replace(alert, dimensions=published)
+        for each in _with_escalations(plan, rule, kpi, masked, now_ms, links):
+            # The worker that holds the series is found by the real dimensions, not by hashes.
             series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
-            labels = {**variant.labels, **(external_labels or {})}
-            outgoing = replace(variant, series=series, labels=labels)
-            wanted[outgoing.key] = outgoing
-    return wanted
+            labels = {**each.labels, **(external_labels or {})}
+            outgoing = replace(each, series=series, labels=labels)
+            to_send[outgoing.key] = outgoing
+    return to_send
 
 
-def _variants(
+def _with_escalations(
     plan: Plan, rule: Rule, kpi: Kpi, alert: Alert, now_ms: int, links: Links
 ) -> Iterator[OutgoingAlert]:
+    """An alert that fires or was resolved lately, and those of its escalations that are due."""
     since_ms = min(alert.since_ms or 0, now_ms)
-    over = alert.phase is AlertPhase.RESOLVED
-    if alert.phase is not AlertPhase.FIRING and not (over and now_ms - since_ms < END_SENT_FOR_MS):
+    resolved = alert.phase is AlertPhase.RESOLVED
+    is_recent = now_ms - since_ms < END_SENT_FOR_MS
+    if alert.phase is not AlertPhase.FIRING and not (resolved and is_recent):
         return
     by = () if is_whole(rule) else kpi.by
     pairs = [(name, label(value)) for name, value in zip(by, alert.dimensions, strict=False)]
@@ -85,18 +87,19 @@ def _variants(
         labels["series"] = series_label(pairs)
     series = (alert.kpi, None if is_whole(rule) else alert.dimensions)
     annotations = _annotations(rule, kpi, alert, links)
-    ended_ms = since_ms if over else None
+    ended_ms = since_ms if resolved else None
     yield OutgoingAlert(series, labels, annotations, since_ms, ended_ms)
     for step in rule.escalation:
         due_ms = since_ms + step.after_ms
-        if over or now_ms >= due_ms:
-            called = labels | {ESCALATION: step.to}
-            yield OutgoingAlert(series, called, annotations, since_ms if over else due_ms, ended_ms)
+        if resolved or now_ms >= due_ms:
+            escalated = labels | {ESCALATION: step.to}
+            began_ms = since_ms if resolved else due_ms
+            yield OutgoingAlert(series, escalated, annotations, began_ms, ended_ms)
 
 
 def _annotations(rule: Rule, kpi: Kpi, alert: Alert, links: Links) -> dict[str, str]:
     dimensions = () if is_whole(rule) else alert.dimensions
-    is_over = alert.phase is AlertPhase.RESOLVED
+    resolved = alert.phase is AlertPhase.RESOLVED
     board = links.board if kpi.person is None else ""
     texts = {
         "summary": alert.summary,
@@ -105,6 +108,6 @@ def _annotations(rule: Rule, kpi: Kpi, alert: Alert, links: Links) -> dict[str, 
         "dashboard_url": links.grafana and f"{links.grafana}/{dashboard_path(kpi, dimensions)}",
         "kpi_url": board and f"{board}/{alert_path(rule.name, kpi, dimensions)}",
         "value": "" if alert.value is None else value_text(alert.value, kpi.unit),
-        "escalation": "" if is_over else escalation_text(rule.escalation),  # it calls nobody else
+        "escalation": "" if resolved else escalation_text(rule.escalation),
     }
     return {name: text for name, text in texts.items() if text}

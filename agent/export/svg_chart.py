@@ -1,8 +1,8 @@
 """Charts over time as SVG: elements, scales, and lines that break where windows have no value.
 
-Pure: numbers in, markup out. What is drawn, and in which colours, is its users' matter: the
-private pages, the page of a backtest, the pictures of the documentation. All text and attributes
-are escaped here, and only here.
+Pure: numbers in, markup out. All text and attributes are escaped here. The users (private pages,
+the page of a backtest, the pictures of the documentation) decide what is drawn, and style it by
+CSS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 Point = tuple[float, float | None]
-"""Where a window ends, and its value; None (or NaN) breaks the line."""
+"""(x, y) in pixels; y None (or NaN) breaks the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +52,28 @@ def element(name: str, *content: str, **attributes: str | float | None) -> Marku
     return Markup("<{}{}>{}</{}>").format(name, written, inside, name)
 
 
-def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> Markup:
-    """Words at a place; `kind` is their class."""
-    return element("text", words, class_=kind or None, x=x, y=y, text_anchor=anchor)
+def text(x: float, y: float, words: str, css_class: str = "", anchor: str = "start") -> Markup:
+    """A text at a position."""
+    return element("text", words, class_=css_class or None, x=x, y=y, text_anchor=anchor)
 
 
 def band(
-    left: float, right: float, top: float, height: float, kind: str, title: str = "",
-    least: float = 0.0,
+    left: float, right: float, top: float, height: float, css_class: str, title: str = "",
+    min_width: float = 0.0,
 ) -> Markup:  # fmt: skip
-    """A stretch of time as a rectangle, `least` pixels wide at least; `title` is its tooltip."""
+    """A period as a rectangle; `title` is its tooltip."""
     content = (element("title", title),) if title else ()
-    width = max(right - left, least)
-    return element("rect", *content, class_=kind, x=left, y=top, width=width, height=height)
+    width = max(right - left, min_width)
+    return element("rect", *content, class_=css_class, x=left, y=top, width=width, height=height)
 
 
-def level(y: float, left: float, right: float, kind: str) -> Markup:
+def level(y: float, left: float, right: float, css_class: str) -> Markup:
     """A horizontal line: a bound, or a line of the grid."""
-    return element("line", class_=kind, x1=left, x2=right, y1=y, y2=y)
+    return element("line", class_=css_class, x1=left, x2=right, y1=y, y2=y)
 
 
 def runs(points: Iterable[Point]) -> list[list[tuple[float, float]]]:
-    """The points in stretches without a missing value."""
+    """The points, split where a value is missing."""
     unbroken: list[list[tuple[float, float]]] = [[]]
     for x, y in points:
         if y is None or math.isnan(y):
@@ -85,15 +85,15 @@ def runs(points: Iterable[Point]) -> list[list[tuple[float, float]]]:
 
 
 def path(run: Sequence[tuple[float, float]]) -> str:
-    """The path of a stretch of points. One of a single point has a trace of length, so that it is
-    drawn where the line has round ends."""
+    """The path through points. A single point gets a tiny length, so that lines with round caps
+    draw it."""
     joined = "L".join(f"{_number(x)} {_number(y)}" for x, y in run)
     return f"M{joined}" + ("h.01" if len(run) == 1 else "")
 
 
-def line(points: Iterable[Point], kind: str) -> Markup:
+def line(points: Iterable[Point], css_class: str) -> Markup:
     """A line over time, broken where a value is missing."""
-    return Markup("").join(element("path", class_=kind, d=path(run)) for run in runs(points))
+    return Markup("").join(element("path", class_=css_class, d=path(run)) for run in runs(points))
 
 
 def _attribute(name: str) -> str:

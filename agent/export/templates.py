@@ -1,4 +1,4 @@
-"""HTML by templates: everything that is put into one is escaped, and nothing may be missing."""
+"""HTML templates: all values are escaped, and none may be missing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 @cache
 def html_template(folder: Path, name: str) -> Template:
-    """A template of a folder, compiled when it is first asked for. A variable that it is not given
-    is an error, not an empty text."""
+    """A template of a folder, compiled on first use. An undefined variable is an error, not an
+    empty text."""
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,

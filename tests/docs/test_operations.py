@@ -19,7 +19,7 @@ from agent.export.agent_state import Alert
 from agent.export.alertmanager import DeliveryMetrics
 from agent.export.metrics.agent_metrics import AgentMetrics
 from agent.export.remote_write.metrics import RemoteWriteMetrics
-from agent.export.web.alerts import Query, alerts_answer
+from agent.export.web.alerts import Query, alerts_response
 from agent.export.web.web_config import WebConfig, load_web_config
 from agent.kafka.publish import target_key
 from agent.kafka.side_outputs import origin_headers
@@ -135,7 +135,7 @@ def test_the_alerts_of_the_tour_are_given_as_json_as_the_page_says(
         step.rule, step.severity, step.kpi, step.dimensions, step.state, step.at_ms, step.value,
         str(shown["summary"]), str(shown["description"]),
     )  # fmt: skip
-    answer = alerts_answer(plan, [alert], [], Query([]), 1_741_001_400_000)
+    answer = alerts_response(plan, [alert], [], Query([]), 1_741_001_400_000)
     (example,) = re.findall(r"^```json\n(.*?)^```$", section("Alerts as JSON"), re.M | re.DOTALL)
     assert json.loads(example) == answer
 

@@ -1,8 +1,8 @@
 """The agent's own metrics, `kpi_agent_*`: prometheus_client's objects in one registry.
 
-Whoever counts something is given the `AgentMetrics` of its agent when it is made, and counts there.
-Every counter is there from the start, at zero, with all labels that it can have: an increase from
-nothing to one would be seen by no rule.
+Components are given the `AgentMetrics` of their agent, and count there.
+Every counter exists from the start, at zero, with all labels that it can have: `increase()` does
+not see the first sample of a new series.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a closed window is in Prometheus: its samples, under the names of `/metrics`.
+"""The samples of a closed window, under the names of `/metrics`.
 
-For what writes windows with their own times: the history file and remote write. A sample's time is
-the end of its window: what a scrape would have seen from then on. What is missing or not finite is
-no sample.
+For outputs with timestamps: the history file and remote write. A sample's timestamp is the end of
+its window, from when on a scrape would have had it. Values that are missing or not finite have no
+sample.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
 
 Labels = tuple[tuple[str, str], ...]
 WindowSample = tuple[str, Labels, float | int]
-"""(metric, labels beside the dimensions, value)"""
+"""(metric, labels besides the dimensions, value)"""
 
 
 def window_samples(kpi: Kpi, window: WindowValue) -> Iterator[WindowSample]:
-    """Value and events of a closed window, and that it was in maintenance."""
+    """The value, number of events and maintenance of a closed window."""
     of_kpi = ("kpi", kpi.name)
     yield from _sample(kpi.metric, (), window.value)
     yield metrics.WINDOW_EVENTS, (of_kpi,), window.events
@@ -31,7 +31,7 @@ def window_samples(kpi: Kpi, window: WindowValue) -> Iterator[WindowSample]:
 
 
 def target_samples(kpi: Kpi, status: TargetStatus) -> Iterator[WindowSample]:
-    """State, attainment and bounds of a closed window."""
+    """The target state, attainment and bounds of a closed window."""
     of_kpi = (("kpi", kpi.name),)
     yield metrics.TARGET_STATE, of_kpi, TARGET_STATE_NUMBER[status.state]
     yield from _sample(metrics.ATTAINMENT, of_kpi, status.attainment)
@@ -41,7 +41,7 @@ def target_samples(kpi: Kpi, status: TargetStatus) -> Iterator[WindowSample]:
 
 
 def bounds(target: Target) -> list[tuple[str, float]]:
-    """The bounds that a target has, by band."""
+    """The bounds of a target, by band."""
     by_band = ((band, getattr(target, band)) for band in BANDS)
     return [(band, bound) for band, bound in by_band if bound is not None]
 

@@ -1,7 +1,7 @@
-"""`/metrics`: the KPI series and the agent's own metrics, in the text format that is asked for.
+"""`/metrics`: the KPI series and the agent's own metrics, in the text format that a scrape accepts.
 
-Nothing is registered at import or globally: the agent's own metrics are in the registry of its
-`AgentMetrics`; KPI series are written by `kpi_series.py`.
+There is no global registry: the agent's own metrics are in that of its `AgentMetrics`; KPI series
+are written by `kpi_series.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.core.model.rules import is_whole
 from agent.export.agent_state import AgentState
-from agent.export.metrics.kpi_series import families, wholes
+from agent.export.metrics.kpi_series import families, whole_kpis
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.text_format import render, with_labels
 
@@ -31,7 +31,7 @@ _GZIP_LEVEL = 1  # 100,000 series: a fifth of level 6's time for a few per cent 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One answer: its chunks, whether they are gzip, and the content type."""
+    """The response to a scrape: its chunks, whether they are gzip, and the content type."""
 
     chunks: Sequence[bytes]
     content_type: str
@@ -44,27 +44,27 @@ class Exposition:
     def __init__(self, state: AgentState) -> None:
         self._state = state
         self._cache = LabelCache()
-        self._busy = asyncio.Lock()
-        self._declared: Plan | None = None  # that the own metrics have all series of
+        self._lock = asyncio.Lock()
+        self._declared: Plan | None = None  # the plan whose series the own metrics have
 
     async def scrape(self, accept: str, accept_encoding: str) -> Scrape:
-        """The answer to a scrape with these two request headers."""
+        """The response to a scrape with these two request headers."""
         openmetrics = prefers_openmetrics(accept)
         gzipped = accepts_gzip(accept_encoding)
-        async with self._busy:
+        async with self._lock:
             chunks = await self._render(openmetrics, gzipped)
         return Scrape(chunks, OPENMETRICS if openmetrics else TEXT, gzipped)
 
     async def _render(self, openmetrics: bool, gzipped: bool) -> list[bytes]:
-        # What can change is read here, on the loop; a thread makes the text of it.
+        # Mutable state is read here, on the loop; a thread renders it.
         state = self._state
         fleet, registry = state.fleet, state.metrics.registry
         held = fleet.held()
         self._set_gauges(len(held))
         views = state.privacy.views(state.plan, held)
-        speaks_for_all = fleet.is_leader() and fleet.is_complete()
-        whole = self._wholes() if speaks_for_all else None
-        scores = dict(fleet.scores()) if speaks_for_all else {}
+        exports_fleet = fleet.is_leader() and fleet.is_complete()
+        whole = self._whole_kpis() if exports_fleet else None
+        scores = dict(fleet.scores()) if exports_fleet else {}
         if openmetrics:
             # The library leaves this one function without types.
             own = generate_openmetrics(registry)  # type: ignore[no-untyped-call]
@@ -82,7 +82,7 @@ class Exposition:
         return await asyncio.to_thread(work)
 
     def _set_gauges(self, held: int) -> None:
-        """Set what is known at a scrape only; `held` is the number of series held here."""
+        """Set the gauges that are read at a scrape; `held`: the number of series held here."""
         state, metrics = self._state, self._state.metrics
         if self._declared is not state.plan:
             self._declared = state.plan
@@ -97,15 +97,15 @@ class Exposition:
         for component, reason in state.ready.items():
             metrics.ready.labels(component).set(reason is None)
 
-    def _wholes(self) -> Mapping[str, SeriesView]:
-        """What is watched of KPIs as a whole; nobody looks through all series where nothing is."""
+    def _whole_kpis(self) -> Mapping[str, SeriesView]:
+        """The views of KPIs as a whole; without `per: kpi` rules, no series is looked at."""
         state = self._state
-        asked = any(is_whole(rule) for rule in state.plan.rules.values())
-        return wholes(state.plan, state.fleet.all_series()) if asked else {}
+        has_whole_rules = any(is_whole(rule) for rule in state.plan.rules.values())
+        return whole_kpis(state.plan, state.fleet.all_series()) if has_whole_rules else {}
 
 
 def _labeled(text: bytes, external: Mapping[str, str]) -> bytes:
-    """What prometheus_client has written, every sample with labels more."""
+    """The text of prometheus_client, with external labels on every sample."""
     if not external:
         return text
     lines = text.decode().splitlines(keepends=True)
@@ -124,11 +124,11 @@ def _chunks(own: bytes, series: Iterator[bytes], openmetrics: bool) -> Iterator[
 
 def compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The chunks as one gzip stream."""
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for chunk in chunks:
-        if packed := packer.compress(chunk):
-            yield packed
-    yield packer.flush()
+        if part := compressor.compress(chunk):
+            yield part
+    yield compressor.flush()
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -138,7 +138,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def prefers_openmetrics(accept: str) -> bool:
-    """Whether an Accept header puts OpenMetrics text before the old text format."""
+    """Whether an Accept header prefers OpenMetrics to the older text format."""
     weights = _weights(accept)
     openmetrics = weights.get("application/openmetrics-text", 0.0)
     text = max(weights.get("text/plain", 0.0), weights.get("text/*", 0.0))

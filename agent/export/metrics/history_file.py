@@ -1,8 +1,8 @@
 """Closed windows as OpenMetrics text with timestamps, to be loaded as Prometheus history.
 
-`promtool tsdb create-blocks-from openmetrics FILE DIR` makes blocks of it. A sample's time is the
-end of its window: what a scrape would have seen from then on. Metrics have the names and labels of
-`/metrics`. Each series is written in one piece, in the order of time, as the format demands.
+`promtool tsdb create-blocks-from openmetrics FILE DIR` makes blocks of it. A sample's timestamp is
+the end of its window, from when on a scrape would have had it. Metrics have the names and labels of
+`/metrics`. Each series is written contiguously, in the order of time, as the format requires.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agent.export.metrics.spool import Sample, Spool
 from agent.export.metrics.text_format import Family, labels_text, render
 
 SeriesKey = tuple[str, Dimensions | None]
-"""A series; without dimensions, what is watched of the KPI as a whole."""
+"""A series; with `dimensions` None, the KPI as a whole, on which rules may be, too."""
 
 _ABOUT = {
     metrics.TARGET_STATE: "Target state of closed windows: 0 no data, 1 met, 2 at risk, 3 missed.",
@@ -42,8 +42,8 @@ _ABOUT = {
 
 @dataclass(slots=True)
 class _SeriesSamples:
-    """What a scrape would see of a series, by sample series, and up to when that is written;
-    `states` are the sample series of its alerts."""
+    """The samples that a scrape would have of a series, by number of the Prometheus series, and
+    until when they are written. `states`: the Prometheus series of its alerts."""
 
     upto_ms: int
     samples: dict[int, float | int] = field(default_factory=dict)
@@ -51,11 +51,11 @@ class _SeriesSamples:
 
 
 class History:
-    """Collects what closes, batch by batch, and writes it as text in the end.
+    """Collects results batch by batch, and in the end writes them as text.
 
-    `every_ms`: a value is repeated that often, at multiples of it, until the next window of its
-    series closes; None: each window is one sample. `external`: labels that every sample has.
-    Use it as a context manager: until the end, the samples are in a temporary file.
+    `every_ms`: a value is repeated at multiples of it until the next window of its series closes,
+    as scrapes would; None: each window is one sample. `external`: labels of all samples. Use it as
+    a context manager: until the end, the samples are in a temporary file.
     """
 
     def __init__(
@@ -70,22 +70,22 @@ class History:
         self._labels = {kpi.name: cache.of(kpi) for kpi in plan.kpis.values()}
 
     def add(self, emitted: Emitted) -> None:
-        """Add what closed next, each series in the order of time. KPIs and rules that are not in
+        """Add the next results, each series in the order of time. KPIs and rules that are not in
         the plan, and values that are not finite, are left out."""
-        steps: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
-        steps += ((step.at_ms, 0, step) for step in emitted.transitions)
-        steps += ((window.end_ms, 1, window) for window in emitted.windows)
-        steps += ((status.window.end_ms, 2, status) for status in emitted.targets)
-        for _, _, step in sorted(steps, key=lambda item: item[:2]):
-            if isinstance(step, Transition):
-                self._add_step(step)
-            elif isinstance(step, WindowValue):
-                self._add_window(step)
+        results: list[tuple[int, int, Transition | TargetStatus | WindowValue]] = []
+        results += ((transition.at_ms, 0, transition) for transition in emitted.transitions)
+        results += ((window.end_ms, 1, window) for window in emitted.windows)
+        results += ((status.window.end_ms, 2, status) for status in emitted.targets)
+        for _, _, result in sorted(results, key=lambda item: item[:2]):
+            if isinstance(result, Transition):
+                self._add_transition(result)
+            elif isinstance(result, WindowValue):
+                self._add_window(result)
             else:
-                self._add_status(step)
+                self._add_status(result)
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it as OpenMetrics text, ending in `# EOF`."""
+        """All samples as OpenMetrics text, ending in `# EOF`."""
         yield from render(self._families(), openmetrics=True, external=self._external)
         yield b"# EOF\n"
 
@@ -99,86 +99,88 @@ class History:
     # --- samples -------------------------------------------------------------------------------
 
     def _add_window(self, window: WindowValue) -> None:
-        """Value and events of a closed window, and where its alerts stand."""
+        """Add the samples of a closed window, and the states of its series' alerts."""
         kpi = self._plan.kpis.get(window.kpi)
         if kpi is None or window.open:
             return
         dimensions, at_ms = window.dimensions, window.end_ms
         key = (kpi.name, dimensions)
         labels = self._labels[kpi.name][dimensions]
-        self._stand(kpi, dimensions, at_ms)
+        self._add_alert_states(kpi, dimensions, at_ms)
         if kpi.by:
-            self._stand(kpi, None, at_ms)
-        self._keep_all(key, labels, at_ms, window_samples(kpi, window))
+            self._add_alert_states(kpi, None, at_ms)
+        self._add_samples(key, labels, at_ms, window_samples(kpi, window))
 
-    def _stand(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
-        """Add the states of a series' alerts when a window closes, and forget the window before.
-        `dimensions` None: the alerts of the KPI as a whole, once for all its series."""
+    def _add_alert_states(self, kpi: Kpi, dimensions: Dimensions | None, at_ms: int) -> None:
+        """Add the states of a series' alerts when a window closes, and drop the samples of the
+        window before. `dimensions` None: the alerts of the KPI as a whole, once for all series."""
         key = (kpi.name, dimensions)
         before = self._series.get(key)
         if dimensions is None and before is not None and before.upto_ms >= at_ms - 1:
             return
-        self._carry(key, at_ms)
-        shown = self._series[key]
-        if shown.states is None:
-            shown.states = [
+        self._repeat_until(key, at_ms)
+        current = self._series[key]
+        if current.states is None:
+            current.states = [
                 self._state_series(rule, severity, kpi, dimensions)
                 for rule in self._plan.rules_of(kpi.name)
                 if _is_of_whole(kpi, rule) == (dimensions is None)
                 for severity in severities(rule)
             ]
-        shown.samples = {series: shown.samples.get(series, 0) for series in shown.states}
-        for series, value in shown.samples.items():
+        current.samples = {series: current.samples.get(series, 0) for series in current.states}
+        for series, value in current.samples.items():
             self._spool.add(series, at_ms, value)
 
     def _add_status(self, status: TargetStatus) -> None:
-        """State, attainment and bounds of a closed window."""
+        """Add the target state, attainment and bounds of a closed window."""
         window = status.window
         kpi = self._plan.kpis.get(window.kpi)
         if kpi is None or window.open:
             return
         key, at_ms = (kpi.name, window.dimensions), window.end_ms
         labels = self._labels[kpi.name][window.dimensions]
-        self._keep_all(key, labels, at_ms, target_samples(kpi, status))
+        self._add_samples(key, labels, at_ms, target_samples(kpi, status))
 
-    def _add_step(self, step: Transition) -> None:
-        """Where an alert stands from now on."""
-        kpi, rule = self._plan.subject(step.kpi), self._plan.rules.get(step.rule)
-        if kpi is None or rule is None or step.severity not in severities(rule):
+    def _add_transition(self, transition: Transition) -> None:
+        """Add the new state of an alert."""
+        kpi, rule = self._plan.subject(transition.kpi), self._plan.rules.get(transition.rule)
+        if kpi is None or rule is None or transition.severity not in severities(rule):
             return
-        key = step.kpi, None if _is_of_whole(kpi, rule) else step.dimensions
-        self._carry(key, step.at_ms)
-        series = self._state_series(rule, step.severity, kpi, key[1])
-        self._keep(key, series, step.at_ms, ALERT_PHASE_NUMBER[step.state])
+        key = transition.kpi, None if _is_of_whole(kpi, rule) else transition.dimensions
+        self._repeat_until(key, transition.at_ms)
+        series = self._state_series(rule, transition.severity, kpi, key[1])
+        self._add_sample(key, series, transition.at_ms, ALERT_PHASE_NUMBER[transition.state])
 
     def _state_series(
         self, rule: Rule, severity: str, kpi: Kpi, dimensions: Dimensions | None
     ) -> int:
-        about = [("kpi", kpi.name)] if kpi.name else []  # a composite rule is about no single one
-        named = labels_text([("rule", rule.name), ("severity", severity), *about])
+        of_kpi = [("kpi", kpi.name)] if kpi.name else []  # composite rules have no KPI
+        rule_labels = labels_text([("rule", rule.name), ("severity", severity), *of_kpi])
         labels = labels_text(zip(kpi.by, map(label, dimensions), strict=True)) if dimensions else ""
-        return self._spool.series(metrics.RULE_STATE, f"{named},{labels}" if labels else named)
+        return self._spool.series(
+            metrics.RULE_STATE, f"{rule_labels},{labels}" if labels else rule_labels
+        )
 
-    def _keep_all(
+    def _add_samples(
         self, key: SeriesKey, labels: str, at_ms: int, samples: Iterable[WindowSample]
     ) -> None:
         for name, own, value in samples:
             text = ",".join(filter(None, (labels_text(own), labels)))
-            self._keep(key, self._spool.series(name, text), at_ms, value)
+            self._add_sample(key, self._spool.series(name, text), at_ms, value)
 
-    def _keep(self, key: SeriesKey, series: int, at_ms: int, value: float | int) -> None:
+    def _add_sample(self, key: SeriesKey, series: int, at_ms: int, value: float | int) -> None:
         self._spool.add(series, at_ms, value)
         self._series[key].samples[series] = value
 
-    def _carry(self, key: SeriesKey, at_ms: int) -> None:
-        """Repeat what a series shows until an instant."""
-        shown = self._series.setdefault(key, _SeriesSamples(at_ms - 1))
+    def _repeat_until(self, key: SeriesKey, at_ms: int) -> None:
+        """Repeat the current samples of a series until an instant."""
+        current = self._series.setdefault(key, _SeriesSamples(at_ms - 1))
         if self._every_ms is not None:
-            first = shown.upto_ms - shown.upto_ms % self._every_ms + self._every_ms
+            first = current.upto_ms - current.upto_ms % self._every_ms + self._every_ms
             for at in range(first, at_ms, self._every_ms):
-                for series, value in shown.samples.items():
+                for series, value in current.samples.items():
                     self._spool.add(series, at, value)
-        shown.upto_ms = at_ms - 1
+        current.upto_ms = at_ms - 1
 
     # --- text ----------------------------------------------------------------------------------
 
@@ -197,7 +199,7 @@ class History:
 
 
 def _is_of_whole(kpi: Kpi, rule: Rule) -> bool:
-    """Whether a rule's alerts are beside those of the KPI's series."""
+    """Whether a rule's alerts are of the KPI as a whole, besides those of its series."""
     return is_whole(rule) and bool(kpi.by)
 
 

@@ -1,9 +1,9 @@
 """The KPI series of `/metrics`, rendered as bytes.
 
-prometheus_client takes 7 µs a sample and holds the interpreter for all of it, which is too slow for
-100,000 series beside a consumer that must answer its broker. So the samples of KPIs are written as
-text (`text_format`), with labels that are built once (`label_cache`). What is missing or not finite
-has no sample.
+prometheus_client takes 7 µs a sample and keeps the GIL all the time, which is too slow for 100,000
+series beside a consumer that must answer its broker. So the samples of KPIs are written as text
+(`text_format`), with labels that are built once (`label_cache`). Values that are missing or not
+finite have no sample.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def families(
 ) -> Iterator[Family]:
     """Every KPI family of one worker, in a fixed order.
 
-    `views`: the series that it holds. `whole`: by KPI, the view that stands for the KPI as a whole,
-    only at the worker that exports `per: kpi` rules, else None. `scores`: of objectives, likewise.
+    `views`: the series that it holds. `whole`: by KPI, the view of the KPI as a whole; None except
+    on the worker that exports `per: kpi` rules. `scores`: of objectives; likewise empty.
     """
     held = group(plan, views)
     cache.keep(plan.kpis.values())
@@ -88,7 +88,7 @@ def families(
 
 
 def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]]:
-    """The views by KPI, in the plan's order; without those of a KPI as a whole or of no KPI."""
+    """The views of series by KPI, in the plan's order; without those of KPIs as a whole."""
     held: dict[str, list[SeriesView]] = {name: [] for name in plan.kpis}
     widths = {name: len(kpi.by) for name, kpi in plan.kpis.items()}
     for view in views:
@@ -96,13 +96,13 @@ def group(plan: Plan, views: Sequence[SeriesView]) -> dict[str, list[SeriesView]
             held[view.kpi].append(view)
     for name, of_kpi in held.items():
         if not widths[name] and len(of_kpi) > 1:
-            held[name] = [_as_one(of_kpi)]
+            held[name] = [_merged(of_kpi)]
     return held
 
 
-def _as_one(views: Sequence[SeriesView]) -> SeriesView:
-    """The only series of a KPI without dimensions, of which its whole may be published beside
-    it."""
+def _merged(views: Sequence[SeriesView]) -> SeriesView:
+    """One view of a KPI without dimensions: its only series and the KPI as a whole may be
+    published separately."""
     phases: dict[tuple[str, Severity], AlertPhase] = {}
     for view in views:
         for key, phase in view.phases.items():
@@ -112,11 +112,11 @@ def _as_one(views: Sequence[SeriesView]) -> SeriesView:
     return structs.replace(newest, phases=phases)
 
 
-def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
-    """By KPI, the view whose phases are those of the KPI as a whole."""
+def whole_kpis(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
+    """By KPI, the view of the KPI as a whole, which has the phases of `per: kpi` rules."""
     latest: dict[str, SeriesView] = {}
     for view in views:
-        # The only series of a KPI without dimensions stands for the whole of it, if nothing does.
+        # Without a view of the whole, the only series of a KPI without dimensions is it.
         if view.kpi in plan.kpis and not view.dimensions:
             known = latest.get(view.kpi)
             if known is None or view.dimensions is None or not known.phases:
@@ -125,11 +125,11 @@ def wholes(plan: Plan, views: Iterable[SeriesView]) -> dict[str, SeriesView]:
 
 
 class _KpiSeries:
-    """The series of one KPI in one scrape, in lists of the same order: `views`, `labels`, `closed`
-    (their closed windows; empty where none has one) and `aimed` (the series that may have a target;
-    empty where the KPI has none)."""
+    """The series of one KPI in one scrape, in parallel lists: `views`, `labels`, `closed` (their
+    closed windows; empty if there is none) and `with_target` (the series; empty if the KPI has no
+    target)."""
 
-    # Lists side by side: a pair for each series at each scrape would be work for the garbage
+    # Parallel lists: a tuple for each series at each scrape would be work for the garbage
     # collector.
     def __init__(self, kpi: Kpi, views: Sequence[SeriesView], cache: LabelCache) -> None:
         closed = [view.closed for view in views]
@@ -137,7 +137,7 @@ class _KpiSeries:
         self.views = views
         self.labels = cache.of(kpi).all_of(views)
         self.closed = closed if any(closed) else []
-        self.aimed = views if kpi.target is not None or kpi.overrides else []
+        self.with_target = views if kpi.target is not None or kpi.overrides else []
 
 
 def _own_families(series: _KpiSeries) -> Iterator[Family]:
@@ -156,7 +156,7 @@ def _own_families(series: _KpiSeries) -> Iterator[Family]:
 def _value_lines(
     name: str, series: _KpiSeries, windows: Sequence[WindowValue | None]
 ) -> Iterator[str]:
-    # Most lines of a large scrape are made here: as little as can be is done for each.
+    # Most lines of a large scrape are made here.
     start, end = (f"{name}{{", "}") if series.kpi.by else (name, "")
     numbers = _numbers([None if window is None else window.value for window in windows])
     for labels, number in zip(series.labels, numbers, strict=False):
@@ -165,9 +165,9 @@ def _value_lines(
 
 
 def _numbers(values: Sequence[float | None]) -> Iterator[str]:
-    """The shortest text that reads as each number; `_NONE` for what is missing or not finite.
+    """The shortest text of each number that reads as it; `_NONE` for missing or not finite ones.
 
-    A list of numbers in JSON is just that, and msgspec writes it six times as fast as `repr`.
+    That is how msgspec writes JSON, six times as fast as `repr`.
     """
     for at in range(0, len(values), LINES_PER_CHUNK):
         yield from _JSON.encode(values[at : at + LINES_PER_CHUNK])[1:-1].decode().split(",")
@@ -176,7 +176,7 @@ def _numbers(values: Sequence[float | None]) -> Iterator[str]:
 def _target_lines(name: str, series: _KpiSeries) -> Iterator[str]:
     # Thousands of series share a handful of targets.
     by_target: dict[Target, list[tuple[str, float]]] = {}
-    for labels, view in zip(series.labels, series.aimed, strict=False):
+    for labels, view in zip(series.labels, series.with_target, strict=False):
         if (target := view.target) is None:
             continue
         if target not in by_target:
@@ -186,15 +186,15 @@ def _target_lines(name: str, series: _KpiSeries) -> Iterator[str]:
             yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
 
 
-def _shared(name: str, kpi: Kpi) -> str:
-    """What is before the labels of a series, in a metric that many KPIs share."""
+def _shared_metric(name: str, kpi: Kpi) -> str:
+    """The start of a line, up to the dimensions, in a metric of all KPIs."""
     return f'{name}{{kpi="{kpi.name}"{"," if kpi.by else ""}'
 
 
 def _state_lines(series: _KpiSeries) -> Iterator[str]:
     no_data = TARGET_STATE_NUMBER[TargetState.NO_DATA]
-    start = _shared(metrics.TARGET_STATE, series.kpi)
-    for labels, view in zip(series.labels, series.aimed, strict=False):
+    start = _shared_metric(metrics.TARGET_STATE, series.kpi)
+    for labels, view in zip(series.labels, series.with_target, strict=False):
         if view.status is not None:
             number = TARGET_STATE_NUMBER[view.status.state]
         elif view.target is not None:
@@ -205,8 +205,8 @@ def _state_lines(series: _KpiSeries) -> Iterator[str]:
 
 
 def _attainment_lines(series: _KpiSeries) -> Iterator[str]:
-    start = _shared(metrics.ATTAINMENT, series.kpi)
-    for labels, view in zip(series.labels, series.aimed, strict=False):
+    start = _shared_metric(metrics.ATTAINMENT, series.kpi)
+    for labels, view in zip(series.labels, series.with_target, strict=False):
         if view.status is None or (reached := view.status.attainment) is None:
             continue
         if math.isfinite(reached):
@@ -214,7 +214,7 @@ def _attainment_lines(series: _KpiSeries) -> Iterator[str]:
 
 
 def _events_lines(series: _KpiSeries) -> Iterator[str]:
-    start = _shared(metrics.WINDOW_EVENTS, series.kpi)
+    start = _shared_metric(metrics.WINDOW_EVENTS, series.kpi)
     for labels, window in zip(series.labels, series.closed, strict=False):
         if window is not None:
             yield f"{start}{labels}}} {window.events}\n"
@@ -224,7 +224,7 @@ def _maintenance_lines(series: _KpiSeries) -> Iterator[str]:
     start = f'{metrics.MAINTENANCE}{{kpi="{series.kpi.name}",'
     for labels, window in zip(series.labels, series.closed, strict=False):
         if window is not None and window.maintenance is not None:
-            # Not the window's dimensions: a private KPI's are published by the view.
+            # The labels are of the view, not the window: those of private KPIs are hashed in it.
             comma = "," if labels else ""
             yield f'{start}maintenance="{window.maintenance}"{comma}{labels}}} 1\n'
 
@@ -244,8 +244,8 @@ def _rule_lines(
                 start = f"{metrics.RULE_STATE}{{{named}"
                 if is_whole(rule):
                     if whole is not None:
-                        seen = whole.get(kpi.name)
-                        phase = seen.phases.get(key, inactive) if seen else inactive
+                        of_whole = whole.get(kpi.name)
+                        phase = of_whole.phases.get(key, inactive) if of_whole else inactive
                         yield f"{start}}} {ALERT_PHASE_NUMBER[phase]}\n"
                     continue
                 for labels, view in zip(series.labels, series.views, strict=True):
@@ -254,7 +254,7 @@ def _rule_lines(
 
 
 def _composite_lines(plan: Plan, views: Iterable[SeriesView]) -> Iterator[str]:
-    """The alerts of rules over rules, which are no KPI's."""
+    """The alerts of composite rules, which have no KPI."""
     composites = plan.composites
     for view in views if composites else ():
         rule = composites.get(view.kpi)

@@ -1,4 +1,4 @@
-"""The label part of every KPI series: built once, kept while the series is in use."""
+"""A cache of the label text of every KPI series."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from agent.export.metrics.text_format import labels_text
 
 
 class LabelCache:
-    """The label part of every series, by KPI and dimensions: built once, kept while in use."""
+    """The label text of every series, by KPI and dimensions: built once, kept while in use."""
 
     def __init__(self) -> None:
         self._by_kpi: dict[tuple[str, tuple[str, ...]], _Labels] = {}
 
     def of(self, kpi: Kpi) -> _Labels:
-        """Those of one KPI."""
+        """The label texts of one KPI."""
         return self._by_kpi.setdefault((kpi.name, kpi.by), _Labels(kpi.by))
 
     def keep(self, kpis: Iterable[Kpi]) -> None:
-        """Forget the KPIs that are not among these (after a reload)."""
-        wanted = {(k.name, k.by) for k in kpis}
-        for gone in self._by_kpi.keys() - wanted:
-            del self._by_kpi[gone]
+        """Forget all KPIs but these (after a reload)."""
+        kept = {(k.name, k.by) for k in kpis}
+        for removed in self._by_kpi.keys() - kept:
+            del self._by_kpi[removed]
 
 
 class _Labels(dict[Dimensions, str]):
-    """The label part by dimensions, made when it is asked for first."""
+    """The label texts of one KPI by dimensions, built on first use."""
 
     def __init__(self, by: Sequence[str]) -> None:
         super().__init__()
@@ -38,23 +38,23 @@ class _Labels(dict[Dimensions, str]):
 
     def __missing__(self, dimensions: Dimensions) -> str:
         pairs = zip(self._by, map(label, dimensions), strict=True)
-        made = self[dimensions] = labels_text(pairs)
-        return made
+        text = self[dimensions] = labels_text(pairs)
+        return text
 
     def all_of(self, views: Sequence[SeriesView]) -> Sequence[str]:
-        """Those of all series in use; the others are forgotten.
+        """The label texts of all series in use; the others are forgotten in time.
 
-        Most series are at the same index as at the last scrape. Comparing them is far cheaper than
-        a hundred thousand look-ups.
+        Most series have the same index as at the last scrape: a comparison by index is far cheaper
+        than a hundred thousand look-ups.
         """
-        if len(self) > 2 * len(views) + 1_000:  # start again rather than track what is gone
+        if len(self) > 2 * len(views) + 1_000:  # simpler than to track removed series
             self.clear()
-        now = [view.dimensions or () for view in views]
-        then, known = self._last
+        current = [view.dimensions or () for view in views]
+        last, last_texts = self._last
         texts = [
             text if value is before else self[value]
-            for value, before, text in zip(now, then, known, strict=False)
+            for value, before, text in zip(current, last, last_texts, strict=False)
         ]
-        texts += map(self.__getitem__, islice(now, len(texts), None))
-        self._last = now, texts
+        texts += map(self.__getitem__, islice(current, len(texts), None))
+        self._last = current, texts
         return texts

@@ -1,4 +1,4 @@
-"""Samples of any number of series: written to a temporary file as they come, and read in order.
+"""Spools samples of any number of series to a temporary file, and reads them in order.
 
 SQLite sorts on disk; only the names of the series are in memory.
 """
@@ -18,7 +18,7 @@ Sample = tuple[int, float | int]
 
 
 class Spool:
-    """A table of samples in a temporary file, gone after the `with`."""
+    """A table of samples in a temporary file, which is deleted at the end of the `with` block."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kpi-agent-")

@@ -1,6 +1,6 @@
 """Prometheus' text formats, as bytes: text 0.0.4 and OpenMetrics 1.0.0.
 
-The lines of a family are made by the family, and joined in chunks, by a thread (`exposition`).
+Families yield lines lazily; a thread joins them in chunks (`exposition`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 LINES_PER_CHUNK = 5_000
-"""About half a megabyte: joined in a millisecond or two, so that no chunk holds the interpreter."""
+"""About half a megabyte: joined in a millisecond or two, so that the GIL is not kept for long."""
 
 
 def escape_label(text: str) -> str:
@@ -25,7 +25,7 @@ def labels_text(pairs: Iterable[tuple[str, str]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric: its header's words, and its lines as they are made."""
+    """A metric family: its name, help text, unit, and lines of samples."""
 
     name: str
     help: str
@@ -34,7 +34,7 @@ class Family:
 
 
 def with_labels(lines: Iterable[str], external: Mapping[str, str]) -> Iterator[str]:
-    """Samples in either text format, with labels more."""
+    """Lines of samples in either text format, with external labels added."""
     added = labels_text(external.items())
     if not added:
         yield from lines
@@ -53,7 +53,7 @@ def render(
 ) -> Iterator[bytes]:
     """The families in either text format, in chunks; those without samples are left out.
 
-    `external`: labels that every sample has beside its own.
+    `external`: labels that are added to every sample.
     """
     for family in families:
         lines = with_labels(family.lines, external) if external else iter(family.lines)

@@ -1,6 +1,5 @@
-"""Closed windows to Prometheus and what speaks its remote write, with their own times.
+"""Remote write: sends closed windows to Prometheus and compatible receivers, with timestamps.
 
-Messages of the values topic come in, acknowledged samples are what comes of them:
-`value_samples` (message → samples) → `wire` (samples → request) → `sender` (request → receiver).
-`metrics` counts them.
+In: messages of the values topic. Out: acknowledged samples. `value_samples` (message → samples) →
+`wire` (samples → request) → `sender` (request → receiver); `metrics` counts them.
 """

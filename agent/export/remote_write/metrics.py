@@ -10,10 +10,10 @@ REASONS = ("rejected", "too_old", "undeclared", "unreadable", "expired")
 
 
 class RemoteWriteMetrics:
-    """What becomes of samples: an agent without a receiver has none of these.
+    """Counts of sent and dropped samples. Agents without a receiver do not have them.
 
-    `dropped` by reason: `rejected` and `too_old` by the receiver; `undeclared` of KPIs that are not
-    in the rules any more; `unreadable` and `expired`, records of the values topic that are no
+    `dropped` has a reason: `rejected` and `too_old` by the receiver; `undeclared`, of KPIs that are
+    not in the rules any more; `unreadable` and `expired`, records of the values topic that are not
     values, or were deleted before they were sent.
     """
 

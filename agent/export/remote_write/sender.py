@@ -1,23 +1,23 @@
-"""Samples to a receiver of remote write, until it has acknowledged or refused each of them.
+"""Sends samples to a remote write receiver until it has acknowledged or refused each of them.
 
-Answer of the receiver                 what happens
+response of the receiver               what happens
 -------------------------------------  ---------------------------------------------------------
 2xx                                    acknowledged
-400, 409, 413, 422                     it refuses something in the request: halves of it are sent,
-                                       down to single samples; those it refuses are dropped
-429, 5xx, any other, no answer         the request is sent again, after a pause that doubles up to
-                                       a minute, or what Retry-After says
+400, 409, 413, 422                     it refuses part of the request: halves of it are sent, down
+                                       to single samples; refused ones are dropped
+429, 5xx, any other, no response       the request is sent again, after a pause that doubles up to
+                                       a minute, or after Retry-After
 
 Rules
 -----
 - Requests go out one after the other, in the order of time: the samples of a series never overtake
   each other.
-- Nothing is dropped for a receiver that is down, a wrong address or a wrong login: what waits is in
-  the values topic.
-- Prometheus rolls a whole request back for one sample that it refuses
-  (storage/remote/write_handler.go), hence the halves.
-- Where the receiver says of a sample that it is too old, older ones are dropped unsent for a
-  minute: how far back it takes samples goes for all series.
+- Nothing is dropped while a receiver is down, or for a wrong address or wrong credentials: unsent
+  values wait in the values topic.
+- Prometheus rolls a whole request back for one refused sample (storage/remote/write_handler.go),
+  hence the halves.
+- Once the receiver refuses a sample as too old, older ones are dropped unsent for a minute: the
+  limit is the same for all series.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from agent.settings import Settings
 log = logging.getLogger(__name__)
 
 SAMPLES_PER_REQUEST = 2_000
-"""As Prometheus has it (`max_samples_per_send`)."""
+"""The default of Prometheus (`max_samples_per_send`)."""
 TIMEOUT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -54,15 +54,15 @@ LONGEST_RETRY_AFTER_SECONDS = 600.0
 FLOOR_SECONDS = 60.0
 REFUSED = frozenset({400, 409, 413, 422})
 TOO_OLD = ("out of bounds", "too old", "too-old")
-"""What Prometheus (storage/interface.go) and Mimir (pkg/util/globalerror) say of such samples."""
+"""In the error messages of Prometheus (storage/interface.go) and Mimir (pkg/util/globalerror)."""
 
 
 class _RefusedError(Exception):
-    """The receiver refuses something in a request."""
+    """The receiver refuses part of a request."""
 
 
 class _UnavailableError(Exception):
-    """The receiver takes no request now. `retry_after_seconds`: when it says it will."""
+    """The receiver accepts no request now. `retry_after_seconds`: of its Retry-After header."""
 
     def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(reason)
@@ -87,7 +87,7 @@ class Sender:
         self._session: aiohttp.ClientSession | None = None
         self._is_down = False
         self._floor: tuple[int, float] | None = None  # too old (ms), until (monotonic)
-        self._refused = 0  # in this delivery; the first of them, and what was said
+        self._refused = 0  # in this delivery; the first of them, and the response
         self._first_refused: tuple[Sample, str] | None = None
 
     async def deliver(self, samples: Sequence[Sample]) -> None:
@@ -131,11 +131,12 @@ class Sender:
                 _UnavailableError, EnvironmentFault, aiohttp.ClientError, OSError, TimeoutError
             ) as error:  # fmt: skip
                 self._failed(error)
-                # A secret or a certificate may have been replaced: they are read again.
+                # Secrets and certificates are read again: they may have been replaced.
                 await self._close()
-                asked = getattr(error, "retry_after_seconds", None)
+                retry_after = getattr(error, "retry_after_seconds", None)
                 # Not in step with other workers that failed for the same reason.
-                await asyncio.sleep(asked or pause_seconds * random.uniform(0.5, 1.5))  # noqa: S311
+                jitter = random.uniform(0.5, 1.5)  # noqa: S311
+                await asyncio.sleep(retry_after or pause_seconds * jitter)
                 pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             else:
                 if self._is_down:
@@ -146,15 +147,15 @@ class Sender:
     async def _post(self, body: bytes) -> None:
         if self._session is None:
             self._session = new_session(self._settings)
-        # A redirect would be followed with the login to wherever it leads.
-        async with self._session.post(self._url, data=body, allow_redirects=False) as answer:
-            if answer.status // 100 == 2:
+        # A redirect would send the credentials to another host.
+        async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+            if response.status // 100 == 2:
                 return
-            text = f"{answer.status}: {(await answer.text(errors='replace'))[:300].strip()}"
-            if answer.status in REFUSED:
+            text = f"{response.status}: {(await response.text(errors='replace'))[:300].strip()}"
+            if response.status in REFUSED:
                 raise _RefusedError(text)
-            asked = retry_after_seconds(answer.headers.get("Retry-After", ""), self._now_ms())
-            raise _UnavailableError(text, asked)
+            header = response.headers.get("Retry-After", "")
+            raise _UnavailableError(text, retry_after_seconds(header, self._now_ms()))
 
     def _failed(self, error: Exception) -> None:
         self._metrics.failures.inc()
@@ -163,20 +164,20 @@ class Sender:
             log.error("remote write to %s failed, retrying: %s", self._url, reason)
         self._is_down = True
 
-    # --- what is refused
+    # --- refused samples
 
     def _above_floor(self, samples: Sequence[Sample]) -> Sequence[Sample]:
-        """Those that are not older than what was too old a moment ago; the others are dropped."""
+        """Drop samples that are older than one that was refused as too old; returns the others."""
         if self._floor is None:
             return samples
         floor_ms, until = self._floor
         if time.monotonic() > until:
             self._floor = None
             return samples
-        left = [sample for sample in samples if sample.at_ms > floor_ms]
-        self._metrics.dropped.labels("too_old").inc(len(samples) - len(left))
-        self._refused += len(samples) - len(left)
-        return left
+        kept = [sample for sample in samples if sample.at_ms > floor_ms]
+        self._metrics.dropped.labels("too_old").inc(len(samples) - len(kept))
+        self._refused += len(samples) - len(kept)
+        return kept
 
     def _drop(self, sample: Sample, text: str) -> None:
         is_too_old = any(words in text for words in TOO_OLD) and sample.at_ms < self._now_ms()
@@ -202,13 +203,13 @@ class Sender:
 
 
 def new_session(settings: Settings) -> aiohttp.ClientSession:
-    """A session with the login and the certificates of the settings. Raises EnvironmentFault where
-    a file of them can't be read."""
+    """A session with the credentials and certificates of the settings. Raises EnvironmentFault if
+    one of their files can't be read."""
     headers = {**settings.remote_write_header_values, **HEADERS}
     headers["User-Agent"] = f"kpi-agent/{__version__}"
     if settings.remote_write_user:
-        login = f"{settings.remote_write_user}:{settings.password_of('remote_write') or ''}"
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+        credentials = f"{settings.remote_write_user}:{settings.password_of('remote_write') or ''}"
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
     elif (token := settings.token_of("remote_write")) is not None:
         headers["Authorization"] = f"Bearer {token}"
     return aiohttp.ClientSession(
@@ -223,13 +224,14 @@ def _tls(settings: Settings) -> ssl.SSLContext:
         settings.remote_write_cafile,
         settings.remote_write_certfile,
         settings.remote_write_keyfile,
-        "the TLS files of remote write don't serve",
+        "the TLS files of remote write can't be used",
         "remote_write_cafile, _certfile and _keyfile must be readable PEM files.",
     )
 
 
 def retry_after_seconds(header: str, now_ms: int) -> float | None:
-    """What a Retry-After asks for, seconds or a date (RFC 9110, 10.2.3); at most ten minutes."""
+    """The pause of a Retry-After header, seconds or a date (RFC 9110, 10.2.3); at most ten
+    minutes."""
     try:
         if header.strip().isdigit():
             seconds = float(header)

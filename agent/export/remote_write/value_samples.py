@@ -11,12 +11,12 @@ from agent.export.metrics.closed_samples import target_samples, window_samples
 from agent.export.remote_write.wire import Sample
 
 JOB = ("job", "kpi-agent")
-"""So that boards see one series with what is scraped: the scrape job of the generated
-prometheus.yml (`agent/generate/names.py`)."""
+"""The scrape job of the generated prometheus.yml (`agent/generate/names.py`), so that samples have
+the same labels as scraped ones."""
 
 
 class SampleMaker:
-    """Makes samples of messages, with the names of `/metrics`, as a plan declares them."""
+    """Makes samples of messages under the metric names of a plan."""
 
     def __init__(self, plan: Plan, external: Mapping[str, str]) -> None:
         self._plan = plan
@@ -32,8 +32,8 @@ class SampleMaker:
         dimensions = zip(message.names, map(label, window.dimensions), strict=True)
         shared = (*self._shared, *dimensions)
         status = message.status
-        made = window_samples(kpi, window) if status is None else target_samples(kpi, status)
+        of_window = window_samples(kpi, window) if status is None else target_samples(kpi, status)
         return [
             Sample(tuple(sorted((("__name__", name), *own, *shared))), window.end_ms, float(value))
-            for name, own, value in made
+            for name, own, value in of_window
         ]

@@ -1,4 +1,4 @@
-"""Prometheus' remote write 1.0 on the wire: a `prometheus.WriteRequest`, compressed by snappy.
+"""The requests of Prometheus remote write 1.0: a `prometheus.WriteRequest`, compressed with snappy.
 
 https://prometheus.io/docs/specs/prw/remote_write_spec/; the numbers of the fields are those of
 `prompb/remote.proto` and `prompb/types.proto`.
@@ -20,7 +20,7 @@ HEADERS = {
 }
 
 Labels = tuple[tuple[str, str], ...]
-"""The labels of a series with its name (`__name__`), sorted by name as the protocol demands."""
+"""The labels of a series with its name (`__name__`), sorted by name as the protocol requires."""
 
 
 class Sample(NamedTuple):
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 
 def encode(samples: Iterable[Sample]) -> bytes:
-    """The body of a request. The samples of a series are together in it, in the order given."""
+    """The body of a request. It groups the samples by series, in the order given."""
     request = _WriteRequest()
     series: dict[Labels, Any] = {}
     for sample in samples:

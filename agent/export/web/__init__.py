@@ -1,6 +1,6 @@
 """The web server: the board, its data, alerts, private pages, health.
 
-In: what `AgentState` says of a running agent. Out: pages, JSON and `/metrics`. Read `server` (the
+In: the `AgentState` of a running agent. Out: pages, JSON and `/metrics`. Read `server` (the
 paths), `middleware` (what each request goes through), `access` and `connections` (what is refused),
 `web_config` with `tls` and `identity` (who may use the port), `selection` (what a reader asks for),
 `board` with `board_alerts`, `board_cards`, `totals` and `board_sources` (what the board shows),

@@ -1,10 +1,9 @@
-"""Which requests are answered: by the name that the server is called by, and by whose page asks.
+"""Refuses requests by their `Host` and `Origin`; `identity` is about who sends them.
 
-Who sends them is another question (`identity`). This keeps pages of other sites from using a
-browser that can reach the agent: by a form or script of their own (`Origin`), or by a name of
-theirs that resolves to the agent's address (DNS rebinding, `Host`). A name that nobody can register
-in the public DNS is safe: addresses, names without a dot, and the suffixes of local networks. Any
-other has to be listed.
+This keeps pages of other sites from using a browser that can reach the agent: by a form or script
+(`Origin`), or by a name that resolves to the agent's address (DNS rebinding, `Host`). Names that
+nobody can register in the public DNS are allowed: addresses, names without a dot, and the suffixes
+of local networks. Any other has to be listed.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ LOCAL_SUFFIXES = (
     "svc",  # Kubernetes, within a cluster
     "cluster.local",
 )
-FETCHED_BY_ITSELF = ("none", "same-origin")
-"""`Sec-Fetch-Site` of a request that no other site's page has made (Fetch Metadata)."""
+NOT_CROSS_SITE = ("none", "same-origin")
+"""`Sec-Fetch-Site` of requests that are not made by another site's page (Fetch Metadata)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whom the web server answers. `hosts`: names beside those of local networks, `*.example.org`
-    for all below one; `may_reload`: whether the rules can be reloaded over HTTP."""
+    """The rules for refusing requests. `hosts`: names of the server besides local ones,
+    `*.example.org` for subdomains; `may_reload`: whether the rules can be reloaded over HTTP."""
 
     hosts: tuple[str, ...] = ()
     may_reload: bool = False
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Why a request with these headers is refused, in words; None: it is not."""
+        """Why a request with these headers is refused; None: it is not."""
         host = headers.get("Host", "")
-        if not self.knows(_name(host)):
+        if not self.allows_host(_name(host)):
             return (
                 f"this agent does not answer to the name {host[:80]!r}: "
                 "add it to the setting web_hosts\n"
@@ -52,18 +51,17 @@ class Access:
     def refusal_to_reload(
         self, headers: Mapping[str, str], identity: Identity | None = None
     ) -> str | None:
-        """Why a reload is refused, in words; None: it is not. Where it is known who asks, an
-        operator may."""
+        """Why a reload is refused; None: it is not. With identities, only operators may reload."""
         if identity is not None and not identity.is_operator:
             return f"{identity.name} is not among the operators of web_config_file\n"
         if identity is None and not self.may_reload:
             return "reloading over HTTP is off: send SIGHUP, or set web_reload\n"
-        if headers.get("Sec-Fetch-Site", "none") not in FETCHED_BY_ITSELF:
+        if headers.get("Sec-Fetch-Site", "none") not in NOT_CROSS_SITE:
             return "a reload must not be requested by another site's page\n"
         return None
 
-    def knows(self, name: str) -> bool:
-        """Whether the server may be called by a name or an address."""
+    def allows_host(self, name: str) -> bool:
+        """Whether a name or an address may be the `Host` of a request."""
         name = name.lower().rstrip(".")
         if not name:
             return False
@@ -87,7 +85,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address that is listened on."""
+    """Whether a server that listens on this address is reached from this machine only."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 

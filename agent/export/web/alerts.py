@@ -1,13 +1,13 @@
-"""`GET /api/v1/alerts`: which alerts there are, and the last transitions.
+"""`GET /api/v1/alerts`: the active alerts, and the last transitions.
 
     now_ms       the agent's clock
     alerts       [{rule, severity, state, kpi, dimensions, since, value, summary, description,
                  runbook, owner, team, escalation, objectives}]: pending, inhibited and firing, of
-                 the whole company; firing first, then the gravest, then the newest
-    history      [transition]: the newest first; a transition is what the alerts topic says of it
+                 all workers; firing first, then the most severe, then the newest
+    history      [transition]: the newest first, as messages of the alerts topic
 
-Filters are `rule`, `kpi`, `state` and `severity`, each once or several times (any of them), and
-`limit`, the most transitions of the history.
+Filters are `rule`, `kpi`, `state` and `severity`, each once or several times (any of the values
+matches), and `limit`, the number of transitions.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from agent.core.model.results import AlertPhase
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.messages import dimensions_json, iso
 from agent.export.agent_state import Alert
-from agent.export.web.board_alerts import STANDING, in_order
+from agent.export.web.board_alerts import ACTIVE_PHASES, in_order
 
 Json = dict[str, Any]
 
 HISTORY_SHOWN = 100
-"""Transitions in an answer that asks for no number."""
+"""The default of `limit`."""
 MOST_HISTORY = 10_000
-"""The largest number of transitions that can be asked for."""
+"""The largest `limit`."""
 STATES = tuple(phase.value for phase in AlertPhase)
 SEVERITIES = ("page", "critical", "warning", "info")
 _ALLOWED: Mapping[str, tuple[str, ...] | None] = {
@@ -39,11 +39,11 @@ _ALLOWED: Mapping[str, tuple[str, ...] | None] = {
 
 
 class BadQuery(ValueError):
-    """A question that can't be answered; the text says what would be right."""
+    """Invalid parameters of a request; the text names valid ones."""
 
 
 class Query:
-    """The filters of one request, from its query's pairs. Raises BadQuery."""
+    """The filters of a request, from its query parameters. Raises BadQuery."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self.limit = HISTORY_SHOWN
@@ -61,8 +61,8 @@ class Query:
                     raise BadQuery(f"{name} is one of {', '.join(allowed)}, not {_short(value)}")
                 self._wanted.setdefault(name, set()).add(value)
 
-    def takes(self, alert: Mapping[str, Any]) -> bool:
-        """Whether an alert or a transition passes all filters."""
+    def matches(self, alert: Mapping[str, Any]) -> bool:
+        """Whether an alert or a transition matches all filters."""
         return all(alert.get(name) in wanted for name, wanted in self._wanted.items())
 
 
@@ -76,23 +76,23 @@ def _number(text: str) -> int:
 
 
 def _short(text: str) -> str:
-    """What was asked, as it can stand in an answer."""
+    """A parameter, shortened for a message."""
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def alerts_answer(
+def alerts_response(
     plan: Plan,
     alerts: Sequence[Alert],
     transitions: Iterable[Mapping[str, Any]],
     query: Query,
     now_ms: int,
 ) -> Json:
-    """The answer, as described above."""
-    active = [_alert(plan, a) for a in in_order(a for a in alerts if a.phase in STANDING)]
-    history = [transition for transition in transitions if query.takes(transition)]
+    """The response, as described above."""
+    active = [_alert(plan, a) for a in in_order(a for a in alerts if a.phase in ACTIVE_PHASES)]
+    history = [transition for transition in transitions if query.matches(transition)]
     return {
         "now_ms": now_ms,
-        "alerts": [alert for alert in active if query.takes(alert)],
+        "alerts": [alert for alert in active if query.matches(alert)],
         "history": history[: query.limit],
     }
 

@@ -1,10 +1,10 @@
-"""What the board shows, as one JSON object.
+"""The data of the board, as one JSON object.
 
-`GET /api/v1/board` gives it, `/api/v1/stream` sends it once, then what changed: an event `board`
-with the first KPIs, then events `change` with those keys that changed, and of `kpis` the KPIs that
-are new or changed. Both take the parameters of `selection.py`; without any, the KPIs that need
-attention most, `selection.KPIS` of them. Texts are made here, so that every reader sees the same
-words; times are ms since the epoch, and shown in `timezone`.
+`GET /api/v1/board` returns it. `/api/v1/stream` sends an event `board` with the first KPIs, then
+events `change` with the changed keys, and of `kpis` the KPIs that are new or changed. Both have the
+parameters of `selection.py`; by default they return the `selection.KPIS` KPIs that need attention
+most. Texts are made here, so that every client shows the same; times are ms since the epoch, to be
+shown in `timezone`.
 
     name           the board's heading
     version        of the agent
@@ -13,28 +13,29 @@ words; times are ms since the epoch, and shown in `timezone`.
     now_ms         the agent's clock
     data_until_ms  how far event time has got, or null
     ready          {ok, reasons: [{component, reason}]}
-    missed         [{topic, records}]: what this worker found gone before it read it, for an hour
+    missed         [{topic, records}]: records deleted before this worker read them, for an hour
     alerts         [{key, rule, severity, phase, kpi, title, series, since_ms, value, summary,
                    description, owner, team, escalation, runbook, path, count,
                    others: [{key, series, severity, since_ms, value, summary, path}]}], firing
-                   first, the gravest first; few of those resolved a short while ago, and
+                   first, then the most severe; at most MOST_RESOLVED resolved recently, and
                    MOST_ALERTS in all.
-                   `count` series of one rule in one phase, of `total` of the KPI, are one, with the
-                   `others` in few words
-    alert_counts   {firing, inhibited, pending}: how many series there are
-    elsewhere      how many series fire beside those that are asked for
-    sources        [{topic, records, why: [{outcome, records}]}]: what was read of each topic, by
-                   outcome or reason, while no event of any has been counted; else []
+                   Many series of one rule and phase are one entry: `count` of the KPI's `total`
+                   series, with the `others` in short
+    alert_counts   {firing, inhibited, pending}: numbers of series
+    elsewhere      how many series fire that are not selected
+    sources        [{topic, records, why: [{outcome, records}]}]: the records read of each topic, by
+                   outcome or reason, while no event at all has been counted; else []
     transitions    [{key, at_ms, rule, severity, state, title, series, because, path}]: the last
-                   ones of alerts, newest first
+                   ones of all alerts, newest first
     objectives     [{name, title, description, owner, score (0 to 1, or null), text, state,
                    trend (up, down, flat, or null), trend_text,
                    objectives, kpis: [{name, title, weight, state, path}]}], each before its parts
     kpis           [card], as `board_cards.py` describes them
     kpi_order      [name]: those of `kpis`, in the order in which to show them, missed first
     declared       how many KPIs there are
-    found          how many are asked for; `found_by_state` {state: how many, whatever `state` asks}
-    choices        what can be asked for, as `selection.choices_json` says
+    found          how many of them are selected; `found_by_state` {state: how many, regardless of
+                   the parameter `state`}
+    choices        the values for parameters, as `selection.choices_json` describes them
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ from agent.core.output.privacy import private_subjects, shared
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import group
 from agent.export.web.board_alerts import (
+    ACTIVE_PHASES,
     MOST_TRANSITIONS,
-    STANDING,
+    active_alerts,
     alerts_json,
-    gravest,
     public_alerts,
     public_transitions,
     transitions_json,
@@ -70,18 +71,18 @@ from agent.export.web.totals import Totals
 Json = dict[str, Any]
 
 EVERYTHING = Selection()
-MOST_KEPT = 32
-"""Selections whose boards are kept."""
+MOST_CACHED = 32
+"""Selections whose boards are cached."""
 ROWS = 6
 
-_SHOWN_RANK = {state: rank for rank, state in enumerate(STATES)}
+_STATE_RANK = {state: rank for rank, state in enumerate(STATES)}
 
 
 class Board:
-    """The board of one agent. What one selection gives is made at most every `min_age_seconds`, for
-    all readers, and takes at most a quarter of a core.
+    """The board of one agent. For each selection it is made at most every `min_age_seconds`, for
+    all clients, and takes at most a quarter of a core.
 
-    `now_ms` is the wall clock that the board shows, `clock_seconds` the one that never jumps.
+    `now_ms` is the wall clock that the board shows, `clock_seconds` a monotonic clock.
     """
 
     def __init__(
@@ -95,63 +96,61 @@ class Board:
         self._now_ms = now_ms
         self._min_age_seconds = min_age_seconds
         self._clock_seconds = clock_seconds
-        self._made: OrderedDict[Selection, tuple[float, Json]] = OrderedDict()
+        self._cache: OrderedDict[Selection, tuple[float, Json]] = OrderedDict()
         self._free_at_seconds = 0.0
         self._totals = Totals()
-        self._busy = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     def selection(self, query: Mapping[str, str]) -> Selection:
-        """What the parameters of an address ask for. Raises BadSelection."""
+        """The selection of query parameters. Raises BadSelection."""
         return Selection.parse(query, shared(self._state.plan))
 
     async def snapshot(self, selection: Selection = EVERYTHING) -> Json:
         """The board as described above; made in a thread, as there may be many series."""
-        async with self._busy:
+        async with self._lock:
             began = self._clock_seconds()
-            made_at, made = self._made.get(selection, (-math.inf, {}))
+            made_at, board = self._cache.get(selection, (-math.inf, {}))
             if began - made_at < self._min_age_seconds:
-                return made
+                return board
             await asyncio.sleep(self._free_at_seconds - time.monotonic())
-            read = _Read(self._state, self._now_ms())
-            made, cost_seconds = await asyncio.to_thread(self._timed, read, selection)
+            copy = _StateCopy(self._state, self._now_ms())
+            board, cost_seconds = await asyncio.to_thread(self._timed, copy, selection)
             self._free_at_seconds = time.monotonic() + 3 * cost_seconds
-            self._made[selection] = began, made
-            self._made.move_to_end(selection)
-            if len(self._made) > MOST_KEPT:
-                self._made.popitem(last=False)
-            return made
+            self._cache[selection] = began, board
+            self._cache.move_to_end(selection)
+            if len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
+            return board
 
-    def _timed(self, read: _Read, selection: Selection) -> tuple[Json, float]:
+    def _timed(self, copy: _StateCopy, selection: Selection) -> tuple[Json, float]:
         """A board, and the CPU time that it took."""
         began = time.thread_time()
-        return _snapshot(read, selection, self._totals), time.thread_time() - began
+        return _snapshot(copy, selection, self._totals), time.thread_time() - began
 
     async def kpi(self, name: str, selection: Selection = EVERYTHING) -> Json | None:
-        """One KPI with up to MORE_ROWS rows, of the series that are asked for; None when it is not
-        declared."""
-        read = _Read(self._state, self._now_ms())
-        kpi = read.plan.kpis.get(name)
+        """One KPI with up to MORE_ROWS rows, of the selected series; None if it is not declared."""
+        copy = _StateCopy(self._state, self._now_ms())
+        kpi = copy.plan.kpis.get(name)
         if kpi is None:
             return None
 
         def work() -> Json:
-            series = group(read.plan, read.series)[name]
-            chosen = selection.series_of(read.plan, kpi, series) or ()
-            return card(read.plan, kpi, chosen, read.data_until_ms, MORE_ROWS)
+            series = group(copy.plan, copy.series)[name]
+            selected = selection.series_of(copy.plan, kpi, series) or ()
+            return card(copy.plan, kpi, selected, copy.data_until_ms, MORE_ROWS)
 
         return await asyncio.to_thread(work)
 
 
-class _Read:
-    """What a snapshot needs of a running agent, read in one go on its loop."""
+class _StateCopy:
+    """A copy of the agent's state for a thread, made at once on the event loop."""
 
     def __init__(self, state: AgentState, now_ms: int) -> None:
         self.now_ms = now_ms
         self.plan = shared(state.plan)
         private = private_subjects(state.plan)
-        # A copy, as the work is done in a thread.
-        everyone = tuple(state.fleet.all_series())
-        self.series = tuple(v for v in everyone if v.kpi not in private) if private else everyone
+        views = tuple(state.fleet.all_series())
+        self.series = tuple(v for v in views if v.kpi not in private) if private else views
         self.alerts = tuple(public_alerts(state.plan, state.fleet.alerts()))
         self.transitions = tuple(
             islice(public_transitions(state.plan, state.fleet.transitions()), MOST_TRANSITIONS)
@@ -165,7 +164,7 @@ class _Read:
 
 
 def change(old: Json, new: Json) -> Json:
-    """What a reader of `old` needs to have `new`; empty when nothing but the clock has moved."""
+    """The difference that makes `new` of `old`; empty if only the clock differs."""
     changed = {k: v for k, v in new.items() if k not in ("kpis", "now_ms") and old.get(k) != v}
     before = {kpi["name"]: kpi for kpi in old["kpis"]}
     kpis = [kpi for kpi in new["kpis"] if before.get(kpi["name"]) != kpi]
@@ -176,68 +175,68 @@ def change(old: Json, new: Json) -> Json:
     return changed
 
 
-def _snapshot(read: _Read, selection: Selection, totals: Totals) -> Json:
-    plan, until_ms = read.plan, read.data_until_ms
-    held = group(plan, read.series)
+def _snapshot(copy: _StateCopy, selection: Selection, totals: Totals) -> Json:
+    plan, until_ms = copy.plan, copy.data_until_ms
+    held = group(plan, copy.series)
     states = {name: worst_state(plan.kpis[name], series) for name, series in held.items()}
-    asked = [alert for alert in read.alerts if selection.has_alert(plan, alert)]
-    standing = gravest(asked)
-    counts = Counter(str(alert.phase) for alert in standing)
-    firing = sum(alert.phase == AlertPhase.FIRING for alert in gravest(read.alerts))
+    selected = [alert for alert in copy.alerts if selection.has_alert(plan, alert)]
+    active = active_alerts(selected)
+    counts = Counter(str(alert.phase) for alert in active)
+    firing = sum(alert.phase == AlertPhase.FIRING for alert in active_alerts(copy.alerts))
     sizes = {name: len(series) for name, series in held.items()}
     return {
-        "name": read.name,
-        "version": read.version,
+        "name": copy.name,
+        "version": copy.version,
         "config_hash": plan.config_hash,
-        "timezone": read.timezone,
-        "now_ms": read.now_ms,
+        "timezone": copy.timezone,
+        "now_ms": copy.now_ms,
         "data_until_ms": until_ms,
-        "ready": ready_json(read.ready),
-        "missed": read.missed,
-        "alerts": alerts_json(plan, standing, asked, until_ms, sizes),
-        "alert_counts": {str(phase): counts[str(phase)] for phase in STANDING},
+        "ready": ready_json(copy.ready),
+        "missed": copy.missed,
+        "alerts": alerts_json(plan, active, selected, until_ms, sizes),
+        "alert_counts": {str(phase): counts[str(phase)] for phase in ACTIVE_PHASES},
         "elsewhere": firing - counts[str(AlertPhase.FIRING)],
-        "sources": read.sources,
-        "transitions": transitions_json(plan, read.transitions),
-        "objectives": objectives_json(plan, read.scores, states),
+        "sources": copy.sources,
+        "transitions": transitions_json(plan, copy.transitions),
+        "objectives": objectives_json(plan, copy.scores, states),
         "declared": len(plan.kpis),
         "choices": choices_json(plan, held, selection),
-        **_found(read, held, states, selection, totals),
+        **_selected_kpis(copy, held, states, selection, totals),
     }
 
 
-def _found(
-    read: _Read,
+def _selected_kpis(
+    copy: _StateCopy,
     held: Mapping[str, Sequence[SeriesView]],
     states: Mapping[str, str],
     selection: Selection,
     totals: Totals,
 ) -> Json:
-    """The KPIs that are asked for, of the series that are: `limit` of them as cards."""
-    plan = read.plan
-    asked = {}
+    """The selected KPIs with their selected series, `limit` of them as cards."""
+    plan = copy.plan
+    selected = {}
     for name, kpi in plan.kpis.items():
         series = selection.series_of(plan, kpi, held[name])
         if series is not None:
             is_whole = series is held[name]
-            asked[name] = series, states[name] if is_whole else worst_state(kpi, series)
-    listed = [name for name, (_, state) in asked.items() if selection.state in ("", state)]
-    listed.sort(key=lambda name: _SHOWN_RANK[asked[name][1]])
+            selected[name] = series, states[name] if is_whole else worst_state(kpi, series)
+    names = [name for name, (_, state) in selected.items() if selection.state in ("", state)]
+    names.sort(key=lambda name: _STATE_RANK[selected[name][1]])
     cards = []
-    for name in listed[: selection.limit]:
-        kpi, (series, _) = plan.kpis[name], asked[name]
-        made = card(plan, kpi, series, read.data_until_ms, ROWS)
-        cards.append(made | {"sum": totals.text(plan, kpi, series)})
+    for name in names[: selection.limit]:
+        kpi, (series, _) = plan.kpis[name], selected[name]
+        of_kpi = card(plan, kpi, series, copy.data_until_ms, ROWS)
+        cards.append(of_kpi | {"sum": totals.text(plan, kpi, series)})
     return {
-        "found": len(listed),
-        "found_by_state": dict(Counter(state for _, state in asked.values())),
+        "found": len(names),
+        "found_by_state": dict(Counter(state for _, state in selected.values())),
         "kpis": cards,
         "kpi_order": [card["name"] for card in cards],
     }
 
 
 def ready_json(ready: Mapping[str, str | None]) -> Json:
-    """Whether every component is ready, and what the others wait for."""
+    """Whether all components are ready, and why others are not."""
     reasons = [{"component": c, "reason": r} for c, r in ready.items() if r is not None]
     if not ready:
         reasons = [{"component": "agent", "reason": "starting: no part of it has reported yet"}]

@@ -1,4 +1,4 @@
-"""The alerts of the board: which are shown, in which order, with which words."""
+"""The alerts of the board: which are shown, their order, and their texts."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3
 MOST_ALERTS = 50
 MOST_APART = 3
-"""Of more series than this, a rule's alerts are one card."""
+"""Alerts of more series of a rule are shown as one."""
 MOST_OTHERS = 20
-"""Series that a group names beside its first."""
+"""Series that a group names besides its first."""
 ALONE: Json = {"count": 1, "total": 1, "others": []}
 MOST_TRANSITIONS = 30
 """Transitions of the history that a board shows; `/api/v1/alerts` has more."""
 _SEVERITY_RANK = {"page": 0, "critical": 1, "warning": 2, "info": 3}
-STANDING = (AlertPhase.FIRING, AlertPhase.INHIBITED, AlertPhase.PENDING)
-"""What goes on, the most urgent first: inhibited would fire, if what it depends on did not."""
-_PHASE_RANK = {phase: rank for rank, phase in enumerate((*STANDING, AlertPhase.RESOLVED))}
+ACTIVE_PHASES = (AlertPhase.FIRING, AlertPhase.INHIBITED, AlertPhase.PENDING)
+"""The phases of active alerts, the most urgent first."""
+_PHASE_RANK = {phase: rank for rank, phase in enumerate((*ACTIVE_PHASES, AlertPhase.RESOLVED))}
 
 
 def public_alerts(plan: Plan, alerts: Iterable[Alert]) -> list[Alert]:
@@ -54,22 +54,21 @@ def public_transitions(
 
 def alerts_json(
     plan: Plan,
-    standing: Sequence[Alert],
+    active: Sequence[Alert],
     alerts: Iterable[Alert],
     until_ms: int | None,
     sizes: Mapping[str, int],
 ) -> list[Json]:
-    """What a board shows of alerts, in its order, once event time has got to `until_ms`.
+    """The alerts of a board, in its order; `until_ms` is how far event time has got.
 
-    `standing` are those of them that go on, as `gravest` gives them; `sizes` says how many series
-    each KPI has. Where many series of a rule
-    are in the same phase they are one group: the gravest and newest of them, and few words for the
-    others.
+    `active` are the active ones of `alerts`, as `active_alerts` returns them; `sizes` the numbers
+    of series by KPI. Many series of a rule in the same phase are one group: its most severe and
+    newest alert, with the others in short.
     """
-    over = [a for a in alerts if _is_just_over(plan, a, until_ms)]
-    over = sorted(over, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
+    resolved = [a for a in alerts if _is_recently_resolved(plan, a, until_ms)]
+    resolved = sorted(resolved, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
     groups: dict[tuple[str, AlertPhase], list[Alert]] = {}
-    for alert in in_order([*standing, *over]):
+    for alert in in_order([*active, *resolved]):
         groups.setdefault((alert.rule, alert.phase), []).append(alert)
     shown: list[Json] = []
     for group in sorted(groups.values(), key=_group_order):
@@ -81,32 +80,32 @@ def alerts_json(
     return shown[:MOST_ALERTS]
 
 
-def gravest(alerts: Iterable[Alert]) -> list[Alert]:
-    """The alerts that go on, one of each series and rule: firing before pending, then the
-    gravest."""
+def active_alerts(alerts: Iterable[Alert]) -> list[Alert]:
+    """The active alerts, one for each series and rule: a firing one before a pending one, then the
+    most severe."""
     by_series: dict[tuple[str, str, Any], Alert] = {}
-    for alert in in_order(alert for alert in alerts if alert.phase in STANDING):
+    for alert in in_order(alert for alert in alerts if alert.phase in ACTIVE_PHASES):
         by_series.setdefault((alert.rule, alert.kpi, alert.dimensions), alert)
     return list(by_series.values())
 
 
 def _group_order(group: Sequence[Alert]) -> tuple[int, int, int]:
-    """The order of groups that begin alike in `in_order`: those with more series first."""
+    """The sort key of groups: by phase and severity, then those with more series first."""
     return _PHASE_RANK[group[0].phase], _SEVERITY_RANK[group[0].severity], -len(group)
 
 
 def _others(plan: Plan, group: Sequence[Alert]) -> Json:
-    """What is said of a group beside its first alert."""
+    """The number of alerts of a group, and the others than its first in short."""
     others = [alert_json(plan, alert) for alert in group[1 : MOST_OTHERS + 1]]
-    words = ("key", "series", "severity", "since_ms", "value", "summary", "path")
+    keys = ("key", "series", "severity", "since_ms", "value", "summary", "path")
     return {
         "count": len(group),
-        "others": [{word: alert[word] for word in words} for alert in others],
+        "others": [{key: alert[key] for key in keys} for alert in others],
     }
 
 
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
-    """Firing first, then the gravest, then the newest."""
+    """The alerts sorted: firing first, then the most severe, then the newest."""
     return sorted(
         alerts,
         key=lambda a: (
@@ -120,12 +119,12 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
 
 
 def transitions_json(plan: Plan, transitions: Iterable[PublishedTransition]) -> list[Json]:
-    """The last transitions of alerts, in few words, newest first."""
+    """The last transitions of alerts, newest first."""
     return [transition_json(plan, t) for t in islice(transitions, MOST_TRANSITIONS)]
 
 
 def transition_json(plan: Plan, transition: PublishedTransition) -> Json:
-    """A transition of an alert, in few words."""
+    """A transition of an alert, as the board shows it."""
     rule = plan.rules.get(transition["rule"])
     kpi = plan.subject_of(rule) if rule is not None else None
     dimensions = tuple(transition["dimensions"].values())
@@ -151,11 +150,9 @@ def transition_json(plan: Plan, transition: PublishedTransition) -> Json:
     }
 
 
-def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
-    """Whether it resolved so short a while ago that people still want to know.
-
-    An hour, or the KPI's last ten windows: of a daily KPI, an hour is nothing.
-    """
+def _is_recently_resolved(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
+    """Whether it was resolved within the last hour, or the KPI's last ten windows if that is
+    longer."""
     kpi = plan.subject(alert.kpi)
     if alert.phase != AlertPhase.RESOLVED or kpi is None or None in (until_ms, alert.since_ms):
         return False
@@ -164,7 +161,7 @@ def _is_just_over(plan: Plan, alert: Alert, until_ms: int | None) -> bool:
 
 
 def alert_json(plan: Plan, alert: Alert) -> Json:
-    """An alert, in the words of the board."""
+    """An alert, as the board shows it."""
     kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
     by = kpi.by if kpi else ()
     series = series_text(alert.dimensions)
@@ -192,10 +189,10 @@ def alert_json(plan: Plan, alert: Alert) -> Json:
 
 
 def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
-    names = [said for of in (rule, kpi) if of is not None for said in (of.owner, of.team) if said]
-    return names[0] if names else ""
+    names = (name for of in (rule, kpi) if of is not None for name in (of.owner, of.team) if name)
+    return next(names, "")
 
 
 def safe_link(url: str | None) -> str | None:
-    """Only what a browser opens as a page: a rule must not bring a script to the board."""
+    """The URL if it is HTTP or HTTPS, else None: a rule must not bring a script to the board."""
     return url if url and urlsplit(url).scheme in ("http", "https") else None

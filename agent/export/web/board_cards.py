@@ -12,13 +12,13 @@ same object with more of them. A row:
     value, text    the last closed window's value, as a number and for people
     current        the open window's value for people, or null
     events         in the last closed window
-    maintenance    the title of what the last closed window was in, or null
-    hidden         why it has no value, where it is of too few people, or null
+    maintenance    the title of the maintenance that the last closed window was in, or null
+    hidden         why the value is hidden (too few people), or null
     state          met, at_risk, missed, no_data, or none (no target)
     attainment     a number or null;   attainment_text   for people
     target         for people;   bounds   {at_least, at_most, warn_at_least, warn_at_most}
     history        [[end_ms, value or null]], oldest first;   low, high   its range for people
-    phase          of the gravest alert on it: firing, pending or null
+    phase          of its most urgent alert: firing, inhibited, pending or null
     path           of the series' page, relative to the board
 """
 
@@ -45,7 +45,7 @@ Json = dict[str, Any]
 MORE_ROWS = 500
 HISTORY_POINTS = 40
 STALE_SLACK_MS = 60_000
-"""A window may be this late beyond lateness and two hops before the board calls the KPI stale."""
+"""Tolerance beyond the KPI's lateness and two windows before the board shows it as stale."""
 
 _STATE_ORDER = ("missed", "at_risk", "met", "none", "no_data")
 _RANK = {state: rank for rank, state in enumerate(_STATE_ORDER)}
@@ -56,7 +56,7 @@ def card(
 ) -> Json:
     """A KPI with its worst series, as described above."""
     states = Counter(_state(view) for view in series)
-    worst = nsmallest(rows, series, key=lambda view: badness(kpi, view))
+    worst = nsmallest(rows, series, key=lambda view: urgency(kpi, view))
     newest = max((v.closed for v in series if v.closed), key=lambda w: w.end_ms, default=None)
     target = common_target(kpi, newest.start_ms) if newest else kpi.target
     return {
@@ -109,8 +109,8 @@ def _phase(view: SeriesView) -> str | None:
     return None
 
 
-def badness(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
-    """The order of rows: alerts, then states, then attainment, then the value."""
+def urgency(kpi: Kpi, view: SeriesView) -> tuple[int, int, float, float, str]:
+    """The sort key of rows, the worst first: firing, then state, attainment and value."""
     attainment, value = _attainment(view), _value(view)
     if value is None:
         value = math.inf
@@ -131,7 +131,7 @@ def _attainment(view: SeriesView) -> float | None:
 
 def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
     value, attainment = _value(view), _attainment(view)
-    history = [[at, _short(v)] for at, v in view.history[-HISTORY_POINTS:]]
+    history = [[at, _rounded(v)] for at, v in view.history[-HISTORY_POINTS:]]
     known = [v for _, v in history if v is not None]
     return {
         "key": series_key(kpi.by, view.dimensions),
@@ -171,6 +171,6 @@ def _bounds(target: Target | None) -> Json:
     return {} if target is None else dict(bounds(target))
 
 
-def _short(value: float | None) -> float | None:
-    """Six digits are more than a sparkline can show."""
+def _rounded(value: float | None) -> float | None:
+    """A value to six digits, more than a sparkline can show."""
     return None if finite(value) is None else float(f"{value:.6g}")

@@ -1,4 +1,4 @@
-"""The objectives of the board, and those that one KPI serves: scores in words."""
+"""The objectives of the board, and those of one KPI, with their scores."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Json = dict[str, Any]
 def objectives_json(
     plan: Plan, scores: Mapping[str, Score], states: Mapping[str, str]
 ) -> list[Json]:
-    """All objectives as the board shows them, each before its parts; `states` are those of KPIs."""
-    made = []
+    """All objectives as the board shows them, each before its parts; `states`: by KPI."""
+    rows = []
     for objective in in_tree_order(plan.objectives):
         scored = scores.get(objective.name, Score())
         score = finite(scored.value)
@@ -34,7 +34,7 @@ def objectives_json(
             for name, weight in objective.kpis.items()
             if name in plan.kpis
         ]
-        made.append(
+        rows.append(
             {
                 "name": objective.name,
                 "title": objective.title,
@@ -57,17 +57,17 @@ def objectives_json(
                 "kpis": kpis,
             }
         )
-    return made
+    return rows
 
 
 def objectives_of_kpi(plan: Plan, scores: Mapping[str, Score], kpi: str) -> list[Json]:
     """The objectives that a KPI serves: [{name, title, owner, text, state, trend_text, weight,
     path}], `weight` "" where the KPI only names the objective; `path` is relative to the board."""
-    made = []
+    rows = []
     for name in plan.objectives_of(kpi):
         objective, scored = plan.objectives[name], scores.get(name, Score())
         weight = objective.kpis.get(kpi)
-        made.append(
+        rows.append(
             {
                 "name": name,
                 "title": objective.title,
@@ -79,11 +79,11 @@ def objectives_of_kpi(plan: Plan, scores: Mapping[str, Score], kpi: str) -> list
                 "path": f"#objective-{name}",
             }
         )
-    return made
+    return rows
 
 
 def _trend_text(score: Score) -> str:
-    """Where the score is heading, for people: "up 3.2 points"; "" where that is not known."""
+    """The trend of a score for people: "up 3.2 points"; "" where it is not known."""
     if score.trend is None or score.change is None:
         return ""
     if score.trend == "flat":
@@ -95,5 +95,5 @@ def _trend_text(score: Score) -> str:
 def _score_text(score: float | None) -> str:
     if score is None:
         return "–"
-    # Rounded down: 100 % is said only of an objective that is met in full.
+    # Rounded down, so that only an objective that is fully met has 100 %.
     return percent_text(math.floor(score * 1000 + 1e-6) / 10, digits=0 if score >= 1 else 1)

@@ -1,4 +1,4 @@
-"""What the board says of the sources: how far they are read, what is missing, what arrives."""
+"""The source topics on the board: progress, missed records, and outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.export.metrics.agent_metrics import samples
 Json = dict[str, Any]
 
 MISSED_SHOWN_MS = 3_600_000
-"""As long as the generated alert fires."""
+"""As long as the generated alert about it fires."""
 
 
 def data_until_ms(state: AgentState, series: Iterable[SeriesView]) -> int | None:
@@ -25,7 +25,8 @@ def data_until_ms(state: AgentState, series: Iterable[SeriesView]) -> int | None
 
 
 def missed_json(state: AgentState, now_ms: int) -> list[Json]:
-    """Records that were gone before they were read, at most, by topic; for a while after that."""
+    """By topic, an upper bound of the records that were deleted before they were read; for
+    MISSED_SHOWN_MS after the last."""
     at_ms = state.metrics.missed_at_ms
     if at_ms is None or now_ms - at_ms > MISSED_SHOWN_MS:
         return []
@@ -36,8 +37,8 @@ def missed_json(state: AgentState, now_ms: int) -> list[Json]:
 
 
 def sources_json(state: AgentState) -> list[Json]:
-    """What was read of each source topic, while no event of any has been counted:
-    then people want to know whether nothing comes, or what comes is not taken."""
+    """The records read of each source topic by outcome, while no event at all has been counted, to
+    show whether nothing arrives or everything is rejected; else []."""
     topics = sorted({*state.plan.topics, *state.metrics.source_topics})
     outcomes = {topic: Counter[str]() for topic in topics}
     for sample in samples(state.metrics.records):

@@ -1,4 +1,4 @@
-"""Times for people, in one named zone: that of the setting `timezone`."""
+"""Times for people, in the zone of the setting `timezone`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 
 def clock_text(at_ms: float, now_ms: float, timezone: str, *, seconds: bool = False) -> str:
-    """`14:32` on the day of `now_ms`, else `28 Nov 2026, 14:32`; with seconds where they are asked
-    for or not 0."""
+    """`14:32` on the day of `now_ms`, else `28 Nov 2026, 14:32`; with `seconds`, or if
+    they are not 0, with seconds."""
     zone = ZoneInfo(timezone)
     at, now = (datetime.fromtimestamp(ms / 1000, zone) for ms in (at_ms, now_ms))
     time = at.strftime("%H:%M:%S" if seconds or at.second else "%H:%M")
@@ -16,5 +16,5 @@ def clock_text(at_ms: float, now_ms: float, timezone: str, *, seconds: bool = Fa
 
 
 def iso_text(at_ms: float, timezone: str) -> str:
-    """`2026-11-28T14:32:00+01:00`: for programs, and the `datetime` of a page."""
+    """`2026-11-28T14:32:00+01:00`, for `datetime` attributes."""
     return datetime.fromtimestamp(at_ms / 1000, ZoneInfo(timezone)).isoformat(timespec="seconds")

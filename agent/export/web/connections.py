@@ -1,17 +1,17 @@
-"""Limits on connections: how many there are, and how long one may keep the server waiting.
+"""Limits on connections: their number, and how long one may keep the server waiting.
 
-aiohttp waits forever for the first request of a connection, and for a reader that does not read.
-`Connections` stands between the socket and its protocol, and passes everything on.
+aiohttp waits forever for the first request of a connection, and for a client that does not read.
+`Connection` is between the socket and aiohttp's protocol, and passes everything on.
 
-A connection is waiting (for a whole request) or answering; in either it may be stalled (what was
-written is not read).
+A connection is waiting (for a whole request) or answering; in either state it may be stalled (the
+client does not read what was written).
 
 1. A waiting connection is closed after `head_seconds`, however many bytes trickle in.
 2. A connection that has sent `pending_bytes` without a whole request is closed.
 3. A connection that does not read for `stall_seconds` is closed, in any state.
-4. With all `connections` in use, a new one takes the place of the one that has been waiting for
-   longest, else of a stalled one: half requests end each other, and never one that is being
-   answered to a reader that reads. Where all are such, the new one is closed.
+4. With all `connections` in use, a new one replaces the one that has been waiting for longest, else
+   a stalled one: incomplete requests displace each other, never one that is being answered. If all
+   are being answered, the new one is closed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import cast
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one server. The connections are half of the 1,024 descriptors that a process
-    usually may have: Kafka and the disk need theirs."""
+    """The limits of one server. `connections` is half of the 1,024 file descriptors that a process
+    usually may have: Kafka clients and files need some."""
 
     connections: int = 512
     head_seconds: float = 10.0
@@ -38,18 +38,18 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._waiting: dict[asyncio.BaseProtocol, Connection] = {}  # the longest waiting first
+        self._waiting: dict[asyncio.BaseProtocol, Connection] = {}  # longest waiting first
         self._answering: dict[asyncio.BaseProtocol, Connection] = {}
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._answering)
 
     def new(self, handler: asyncio.Protocol) -> Connection:
-        """The protocol of the next connection, and what handles its requests."""
+        """The protocol of a new connection, which passes everything on to aiohttp's `handler`."""
         return Connection(self, handler)
 
     def admit(self, connection: Connection) -> bool:
-        """Count a connection that was made; False: there is no room."""
+        """Add a new connection; False: there is no room."""
         if len(self) >= self.limits.connections:
             stalled = (
                 connection for connection in self._answering.values() if connection.is_stalled
@@ -63,25 +63,25 @@ class Connections:
         return True
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that is over."""
+        """Remove a closed connection."""
         self._waiting.pop(connection.handler, None)
         self._answering.pop(connection.handler, None)
 
     def begin(self, handler: asyncio.BaseProtocol) -> None:
-        """A whole request has come: it is being answered."""
+        """A whole request has arrived: the connection is answering."""
         if (connection := self._waiting.pop(handler, None)) is not None:
             self._answering[handler] = connection
             connection.begin()
 
     def end(self, handler: asyncio.BaseProtocol) -> None:
-        """The request is answered: the connection waits for the next one."""
+        """The request is answered: the connection is waiting for the next one."""
         if (connection := self._answering.pop(handler, None)) is not None:
             self._waiting[handler] = connection
             connection.wait()
 
 
 class Connection(asyncio.Protocol):
-    """One connection: passes on to its handler, and watches the clock."""
+    """One connection: passes everything on to its handler, and enforces the time limits."""
 
     def __init__(self, connections: Connections, handler: asyncio.Protocol) -> None:
         self.handler = handler
@@ -93,28 +93,28 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_stalled(self) -> bool:
-        """Whether what was written is not read."""
+        """Whether the client does not read what was written."""
         return self._stalled is not None
 
     def begin(self) -> None:
-        """Stop waiting: a request has come whole."""
+        """Stop the timer: a whole request has arrived."""
         self._pending_bytes = 0
         self._cancel_timer()
 
     def wait(self) -> None:
-        """Begin to wait for a request."""
+        """Start the timer for a request."""
         self._pending_bytes = 0
         self._cancel_timer()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._connections.limits.head_seconds, self._waited)
 
     def abort(self) -> None:
-        """Close at once, without sending what is left."""
+        """Close at once, without sending the rest."""
         if self._transport is not None:
             self._transport.abort()
 
     def _waited(self) -> None:
-        # What is still being sent of an answer is a matter of stalling, not of waiting.
+        # A response that is still being sent has the limit for stalling.
         if self._transport is not None and self._transport.get_write_buffer_size() > 0:
             self.wait()
         else:
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
         self.wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the connection."""
         admitted, self._transport = self._transport is not None, None
         self._cancel_timer()
         if self._stalled is not None:
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             self.handler.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on, up to the limit."""
+        """Pass data on, up to the limit."""
         if self._transport is None:
             return
         self._pending_bytes += len(data)
@@ -162,13 +162,13 @@ class Connection(asyncio.Protocol):
         return self.handler.eof_received() if self._transport is not None else None
 
     def pause_writing(self) -> None:
-        """The reader is slow: it has `stall_seconds` to read something."""
+        """The client is slow: it has `stall_seconds` to read something."""
         loop = asyncio.get_running_loop()
         self._stalled = loop.call_later(self._connections.limits.stall_seconds, self.abort)
         self.handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """The reader reads again."""
+        """The client reads again."""
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None

@@ -2,13 +2,13 @@
 
 Rules
 -----
-1. Where the file names nobody, everybody is let in, and nobody is an operator.
-2. A request is its sender's by the first of: a verified client certificate (the common name of its
+1. If the file has no users, everybody has access, and nobody is an operator.
+2. The identity is that of the first of: a verified client certificate (the common name of its
    subject), a bearer token (its name), a user and a password, the header of a trusted proxy.
-3. A proxy's header is believed only on a connection that comes from one of its addresses.
-4. Credentials that are wrong let nobody in, whatever else the request carries.
-5. Passwords are compared in a thread, one at a time, and a few may wait; a flood of wrong ones
-   is refused and costs the event loop nothing. A password that was right is known by its digest.
+3. A proxy's header is trusted only on a connection from one of its addresses.
+4. With wrong credentials there is no identity, whatever else the request has.
+5. Passwords are verified in a thread, one at a time, and a few may wait; a flood of wrong ones is
+   refused and costs the event loop nothing. A verified password is remembered by its digest.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from agent.export.web.web_config import Network, WebConfig
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 16
-MOST_KNOWN = 256
-_NOBODY = "$2b$12$.WICJGmTJSERK0q4YhuhKO8qZEEmE1Klr.AO2FBNkO7oTrgFFMm4C"
-"""What the password of an unknown user is compared with, so that it takes as long."""
+MOST_VERIFIED = 256
+_UNKNOWN_USER = "$2b$12$.WICJGmTJSERK0q4YhuhKO8qZEEmE1Klr.AO2FBNkO7oTrgFFMm4C"
+"""The hash that an unknown user's password is compared with, so that it takes as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +43,45 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """What a connection says of who is at its other end: its address, and the certificate that was
-    verified, as `ssl.SSLSocket.getpeercert` gives it."""
+class Peer:
+    """The other end of a connection: its address, and its verified certificate, as
+    `ssl.SSLSocket.getpeercert` returns it."""
 
     address: str | None
     certificate: Mapping[str, Any] | None = None
 
 
 class TooManyLogins(Exception):
-    """More passwords wait to be compared than are compared at a time."""
+    """MOST_WAITING passwords wait to be verified already."""
 
 
 class Identities:
-    """Finds out who sends a request."""
+    """Identifies the senders of requests."""
 
     def __init__(self, config: WebConfig) -> None:
         self._config = config
         self._tokens = {name: _Token(token.file) for name, token in config.bearer_tokens.items()}
         proxy = config.trusted_proxy
         self._proxies: tuple[Network, ...] = proxy.networks if proxy else ()
-        self._known: dict[bytes, None] = {}
-        self._comparing = asyncio.Lock()
+        self._verified: dict[bytes, None] = {}
+        self._verifying = asyncio.Lock()
         self._waiting = 0
 
     @property
     def challenge(self) -> str:
-        """What a browser is asked for (`WWW-Authenticate`)."""
+        """The header `WWW-Authenticate`, by which browsers ask for credentials."""
         return 'Basic realm="kpi-agent"' if self._config.basic_auth_users else "Bearer"
 
-    async def identify(self, caller: Caller, headers: Mapping[str, str]) -> Identity | None:
-        """Who sends a request; None: nobody that is known. Raises TooManyLogins."""
-        name = _common_name(caller.certificate)
+    async def identify(self, peer: Peer, headers: Mapping[str, str]) -> Identity | None:
+        """The sender of a request; None: unknown. Raises TooManyLogins."""
+        name = _common_name(peer.certificate)
         if name is None:
             scheme, _, credentials = headers.get("Authorization", "").partition(" ")
             if scheme.lower() == "bearer" and self._tokens:
                 name = self._by_token(credentials.strip())
             elif scheme.lower() == "basic" and self._config.basic_auth_users:
                 name = await self._by_password(credentials.strip())
-            elif self._config.trusted_proxy and self._is_proxy(caller.address):
+            elif self._config.trusted_proxy and self._is_proxy(peer.address):
                 name = headers.get(self._config.trusted_proxy.user_header)
         return Identity(name, name in self._config.operators) if name else None
 
@@ -97,22 +97,22 @@ class Identities:
             return None
         hashed = self._config.basic_auth_users.get(name)
         key = _digest(f"{hashed} {credentials}")
-        if hashed is not None and key in self._known:
+        if hashed is not None and key in self._verified:
             return name
         if self._waiting >= MOST_WAITING:
             raise TooManyLogins
         self._waiting += 1
         try:
-            async with self._comparing:
-                compared = hashed or _NOBODY
-                right = await asyncio.to_thread(_matches, password, compared.encode())
+            async with self._verifying:
+                expected = hashed or _UNKNOWN_USER
+                matches = await asyncio.to_thread(_matches, password, expected.encode())
         finally:
             self._waiting -= 1
-        if not colon or not right or hashed is None:
+        if not colon or not matches or hashed is None:
             return None
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        self._known[key] = None
+        if len(self._verified) >= MOST_VERIFIED:
+            self._verified.clear()
+        self._verified[key] = None
         return name
 
     def _is_proxy(self, address: str | None) -> bool:
@@ -125,7 +125,7 @@ class Identities:
 
 
 class _Token:
-    """A token in a file."""
+    """A bearer token in a file, which is read again when it changes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What every request goes through before its handler: counted, allowed, identified, guarded."""
+"""The middlewares of all requests: counted, allowed, identified, guarded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from agent.export.web.access import Access
 from agent.export.web.connections import Connections
-from agent.export.web.identity import Caller, Identities, Identity, TooManyLogins
+from agent.export.web.identity import Identities, Identity, Peer, TooManyLogins
 from agent.export.web.web_config import WebConfig
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROBES = frozenset({"/-/healthy", "/-/ready"})
 IDENTITY = web.RequestKey("identity", Identity)
 OPEN = frozenset({"/static/{name}", "/favicon.ico", "/private/{token}", "/api/v1/private/{token}"})
-"""Routes that need no identity: files that everybody has, and pages that a token opens."""
-WHO_IS_IT = "say who you are: a user and password, a bearer token, a certificate, or by the proxy\n"
+"""Routes that need no identity: static files, and pages whose address has a token."""
+UNIDENTIFIED = (
+    "say who you are: a user and password, a bearer token, a certificate, or by the proxy\n"
+)
 TOO_MANY_LOGINS = "too many passwords are being compared; try again\n"
 _HEADERS = {
     "Content-Security-Policy": (
@@ -35,8 +37,7 @@ _HEADERS = {
 
 
 def allowed(access: Access) -> Middleware:
-    """Refuses what is called by a foreign name, or asked by a foreign page. Probes are answered
-    whatever they call the agent; they say nothing but that it runs."""
+    """Refuses requests with a foreign `Host` or `Origin` (`access`). Probes are always answered."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -48,7 +49,7 @@ def allowed(access: Access) -> Middleware:
 
 
 def identified(config: WebConfig) -> Middleware:
-    """Finds out who sends a request, and refuses those of whom nothing is known."""
+    """Identifies the senders of requests, and refuses unknown ones."""
     identities, open_routes = Identities(config), OPEN | config.open_paths
 
     @web.middleware
@@ -57,15 +58,15 @@ def identified(config: WebConfig) -> Middleware:
         if resource is not None and resource.canonical in open_routes:
             return await handler(request)
         transport = request.transport
-        peer = transport.get_extra_info("peercert") if transport is not None else None
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
         try:
-            identity = await identities.identify(Caller(request.remote, peer), request.headers)
+            identity = await identities.identify(Peer(request.remote, certificate), request.headers)
         except TooManyLogins:
             headers = {"Retry-After": "5"}
             raise web.HTTPTooManyRequests(text=TOO_MANY_LOGINS, headers=headers) from None
         if identity is None:
             headers = {"WWW-Authenticate": identities.challenge, "Cache-Control": "no-store"}
-            raise web.HTTPUnauthorized(text=WHO_IS_IT, headers=headers)
+            raise web.HTTPUnauthorized(text=UNIDENTIFIED, headers=headers)
         request[IDENTITY] = identity
         return await handler(request)
 
@@ -73,7 +74,7 @@ def identified(config: WebConfig) -> Middleware:
 
 
 def counted(connections: Connections) -> Middleware:
-    """Notes when a connection's request has come whole, and when it is answered."""
+    """Notes when a whole request has arrived on a connection, and when it is answered."""
 
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,7 +89,7 @@ def counted(connections: Connections) -> Middleware:
 
 @web.middleware
 async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """No exception leaves as a page, and each is logged."""
+    """Logs exceptions, and responds with 500 without their text."""
     try:
         return await handler(request)
     except (web.HTTPException, ConnectionError):
@@ -99,6 +100,6 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Say to browsers what pages of this server may do."""
+    """Add the security headers."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

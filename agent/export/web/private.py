@@ -1,14 +1,14 @@
-"""Private pages: one for each person and each owner, opened by its token only.
+"""Private pages: one for each person and each owner, at an address with a token.
 
 `GET /private/<token>` is the page, `GET /api/v1/private/<token>` its data:
 
     who        {person, name} or {owner}
     now_ms     the agent's clock
-    kpis       the private KPIs, as the board has KPIs, with those series only that are theirs
+    kpis       the private KPIs, as on the board, with their series only
     alerts     [{rule, severity, phase, kpi, title, series, since_ms, value, runbook}]
 
 A token is derived from the secret and the person's or owner's name, and opens the page for anyone
-who has it; `kpi-agent link` prints it. Nothing of these pages is on the board, in metrics or logs.
+who has it; `kpi-agent link` prints it. Private data is not on the board, in metrics or in logs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.kpi_series import group
 from agent.export.svg_chart import Scale
 from agent.export.templates import html_template
-from agent.export.web.board_alerts import STANDING, in_order
+from agent.export.web.board_alerts import ACTIVE_PHASES, in_order
 from agent.export.web.board_cards import MORE_ROWS, card
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.series_text import series_text
@@ -50,7 +50,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose numbers a token shows: a person's (`name` in dimension `person`), or an owner's."""
+    """The data that a token gives access to: of a person (`name` in dimension `person`), or of an
+    owner."""
 
     person: str | None = None
     name: str = ""
@@ -81,7 +82,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """All that one name may see: the same person in several dimensions, or an owner as well."""
+    """All scopes of one name: a person in several dimensions, who may be an owner as well."""
 
     scopes: tuple[Scope, ...]
 
@@ -100,10 +101,10 @@ class Scopes:
 
 
 class PrivatePages:
-    """Finds what a token opens, and what belongs to somebody who is logged in.
+    """The data of private pages, by token, and by the name of somebody who is logged in.
 
-    The tokens of all people are kept by their digest, so that a look-up takes no time that depends
-    on the token. They are worked out in a thread, for an unknown token at most once in
+    The tokens of all people are indexed by their digests, so that the time of a look-up does not
+    depend on the token. The index is built in a thread, for an unknown token at most every
     `INDEX_SECONDS`: a thousand wrong tokens cost the event loop a thousand look-ups.
     """
 
@@ -112,13 +113,13 @@ class PrivatePages:
         self._clock = clock
         self._tokens: dict[Scope, tuple[str, ...]] = {}
         self._index: Mapping[bytes, Scope] = {}
-        self._of_names: Mapping[str, Scopes] = {}
+        self._by_name: Mapping[str, Scopes] = {}
         self._indexed_plan: Plan | None = None
         self._indexed_at = -INDEX_SECONDS
         self._indexing = asyncio.Lock()
 
     async def data(self, token: str, now_ms: int) -> Json | None:
-        """What a token opens; None: nothing."""
+        """The data of a token's page; None: the token is unknown."""
         digest = _digest(token)
         await self._refresh(digest)
         return await self._read(self._index.get(digest), now_ms)
@@ -132,12 +133,12 @@ class PrivatePages:
         return await asyncio.to_thread(_data, state.plan, scope, views, alerts, until_ms, now_ms)
 
     async def data_of(self, name: str, now_ms: int) -> Json | None:
-        """What is shown to the person or the owner of this name; None: nothing."""
+        """The data of the person or the owner of this name; None: there is none."""
         await self._refresh(None)
-        return await self._read(self._of_names.get(name), now_ms)
+        return await self._read(self._by_name.get(name), now_ms)
 
     async def _refresh(self, digest: bytes | None) -> None:
-        """Work the tokens out again where this one may be of somebody who has come since."""
+        """Build the index again if the plan is another, or the digest may be of a new person."""
         async with self._indexing:
             plan = self._state.plan
             if plan is self._indexed_plan:
@@ -145,7 +146,7 @@ class PrivatePages:
                 if known or self._clock() - self._indexed_at < INDEX_SECONDS:
                     return
             views = tuple(self._state.fleet.all_series())
-            self._index, self._of_names = await asyncio.to_thread(self._make_index, plan, views)
+            self._index, self._by_name = await asyncio.to_thread(self._make_index, plan, views)
             self._indexed_plan, self._indexed_at = plan, self._clock()
 
     def _make_index(
@@ -159,7 +160,7 @@ class PrivatePages:
         return by_token, {name: Scopes(tuple(scopes)) for name, scopes in by_name.items()}
 
     def _scopes(self, plan: Plan, views: Sequence[SeriesView]) -> Iterator[Scope]:
-        """Everybody who has numbers now, and who answers for them."""
+        """The scopes of all people with series, and of all owners of private KPIs."""
         private = {n: k for n, k in plan.kpis.items() if k.person is not None}
         scopes: dict[Scope, None] = {}
         for kpi in private.values():
@@ -197,19 +198,19 @@ def _data(
     sources_ms: int | None,
     now_ms: int,
 ) -> Json:
-    """The data of one page, of what was read on the event loop. `sources_ms`: how far event time
+    """The data of one page, made of copies from the event loop. `sources_ms`: how far event time
     has got in the sources."""
     kpis = {name: kpi for name, kpi in plan.kpis.items() if scope.has_kpi(kpi)}
     series = [v for v in views if v.kpi in kpis and scope.has(kpis[v.kpi], v.series)]
-    theirs = replace(plan, kpis=kpis)
-    held = group(theirs, series)
+    own_plan = replace(plan, kpis=kpis)
+    held = group(own_plan, series)
     ends_ms = (v.closed.end_ms for v in series if v.closed is not None)
     until_ms = max((sources_ms or 0, *ends_ms)) or None
     own = _alerts(plan, scope, alerts)
     return {
         "who": scope.who,
         "now_ms": now_ms,
-        "kpis": [card(theirs, kpi, held[n], until_ms, MORE_ROWS) for n, kpi in kpis.items()],
+        "kpis": [card(own_plan, kpi, held[n], until_ms, MORE_ROWS) for n, kpi in kpis.items()],
         "alerts": [_alert(plan, kpis[a.kpi], a) for a in in_order(own)],
     }
 
@@ -218,7 +219,7 @@ def _alerts(plan: Plan, scope: Scope | Scopes, alerts: Sequence[Alert]) -> list[
     return [
         alert
         for alert in alerts
-        if alert.phase in STANDING
+        if alert.phase in ACTIVE_PHASES
         and (kpi := plan.kpis.get(alert.kpi)) is not None
         and scope.has(kpi, alert.dimensions)
     ]
@@ -244,7 +245,7 @@ def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:
 
 
 def page(data: Json) -> str:
-    """The page of what a token opens: whole without a script, and no address but this host's."""
+    """A private page as HTML, without scripts and without links to other hosts."""
     who = data["who"]
     whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
     return html_template(_TEMPLATES, "private.html").render(
@@ -258,7 +259,7 @@ def page(data: Json) -> str:
 
 
 def _alert_words(alert: Json, now_ms: int) -> Json:
-    """An alert, with what it is about and how long it has lasted in words."""
+    """An alert with its KPI and series (`about`) and its age (`lasts`) in words."""
     lasts_ms = max(0, now_ms - alert["since_ms"])
     unit_ms = MINUTE_MS if lasts_ms >= MINUTE_MS else 1000
     about = " · ".join(filter(None, (alert["title"], alert["series"])))
@@ -266,7 +267,7 @@ def _alert_words(alert: Json, now_ms: int) -> Json:
 
 
 def _spark(row: Json) -> Markup:
-    """The last windows as a line: where a figure is heading, which the figure does not say."""
+    """A sparkline of the last windows."""
     known = [value for _, value in row["history"] if value is not None]
     if not known:
         return Markup("")

@@ -1,11 +1,11 @@
-"""Which KPIs, series and alerts a reader of the board asks for, from its address.
+"""The selection of KPIs, series and alerts on the board, from query parameters.
 
-q            words, each in what a KPI is called (title, name, owner, team, objectives) or in one
-             series of it
-owner, team, objective    of the KPI; alerts also by their rule's owner and team
+q            words, each of which must be in the title, name, owner, team or objectives of a KPI, or
+             in one of its series
+owner, team, objective    of the KPI; of alerts also the owner and team of their rule
 series       dimensions, as in the addresses of series: `region=emea,channel=web`
-state        the KPI's, as to the series that are asked for
-limit        the most KPIs, at most MOST_KPIS
+state        of the KPI, by its selected series
+limit        the number of KPIs, at most MOST_KPIS
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from agent.export.web.states import STATES
 Json = dict[str, Any]
 
 KPIS = 24
-"""KPIs that are sent where no number is asked for."""
+"""The default of `limit`."""
 MOST_KPIS = 500
 MOST_CHARS = 200
-"""Of each value: an address is not longer where it comes from the board."""
+"""Of each parameter; those of the board are shorter."""
 MOST_DIMENSIONS = 5
-"""Dimensions that are offered: those of the most KPIs."""
+"""Dimensions that are offered as filters: those of the most KPIs."""
 MOST_VALUES = 60
-"""A dimension of more values is not offered: it is searched for."""
+"""Dimensions with more values are not offered as filters; the search finds them."""
 
 
 class BadSelection(ValueError):
-    """An address that can't be answered; the text says what would be right."""
+    """Invalid parameters; the text names valid ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked for; hashable, as boards are kept by it."""
+    """The selection of a client; the key of the board's cache."""
 
     words: tuple[str, ...] = ()
     owner: str = ""
@@ -56,22 +56,23 @@ class Selection:
 
     @classmethod
     def parse(cls, query: Mapping[str, str], plan: Plan) -> Selection:
-        """From an address' parameters; those of other names are ignored. Raises BadSelection."""
-        asked = {name: value[:MOST_CHARS] for name, value in query.items()}
-        state, limit = asked.get("state", ""), asked.get("limit") or str(KPIS)
+        """Parse query parameters; unknown ones are ignored. Raises BadSelection."""
+        parameters = {name: value[:MOST_CHARS] for name, value in query.items()}
+        state, limit = parameters.get("state", ""), parameters.get("limit") or str(KPIS)
         if state and state not in STATES:
             raise BadSelection(f"there is no state {state!r}: {', '.join(STATES)} are")
         if not (limit.isascii() and limit.isdecimal() and int(limit)):
             raise BadSelection(f"limit is a number from 1 to {MOST_KPIS}, not {limit!r}")
         try:
-            series = parse_selector(asked.get("series", ""), _dimensions(plan), "the KPIs")
+            selector = parameters.get("series", "")
+            series = parse_selector(selector, _dimensions(plan), "the KPIs")
         except RulesError as error:
             raise BadSelection(str(error)) from error
         return cls(
-            tuple(asked.get("q", "").lower().split()),
-            asked.get("owner", ""),
-            asked.get("team", ""),
-            asked.get("objective", ""),
+            tuple(parameters.get("q", "").lower().split()),
+            parameters.get("owner", ""),
+            parameters.get("team", ""),
+            parameters.get("objective", ""),
             tuple(sorted(series.items())),
             state,
             min(int(limit), MOST_KPIS),
@@ -80,18 +81,20 @@ class Selection:
     def series_of(
         self, plan: Plan, kpi: Kpi, views: Sequence[SeriesView]
     ) -> Sequence[SeriesView] | None:
-        """Those of a KPI's series that are asked for; None where the KPI is not."""
+        """The selected series of a KPI; None: the KPI is not selected."""
         owner, objectives = kpi.owner or kpi.team or "", plan.objective_titles(kpi.name)
-        if not self._is_of(owner, kpi.team or "", objectives) or not self._has_dimensions(kpi):
+        if not self._matches_owner(owner, kpi.team or "", objectives) or not self._has_dimensions(
+            kpi
+        ):
             return None
         known = " ".join((kpi.title, kpi.name, owner, kpi.team or "", *objectives)).lower()
         words = [word for word in self.words if word not in known]
         if not words and not self.series:
             return views
-        return [v for v in views if self._selects(kpi, v) and _says(v, words)] or None
+        return [v for v in views if self._selects(kpi, v) and _matches(v, words)] or None
 
     def has_alert(self, plan: Plan, alert: Alert) -> bool:
-        """Whether an alert is of what is asked for, whatever the words and the state."""
+        """Whether an alert is selected; `q` and `state` do not apply to alerts."""
         kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
         owners = {of.owner or of.team or "" for of in (kpi, rule) if of is not None}
         teams = {of.team or "" for of in (kpi, rule) if of is not None}
@@ -106,7 +109,7 @@ class Selection:
         fits = kpi is not None and len(kpi.by) == len(alert.dimensions or ())
         return kpi is not None and fits and self._selects(kpi, alert)
 
-    def _is_of(self, owner: str, team: str, objectives: Sequence[str]) -> bool:
+    def _matches_owner(self, owner: str, team: str, objectives: Sequence[str]) -> bool:
         return (
             self.owner in ("", owner)
             and self.team in ("", team)
@@ -123,8 +126,8 @@ class Selection:
 def choices_json(
     plan: Plan, held: Mapping[str, Sequence[SeriesView]], selection: Selection
 ) -> Json:
-    """What can be asked for: `owner`, `team` and `objective` as lists, and `series` as
-    [{name, chosen, values: [{series, text}]}], `series` as an address has it."""
+    """The values for parameters: `owner`, `team` and `objective` as lists, and `series` as
+    [{name, chosen, values: [{series, text}]}], where `series` is a value of the parameter."""
     kpis = plan.kpis.values()
     return {
         "owner": sorted({kpi.owner or kpi.team or "" for kpi in kpis} - {""}),
@@ -146,22 +149,23 @@ def _dimension_choices(
             values[name].update(dimensions[index] for dimensions in series)
     offered = [name for name in kpis if 1 < len(values[name]) <= MOST_VALUES or name in chosen]
     offered.sort(key=lambda name: (name not in chosen, -kpis[name], name))
-    made = []
+    choices = []
     for name in offered[:MOST_DIMENSIONS]:
-        now = selector_text({name: chosen[name]}) if name in chosen else ""
+        current = selector_text({name: chosen[name]}) if name in chosen else ""
         few = values[name] if len(values[name]) <= MOST_VALUES else set()
         texts = {selector_text({name: value}): dimension_text(value) for value in few}
-        if now:
-            texts.setdefault(now, dimension_text(chosen[name]))
+        if current:
+            texts.setdefault(current, dimension_text(chosen[name]))
         listed = [{"series": key, "text": texts[key]} for key in sorted(texts)]
-        made.append({"name": name, "chosen": now, "values": listed})
-    return made
+        choices.append({"name": name, "chosen": current, "values": listed})
+    return choices
 
 
 def _dimensions(plan: Plan) -> list[str]:
     return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
 
 
-def _says(view: SeriesView, words: Sequence[str]) -> bool:
+def _matches(view: SeriesView, words: Sequence[str]) -> bool:
+    """Whether all words are in the text of a series."""
     text = series_text(view.dimensions).lower() if words else ""
     return all(word in text for word in words)

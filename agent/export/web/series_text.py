@@ -1,4 +1,4 @@
-"""A series in the board's words: its dimension values for people, and as a key for programs."""
+"""A series as text: its dimension values for people, and as a key for programs."""
 
 from __future__ import annotations
 

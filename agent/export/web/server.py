@@ -6,22 +6,22 @@
 | `/kpis/<name>`, `/kpis/<name>/values.csv` | a KPI or one of its series over time (`pages`) |
 | `/api/v1/kpis/<name>/history` | the same as JSON |
 | `/alerts` | active alerts and the last transitions, as a page |
-| `/producers` | what became of each event, for the teams that produce them |
+| `/producers` | the outcomes of each event's records, for the teams that produce them |
 | `/contracts/<event>`, `/asyncapi.json` | the contracts as JSON Schema and AsyncAPI |
 | `/api/v1/board`, `/api/v1/kpis/<name>`, `/api/v1/stream` | its data (`board.py` describes it) |
 | `/api/v1/alerts` | active alerts and the last transitions (`alerts.py` describes it) |
 | `/api/v1/explain?rule=<name>` | the state of a rule, and why; `&series=region=emea` |
-| `/api/v1/rules` | the rules in use, as text, and how many series and alerts there are by them |
+| `/api/v1/rules` | the rules in use, as text, and how many series and alerts they have |
 | `/private/<token>`, `/api/v1/private/<token>` | people's own numbers (`private.py`) |
 | `/private/me`, `/api/v1/private/me` | the same, of the person or owner who is logged in |
 | `/metrics` | text 0.0.4 or OpenMetrics 1.0.0, gzip |
 | `/-/healthy` | 200 while the event loop runs |
-| `/-/ready` | 200, or 503 with what is waited for |
-| `/-/reload` | POST or PUT: 200, 400 with the problems of the rules, 500 when we failed |
+| `/-/ready` | 200, or 503 with the components that are not ready |
+| `/-/reload` | POST or PUT: 200, 400 with the problems of the rules, 500 for a bug of the agent |
 
-Everything comes from this host, and the pages may load nothing else. With a web configuration file
-(`web_config.py`) a request has to say who sends it; what is served without that is
-`middleware.OPEN` and the file's `open_paths`. A link to a private page is a credential of its own.
+Pages load nothing from other hosts. With a web configuration file (`web_config.py`), requests need
+an identity, except for `middleware.OPEN` and the file's `open_paths`. The address of a private page
+is a credential of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from agent.export.agent_state import AgentState
 from agent.export.metrics.exposition import Exposition
 from agent.export.templates import html_template
 from agent.export.web.access import Access
-from agent.export.web.alerts import BadQuery, Query, alerts_answer
+from agent.export.web.alerts import BadQuery, Query, alerts_response
 from agent.export.web.board import Board, Json, ready_json
 from agent.export.web.board_alerts import public_alerts, public_transitions
 from agent.export.web.connections import Connections, Limits
@@ -73,7 +73,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-_UNSEEN = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+_PRIVATE_HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
 NOTHING_PRIVATE = "this address opens nothing, or nothing is known of this person yet\n"
 
 
@@ -130,19 +130,19 @@ class Pages:
         return _cached(request, page.encode(), "text/html")
 
     async def static(self, request: web.Request) -> web.Response:
-        """One of the board's files."""
+        """A static file."""
         name = request.match_info["name"]
-        kind = _TYPES.get(Path(name).suffix)
-        if kind is None or name not in self._files:
+        content_type = _TYPES.get(Path(name).suffix)
+        if content_type is None or name not in self._files:
             raise web.HTTPNotFound
-        return _cached(request, self._files[name], kind)
+        return _cached(request, self._files[name], content_type)
 
     async def favicon(self, request: web.Request) -> web.Response:
-        """The icon, for what asks for it by its old name."""
+        """The icon, under the address that browsers try by default."""
         return _cached(request, self._files["icon.svg"], _TYPES[".svg"])
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """A scrape."""
+        """The response to a scrape."""
         headers = request.headers
         scrape = await self._exposition.scrape(
             headers.get("Accept", ""), headers.get("Accept-Encoding", "")
@@ -158,15 +158,15 @@ class Pages:
                 await response.write(chunk)
             await response.write_eof()
         except ConnectionError:
-            pass  # the scraper's time was up
+            pass  # the scrape timed out
         return response
 
     async def healthy(self, _request: web.Request) -> web.Response:
-        """200: the loop runs."""
+        """200: the event loop runs."""
         return web.Response(text="healthy\n")
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200, or 503 with what is waited for; JSON for those who accept it."""
+        """200, or 503 with the components that are not ready; JSON if the client accepts it."""
         readiness = ready_json(self._state.ready)
         status = 200 if readiness["ok"] else 503
         if "application/json" in request.headers.get("Accept", ""):
@@ -176,7 +176,7 @@ class Pages:
         return web.Response(text=text, status=status)
 
     async def reload(self, request: web.Request) -> web.Response:
-        """Reload the rules: all of them, or nothing changes."""
+        """Reload the rules: all of them are valid and come into use, or nothing changes."""
         identity = request.get(IDENTITY)
         if (refusal := self._access.refusal_to_reload(request.headers, identity)) is not None:
             raise web.HTTPForbidden(text=refusal)
@@ -193,7 +193,7 @@ class Pages:
         return web.Response(text=message.rstrip("\n") + "\n", status=200 if done else 400)
 
     async def board(self, request: web.Request) -> web.Response:
-        """The board, of what is asked for."""
+        """The board, of a selection."""
         try:
             selection = self._board.selection(request.query)
         except BadSelection as error:
@@ -225,10 +225,12 @@ class Pages:
             return web.json_response({"error": str(error)}, status=400)
         alerts = public_alerts(state.plan, state.fleet.alerts())
         transitions = public_transitions(state.plan, state.fleet.transitions())
-        return _json(alerts_answer(shared(state.plan), alerts, transitions, query, self._now_ms()))
+        return _json(
+            alerts_response(shared(state.plan), alerts, transitions, query, self._now_ms())
+        )
 
     async def private(self, request: web.Request) -> web.Response:
-        """The page of a person's own numbers, or of those that an owner answers for."""
+        """The page of a person, or of an owner of private KPIs."""
         data = await self._private.data(request.match_info["token"], self._now_ms())
         return _private_page(data)
 
@@ -250,7 +252,7 @@ class Pages:
         return identity and await self._private.data_of(identity.name, self._now_ms())
 
     async def explain(self, request: web.Request) -> web.Response:
-        """The state of a rule over the series of all workers, and why."""
+        """The state of a rule over the series of all workers, and the reasons."""
         query = request.query
         try:
             rule, series = query.get("rule", ""), query.get("series", "")
@@ -262,7 +264,7 @@ class Pages:
             return web.json_response({"error": str(error)}, status=503, headers=headers)
 
     async def rules(self, _request: web.Request) -> web.Response:
-        """What is declared, and held; of what is private, only whether it is the same."""
+        """The rules in use, and their numbers of series and alerts; private ones as hashes only."""
         plan, ready = self._state.plan, ready_json(self._state.ready)["ok"]
         views = self._state.fleet.all_series() if ready else None
         body = await asyncio.to_thread(lambda: to_bytes(in_use(plan, views)))
@@ -272,28 +274,28 @@ class Pages:
 
 def _private_page(data: Json | None) -> web.Response:
     if data is None:
-        return web.Response(text=NOTHING_PRIVATE, status=404, headers=_UNSEEN)
-    return web.Response(text=private_page(data), content_type="text/html", headers=_UNSEEN)
+        return web.Response(text=NOTHING_PRIVATE, status=404, headers=_PRIVATE_HEADERS)
+    return web.Response(text=private_page(data), content_type="text/html", headers=_PRIVATE_HEADERS)
 
 
 def _private_json(data: Json | None) -> web.Response:
     if data is None:
-        answer = {"error": NOTHING_PRIVATE.strip()}
-        return web.json_response(answer, status=404, headers=_UNSEEN)
-    return web.json_response(data, headers=_UNSEEN)
+        body = {"error": NOTHING_PRIVATE.strip()}
+        return web.json_response(body, status=404, headers=_PRIVATE_HEADERS)
+    return web.json_response(data, headers=_PRIVATE_HEADERS)
 
 
 def _json(value: Json) -> web.Response:
     return web.json_response(value, headers={"Cache-Control": "no-store"})
 
 
-def _cached(request: web.Request, body: bytes, kind: str) -> web.Response:
-    """A file that browsers keep, and ask about each time."""
+def _cached(request: web.Request, body: bytes, content_type: str) -> web.Response:
+    """A response that browsers cache and revalidate each time."""
     tag = hashlib.sha256(body).hexdigest()[:16]
     headers = {"Cache-Control": "no-cache", "ETag": f'"{tag}"'}
     if any(known.value == tag for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+    return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
 
 
 def make_app(
@@ -330,10 +332,10 @@ async def serving(
     limits: Limits | None = None,
     config: WebConfig | None = None,
 ) -> AsyncIterator[int]:
-    """Serve until the block ends; gives the port in use (`port` 0: any free one).
+    """Serve until the block ends; yields the port in use (`port` 0: any free one).
 
-    Raises OSError, in words, when the address cannot be listened on, and EnvironmentFault when
-    the certificate can't be used.
+    Raises OSError if the address can't be listened on, and EnvironmentFault if the certificate
+    can't be used.
     """
     tls = ServerTls(config.tls_server_config) if config and config.tls_server_config else None
     connections = Connections(limits or Limits())

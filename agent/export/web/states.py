@@ -1,5 +1,5 @@
-"""How KPIs and objectives stand, in words. The board's scripts have the same words, from a module
-that is made here."""
+"""The words for states of KPIs and objectives, also for the board's scripts, as a generated
+module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATES = {
 _MARKS = {"missed": "✕ ", "at_risk": "▲ ", "no_data": "○ ", "met": "✓ ", "none": ""}
 
 MARKED = {state: f"{_MARKS[state]}{words.lower()}" for state, words in STATES.items()}
-"""The same with a mark, for whom colours say nothing."""
+"""The same with a mark, for people who can't tell colours apart."""
 
 SCRIPT = f"export const STATES = {json.dumps(STATES)};\n"
 """`/static/states.js`, a JavaScript module."""

@@ -1,6 +1,6 @@
 """`/api/v1/stream`: the board as server-sent events, first whole, then its changes.
 
-Each event has few KPIs: a browser that draws many at once does not answer meanwhile.
+Each event has few KPIs: a browser that renders many at once is unresponsive meanwhile.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ class BoardStream:
         self._streams = 0
 
     async def close(self, _app: web.Application) -> None:
-        """End the streams, so that a shutdown does not wait for their readers."""
+        """End the streams, so that a shutdown does not wait for their clients."""
         self._closing.set()
 
     async def respond(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: the board, then its changes, until the reader or the agent goes."""
+        """Server-sent events: the board, then its changes, until the client or the agent is
+        gone."""
         if self._streams >= MAX_STREAMS:
             text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
             return web.Response(text=text, status=503, headers={"Retry-After": "30"})
@@ -49,7 +50,7 @@ class BoardStream:
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-store",
                 "Vary": "Accept-Encoding",
-                "X-Accel-Buffering": "no",  # or nginx keeps the events to itself
+                "X-Accel-Buffering": "no",  # or nginx buffers the events
             }
         )
         compressor = None
@@ -59,34 +60,34 @@ class BoardStream:
         self._streams += 1
         try:
             await response.prepare(request)
-            await response.write(_packed(compressor, b"retry: 2000\n\n"))
+            await response.write(_compressed(compressor, b"retry: 2000\n\n"))
             async for event in self._events(selection):
-                await response.write(_packed(compressor, event))
+                await response.write(_compressed(compressor, event))
         except ConnectionError:
-            pass  # the reader went away
+            pass  # the client is gone
         finally:
             self._streams -= 1
         return response
 
     async def _events(self, selection: Selection) -> AsyncIterator[bytes]:
-        seen = await self._board.snapshot(selection)
-        for event in _events_of("board", seen):
+        last = await self._board.snapshot(selection)
+        for event in _events_of("board", last):
             yield event
         idle_seconds = 0.0
         while not await self._is_closing():
             idle_seconds += self._tick_seconds
             new = await self._board.snapshot(selection)
-            if changed := change(seen, new):
+            if changed := change(last, new):
                 for event in _events_of("change", changed):
                     yield event
             elif idle_seconds >= HEARTBEAT_SECONDS:
                 yield _event("beat", {"now_ms": new["now_ms"]})
             else:
                 continue
-            seen, idle_seconds = new, 0.0
+            last, idle_seconds = new, 0.0
 
     async def _is_closing(self) -> bool:
-        """Wait for the next tick, or for the end."""
+        """Wait for the next tick; True: the streams are being closed."""
         try:
             await asyncio.wait_for(self._closing.wait(), self._tick_seconds)
         except TimeoutError:
@@ -94,15 +95,16 @@ class BoardStream:
         return True
 
 
-def _packed(compressor: zlib._Compress | None, event: bytes) -> bytes:
-    """An event as it is sent: each is whole, so that a reader has it at once."""
+def _compressed(compressor: zlib._Compress | None, event: bytes) -> bytes:
+    """The bytes of an event, flushed so that the client has it at once."""
     if compressor is None:
         return event
     return compressor.compress(event) + compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
 def _events_of(name: str, value: Json) -> Iterator[bytes]:
-    """A board, or a change of one, as events; those after the first are changes."""
+    """A board or a change of it as events, KPIS_PER_EVENT in each; all but the first are
+    changes."""
     kpis, now_ms = value.get("kpis", []), value["now_ms"]
     few = {"kpis": kpis[:KPIS_PER_EVENT]} if kpis else {}
     yield _event(name, value | few)

@@ -1,4 +1,4 @@
-"""TLS of the web port, by certificates that may be renewed while the agent runs."""
+"""TLS of the web port, with certificates that may be renewed while the agent runs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HANDSHAKE_SECONDS = 10.0
 class ServerTls:
     """The context of the server's connections.
 
-    At each handshake the files are looked at, and read again where they have changed: as in
-    Prometheus, a renewed certificate needs no restart. While what is there can't be used, the
-    certificate known before stays. Raises EnvironmentFault where it can't be used at the start.
+    At each handshake the files are read again if they have changed: as in Prometheus, a renewed
+    certificate needs no restart. While a new one can't be used, the previous one stays in use.
+    Raises EnvironmentFault if the first one can't be used.
     """
 
     def __init__(self, config: TlsConfig) -> None:
@@ -69,7 +69,7 @@ class ServerTls:
 
 
 def _version(file: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None where there is none."""
+    """The mtime and inode of a file, which change with it; None: there is no file."""
     try:
         stat = file.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The value of a KPI over all its series, where that is the sum of theirs."""
+"""The value of a KPI over all its series, if it is the sum of their values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from agent.export.web.pages.contribution import is_additive
 
 
 class Totals:
-    """Totals of the KPIs of one board. Whether a KPI is additive is found out once."""
+    """Totals of the KPIs of one board. Whether a KPI is additive is computed once."""
 
     def __init__(self) -> None:
         self._additive: dict[str, tuple[Kpi, bool]] = {}
 
     def text(self, plan: Plan, kpi: Kpi, views: Sequence[SeriesView]) -> str:
-        """The total of the last window that all series have closed, for people; "" where a KPI is
-        not additive, has one series, or hides small groups: their values would be missing."""
+        """The total of the last window that all series have closed, for people; "" if a KPI is not
+        additive, has one series, or hides small groups, whose values would be missing."""
         if len(views) < 2 or kpi.minimum_people or not self._is_additive(plan, kpi):
             return ""
         values = _values(kpi, views)
@@ -33,10 +33,10 @@ class Totals:
 
 
 def _values(kpi: Kpi, views: Sequence[SeriesView]) -> list[float]:
-    """The series' values in the newest window that no series is just about to close.
+    """The series' values in the newest window that all active series have closed.
 
     State partitions close a window one after the other: for a moment, some series are one window
-    behind. What is further behind has no events any more.
+    behind. Series that are further behind have no events any more.
     """
     ends = {view.closed.end_ms for view in views if view.closed is not None}
     newest = max(ends, default=0)

@@ -1,4 +1,4 @@
-"""The file that says who may use the web port: TLS, users, tokens and a trusted proxy.
+"""The web configuration file: TLS, users, tokens and a trusted proxy of the web port.
 
 Its first two sections are those of Prometheus' web configuration file, under the same names, so
 that one file can serve both. The others are ours.
@@ -83,12 +83,12 @@ class TlsConfig(_Section):
 
     @property
     def verifies_clients(self) -> bool:
-        """Whether a client's certificate says who it is."""
+        """Whether clients are identified by certificates."""
         return self.client_auth_type != "NoClientCert"
 
     @property
     def minimum(self) -> ssl.TLSVersion:
-        """The oldest version of TLS that is spoken."""
+        """The oldest version of TLS that is accepted."""
         return _VERSIONS[self.min_version]
 
 
@@ -99,8 +99,8 @@ class BearerToken(_Section):
 
 
 class TrustedProxy(_Section):
-    """A proxy that has authenticated its users, and says who one is in a header. The header is
-    believed from these addresses only."""
+    """A proxy that authenticates users and names them in a header. The header is trusted from these
+    addresses only."""
 
     addresses: Annotated[list[Annotated[str, AfterValidator(_network)]], Field(min_length=1)]
     user_header: Annotated[str, AfterValidator(_header)] = "X-Forwarded-User"
@@ -112,7 +112,7 @@ class TrustedProxy(_Section):
 
 
 class WebConfig(_Section):
-    """The whole file. All of it is optional; an empty one lets everybody in."""
+    """The whole file. All sections are optional; with an empty file, everybody has access."""
 
     tls_server_config: TlsConfig | None = None
     basic_auth_users: dict[str, Annotated[str, AfterValidator(_bcrypt)]] = {}
@@ -123,7 +123,7 @@ class WebConfig(_Section):
 
     @property
     def is_closed(self) -> bool:
-        """Whether a request has to say who sends it."""
+        """Whether requests need an identity."""
         tls = self.tls_server_config
         by_certificate = tls is not None and tls.verifies_clients
         return bool(
@@ -132,7 +132,7 @@ class WebConfig(_Section):
 
 
 def load_web_config(path: Path) -> WebConfig:
-    """Read the file. Raises EnvironmentFault with all problems, and never what a secret says."""
+    """Read the file. Raises EnvironmentFault with all problems, and without any secret."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -157,7 +157,7 @@ def _unknown(_name: str) -> str:
 
 
 def _resolved(config: WebConfig, folder: Path) -> WebConfig:
-    """The same with paths that don't depend on where the agent was started."""
+    """The configuration with paths made relative to its folder."""
     changes: dict[str, Any] = {
         "bearer_tokens": {
             name: BearerToken(file=folder / token.file)

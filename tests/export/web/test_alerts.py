@@ -10,7 +10,7 @@ import pytest
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Transition
 from agent.core.output.messages import transition_json
-from agent.export.web.alerts import BadQuery, Query, alerts_answer
+from agent.export.web.alerts import BadQuery, Query, alerts_response
 from tests.export.invented import COMPANY, NOW_MS, SLOW_SUPPORT, company_state
 from tests.export.web.test_server import _client
 
@@ -36,7 +36,7 @@ STEPS = [
 
 def answer(*pairs: tuple[str, str], plan: Plan = COMPANY) -> dict[str, Any]:
     alerts = company_state().fleet.alerts()
-    return alerts_answer(plan, alerts, STEPS, Query(pairs), NOW_MS)
+    return alerts_response(plan, alerts, STEPS, Query(pairs), NOW_MS)
 
 
 def test_active_alerts_say_all_that_anybody_who_is_called_needs() -> None:

@@ -1,8 +1,8 @@
-"""The pages of a KPI, of a series and of alerts: what was, how it stands, and why.
+"""The pages of KPIs, of series, of alerts and of producers.
 
-In: the plan, the series of all workers, their past and the steps of alerts, from `AgentState`. Out:
-HTML that says everything without a script, JSON, CSV. `kpi_pages` and `alert_pages` have the
-handlers; read `past` (where the windows come from), `kpi_data` (what a page says), `marks` and
-`bands` (what is drawn beside the values), `contribution`, `explained` (why), `axes` and `drawing`
-(the chart as SVG).
+In: the plan, the series of all workers, their past windows and the transitions of alerts, from
+`AgentState`. Out: HTML that is complete without JavaScript, JSON, CSV. `handlers` has the routes.
+Read `kpi_pages` with `past` (the windows), `kpi_data` (the data of a page), `marks` (what is drawn
+besides the values), `contribution` (which series changed), `explained` (the states of rules), and
+`axes` and `drawing` (the chart as SVG); then `alert_pages` and `producer_pages`.
 """

@@ -1,7 +1,7 @@
-"""The page of alerts: `/alerts?rule=&kpi=&state=&severity=&limit=`, what goes on and what was.
+"""The page of alerts: `/alerts?rule=&kpi=&state=&severity=&limit=`.
 
-It shows what `/api/v1/alerts` gives, with the same filters (`web.alerts`): the alerts of the whole
-company, by rule, and the transitions that the alerts topic still has in memory.
+It shows the data of `/api/v1/alerts`, with the same filters (`web.alerts`): the active alerts of
+all workers, by rule, and the last transitions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 MOST_RULES = 60
 MOST_SERIES = 50
-"""Series of a rule that are listed; of the others, how many there are."""
+"""Series of a rule that are listed; the others are counted."""
 _TRANSITIONS = {
     "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
     "resolved": "resolved", "inactive": "cleared before firing",
@@ -33,17 +33,17 @@ def alerts_page(
     board: str, plan: Plan, active: Sequence[Json], transitions: Sequence[Json],
     query: Mapping[str, str], now_ms: int, data_until_ms: int | None, timezone: str,
 ) -> str:  # fmt: skip
-    """The page of the alerts that go on (`board_alerts.alert_json`, in their order) and the
-    transitions (`board_alerts.transition_json`, the newest first); `query` are the filters
-    that left these."""
+    """The page as HTML, of the active alerts (`board_alerts.alert_json`, in their order) and the
+    transitions (`board_alerts.transition_json`, the newest first) that match the filters in
+    `query`."""
     until_ms = data_until_ms or now_ms
     limit = int(query.get("limit", HISTORY_SHOWN))
-    chosen = {n: v for n, v in query.items() if n != "limit"}
+    filters = {n: v for n, v in query.items() if n != "limit"}
 
     def address(**changed: str | None) -> str:
-        return with_query(ALERTS, {**chosen, **changed})
+        return with_query(ALERTS, {**filters, **changed})
 
-    kinds = sorted(
+    rules = sorted(
         {alert["rule"] for alert in active} | {transition["rule"] for transition in transitions}
     )
     return html_template(_TEMPLATES, "alerts.html").render(
@@ -54,9 +54,9 @@ def alerts_page(
         most_series=MOST_SERIES,
         transitions=transitions[:limit],
         more=address(limit=str(limit * 4)) if len(transitions) > limit else None,
-        chosen=chosen,
+        chosen=filters,
         severities=[(s, address(severity=s)) for s in SEVERITIES],
-        rules=[(rule, address(rule=rule)) for rule in kinds][:MOST_RULES],
+        rules=[(rule, address(rule=rule)) for rule in rules][:MOST_RULES],
         everything=ALERTS,
         words=_TRANSITIONS,
         clock=lambda at_ms: clock_text(at_ms, now_ms, timezone, seconds=True),
@@ -67,7 +67,7 @@ def alerts_page(
 
 
 def _groups(active: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
-    """The alerts by rule and state, in their order, each group with its first."""
+    """The alerts by rule and phase, in their order: of each group its first alert, and all."""
     groups: dict[tuple[str, str], list[Json]] = {}
     for alert in active:
         groups.setdefault((alert["rule"], alert["phase"]), []).append(alert)

@@ -1,4 +1,4 @@
-"""Axes: where their ticks stand, and what they say in people's units and in a named zone."""
+"""The ticks of axes: round values in people's units, round times in a zone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECONDS = (
     *(n * _HOUR for n in (1, 2, 3, 6, 12)),
     *(n * _DAY for n in (1, 2, 7)),
 )
-"""Steps of a clock: of values that are times, and of the axis of time."""
+"""Round steps in seconds, for durations and for the axis of time."""
 _IN_SECONDS = {
     "seconds": 1.0, "minutes": _MINUTE, "hours": _HOUR, "days": _DAY, "milliseconds": 0.001,
     "ms": 0.001,
@@ -28,8 +28,8 @@ _IN_SECONDS = {
 
 
 def extent(values: Iterable[float], bounds: Iterable[float]) -> tuple[float, float]:
-    """The lowest and the highest that a chart shows: of the values, and of the bounds that are not
-    so far away that they would flatten the line."""
+    """The range of values that a chart shows: that of the values, extended to bounds that are near
+    enough not to flatten the line."""
     known = list(values)
     if not known:
         known = list(bounds) or [0.0]
@@ -41,12 +41,12 @@ def extent(values: Iterable[float], bounds: Iterable[float]) -> tuple[float, flo
         if bound > high and bound - high <= 2 * span:
             high = bound
     pad = (high - low or span) * 0.08
-    # Nothing of what is never negative is below zero.
+    # Below zero only with negative values.
     return (max(low - pad, 0.0) if low >= 0 else low - pad), high + pad
 
 
 def value_ticks(low: float, high: float, unit: str | None) -> list[Tick]:
-    """About VALUE_TICKS round values of an axis, with their texts."""
+    """About VALUE_TICKS round values, with their texts."""
     step = _step((high - low) / VALUE_TICKS, unit)
     first, last = math.ceil(low / step), math.floor(high / step)
     return [(n * step, value_text(n * step, unit)) for n in range(first, last + 1)]
@@ -72,7 +72,7 @@ def time_ticks(since_ms: int, until_ms: int, timezone: str) -> list[Tick]:
     midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     ticks = []
     for number in range(1, int(3 * _DAY / step) + 2):
-        at = midnight + timedelta(seconds=number * step)  # by the clock on the wall
+        at = midnight + timedelta(seconds=number * step)  # local time
         at_ms = at.timestamp() * 1000
         if at_ms > until_ms:
             break

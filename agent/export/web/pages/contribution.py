@@ -1,8 +1,8 @@
-"""Which series moved a KPI, and by how much: two windows of it, compared series by series.
+"""Which series changed a KPI, and by how much: a comparison of two windows, series by series.
 
-A total is said only of KPIs whose value over all series is the sum of the series' values: those
-that are additive, as counts and sums are. Of an average or a percentile the series' own changes are
-ranked, and nothing is added up.
+Only additive KPIs, such as counts and sums, have a total: their value over all series is the sum of
+the series' values. For averages or percentiles, the series' own changes are ranked, without a
+total.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow
 
 MOST_NAMED = 10
-"""Series that are named; the others are one row."""
+"""Series that are listed; the others are one row."""
 TRIES = 16
 _ADDITIVE = (PartialKind.COUNT, PartialKind.SUM)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one series changed. `share` is its part of the total's change; None where that is none,
-    or where there is no total. A series without a window is None there."""
+    """The change of one series; `before` or `after` None: it has no window there. `share`: of the
+    total's change; None if there is no total, or no change of it."""
 
     dimensions: Dimensions
     before: float | None
@@ -37,9 +37,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """The changes, the largest first, from the windows that end at one instant to those that end
-    at another; `total` None: the KPI is not additive. `others`: how many are not named, and their
-    difference."""
+    """The changes of series from the windows that end at `before_ms` to those that end at
+    `after_ms`, the largest first. `total`: before and after; None: the KPI is not additive.
+    `others`: how many series are not in `changes`, and the sum of their differences."""
 
     before_ms: int
     after_ms: int
@@ -51,8 +51,8 @@ class Contribution:
 def contribution(
     plan: Plan, kpi: Kpi, windows: Sequence[PastWindow], back_ms: int
 ) -> Contribution | None:
-    """What changed from `back_ms` before the newest windows until them; from the oldest ones, where
-    so much is not known. None: there is nothing to compare."""
+    """The change from the windows `back_ms` ago, or the oldest known ones, to the newest. None:
+    there is nothing to compare."""
     ends = sorted({window.end_ms for window in windows if window.value is not None})
     if len(ends) < 2:
         return None
@@ -62,17 +62,17 @@ def contribution(
         return None
     before_ms = min(earlier, key=lambda end: abs(end - (after_ms - back_ms)))
     before, after = _values(windows, before_ms), _values(windows, after_ms)
-    adds_up = is_additive(plan, kpi.name)
-    total = (sum(before.values()), sum(after.values())) if adds_up else None
-    moved = total[1] - total[0] if total else 0.0
+    totals = sum(before.values()), sum(after.values())
+    total = totals if is_additive(plan, kpi.name) else None
+    total_difference = total[1] - total[0] if total else 0.0
     changes = []
     for dimensions in before.keys() | after.keys():
-        was, now = before.get(dimensions), after.get(dimensions)
-        if total is None and (was is None or now is None):
+        old, new = before.get(dimensions), after.get(dimensions)
+        if total is None and (old is None or new is None):
             continue
-        difference = (now or 0.0) - (was or 0.0)
-        share = difference / moved if total and moved else None
-        changes.append(Change(dimensions, was, now, difference, share))
+        difference = (new or 0.0) - (old or 0.0)
+        share = difference / total_difference if total and total_difference else None
+        changes.append(Change(dimensions, old, new, difference, share))
     changes.sort(key=lambda change: (-abs(change.difference), str(change.dimensions)))
     rest = changes[MOST_NAMED:]
     others = len(rest), sum(change.difference for change in rest)
@@ -96,14 +96,14 @@ def is_additive(plan: Plan, name: str) -> bool:
 
 
 def _is_linear(kpi: Kpi, columns: Sequence[str]) -> bool:
-    """Whether the KPI's expression of a sum is the sum of the expressions.
+    """Whether the KPI's expression is additive: f(a + b) = f(a) + f(b).
 
-    Tried with numbers that have nothing in common: a quotient, a product, a constant, a limit or
-    a rounding shows.
+    Tested with random numbers, for which a quotient, a product, a constant, a limit or a rounding
+    is not.
     """
     random = np.random.default_rng(1)
-    some, more = random.uniform(0, 1000, (2, TRIES, len(columns)))
-    rows = np.concatenate([some, more, some + more])
+    first, second = random.uniform(0, 1000, (2, TRIES, len(columns)))
+    rows = np.concatenate([first, second, first + second])
     table = pl.DataFrame(rows, schema=list(columns))
     value = kpi.value.cast(pl.Float64).alias("value")
     results = table.select(value)["value"].to_numpy().reshape(3, TRIES)

@@ -1,4 +1,4 @@
-"""The chart of a page as SVG: what a page without JavaScript shows, and what is printed."""
+"""The chart of a page as SVG, for pages without JavaScript and for printing."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ Json = dict[str, Any]
 
 WIDTH, HEIGHT = 960, 320
 LEFT, RIGHT, TOP, BOTTOM = 76, 12, 10, 26
-LEAST_PIXELS = 2.0
+MIN_BAND_WIDTH = 2.0
 
 
 def chart(data: Json) -> Markup:
-    """The chart of what `kpi_data` describes."""
+    """The chart of a page's data (`kpi_data`)."""
     x = Scale(data["since_ms"], data["until_ms"], LEFT, WIDTH - RIGHT, clamped=True)
     y = Scale(data["low"], data["high"], HEIGHT - BOTTOM, TOP, clamped=True)
     parts = [
-        element("title", _about(data)),
+        element("title", _title(data)),
         *_grid(data, x, y),
-        *_stretches(data, x),
+        *_periods(data, x),
         *_bounds(data, x, y),
         *_lines(data, x, y),
     ]
     return element(
         "svg", *parts, class_="chart", viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img",
-        aria_label=_about(data),
+        aria_label=_title(data),
     )  # fmt: skip
 
 
-def _about(data: Json) -> str:
+def _title(data: Json) -> str:
     since, until = (
         clock_text(data[name], data["until_ms"], data["timezone"])
         for name in ("since_ms", "until_ms")
@@ -54,11 +54,17 @@ def _grid(data: Json, x: Scale, y: Scale) -> list[Markup]:
     return parts
 
 
-def _stretches(data: Json, x: Scale) -> list[Markup]:
+def _periods(data: Json, x: Scale) -> list[Markup]:
     height = HEIGHT - TOP - BOTTOM
     parts = [
         svg_chart.band(
-            x(m["from_ms"]), x(m["until_ms"]), TOP, height, "maintenance", m["title"], LEAST_PIXELS
+            x(m["from_ms"]),
+            x(m["until_ms"]),
+            TOP,
+            height,
+            "maintenance",
+            m["title"],
+            MIN_BAND_WIDTH,
         )
         for m in data["maintenance"]
     ]
@@ -67,12 +73,14 @@ def _stretches(data: Json, x: Scale) -> list[Markup]:
         title = f"{alert['rule']} ({alert['severity']}) {alert['series']}".strip()
         kind = f"alert-{alert['severity']}"
         parts.append(
-            svg_chart.band(x(alert["from_ms"]), x(until_ms), TOP, height, kind, title, LEAST_PIXELS)
+            svg_chart.band(
+                x(alert["from_ms"]), x(until_ms), TOP, height, kind, title, MIN_BAND_WIDTH
+            )
         )
     for change in data["changes"]:
         title = f"Rules changed: {change['text']}"
         left = x(change["at_ms"])
-        parts.append(svg_chart.band(left, left, TOP, height, "change", title, LEAST_PIXELS))
+        parts.append(svg_chart.band(left, left, TOP, height, "change", title, MIN_BAND_WIDTH))
     return parts
 
 
@@ -107,5 +115,5 @@ def _lines(data: Json, x: Scale, y: Scale) -> list[Markup]:
             own += 1
         points = [(x(at), None if v is None else y(v)) for at, v, _ in line["points"]]
         parts.append(svg_chart.line(points, kind))
-    # The previous period lies behind the present one.
+    # The previous period is drawn first, so that the present one is above it.
     return sorted(parts, key=lambda part: 'class="previous"' not in part)

@@ -1,5 +1,4 @@
-"""Why: how the rules over a series stand, in words, from the explanations that the fleet gives
-(`GET /api/v1/explain`)."""
+"""The states of the rules over a series, and the reasons, in words (`GET /api/v1/explain`)."""
 
 from __future__ import annotations
 
@@ -24,12 +23,12 @@ _HOLDS = {True: "holds", False: "does not hold", None: "can't be said"}
 async def explanations(
     fleet: Fleet, rules: Sequence[str], kpi: Kpi, dimensions: Dimensions
 ) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """The explanations of rules for one series, and what stands in the way of others, in words."""
+    """The explanations of rules for one series, and the errors for rules that have none."""
     series = selector_text(dimensions_json(kpi, dimensions))
     documents: list[Mapping[str, Any]] = []
     missing: list[str] = []
-    asked = (fleet.explain(rule, series) for rule in rules[:MOST_RULES])
-    for answer in await asyncio.gather(*asked, return_exceptions=True):
+    requests = (fleet.explain(rule, series) for rule in rules[:MOST_RULES])
+    for answer in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(answer, RulesError | EnvironmentFault):
             missing.append(str(answer))
         elif isinstance(answer, BaseException):
@@ -46,8 +45,8 @@ def in_words(
     dimensions: Dimensions,
     clock: Callable[[float], str],
 ) -> list[Json]:
-    """What a page says of each rule: {rule, severity, state, standing, because: [sentence]}. When
-    an alert fired is known by the alerts; an explanation knows when its episode began."""
+    """The alerts of each rule for a page: [{rule, severity, state, state_text, because:
+    [sentence]}]. When an alert fired is in `alerts`; explanations have when its episode began."""
     since_ms = {
         (alert.rule, alert.severity): alert.since_ms
         for alert in alerts
@@ -58,7 +57,7 @@ def in_words(
             "rule": document["rule"],
             "severity": alert["severity"],
             "state": alert["state"],
-            "standing": _standing(
+            "state_text": _state_text(
                 alert, since_ms.get((document["rule"], alert["severity"])), clock
             ),
             "because": _because(document, alert, kpi),
@@ -68,8 +67,10 @@ def in_words(
     ]
 
 
-def _standing(alert: Mapping[str, Any], since_ms: int | None, clock: Callable[[float], str]) -> str:
-    """Where an alert stands, since when, and what comes next."""
+def _state_text(
+    alert: Mapping[str, Any], since_ms: int | None, clock: Callable[[float], str]
+) -> str:
+    """The state of an alert, since when, and when it is going to change."""
 
     def at(name: str) -> str:
         return clock(instant_ms(alert[name]))
@@ -96,7 +97,7 @@ def _because(document: Mapping[str, Any], alert: Mapping[str, Any], kpi: Kpi) ->
     if "no_data_for_seconds" in alert:
         span = seconds_text(alert["no_data_for_seconds"])
         sentences.append(f"It fires after {span} without an event.")
-    # What decides next: the end of an alert that fires, the beginning of any other.
+    # The condition that can change the state: `clear` of a firing alert, else `when`.
     condition = alert.get("clear" if alert["state"] == "firing" else "when")
     if condition is None or condition["sql"] is None:
         condition = alert.get("when")

@@ -1,4 +1,4 @@
-"""The handlers of the pages of KPIs, series and alerts; each gives a page, or JSON, or CSV."""
+"""The handlers of the pages of KPIs, series, alerts and producers, as HTML, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from agent.core.output.privacy import shared
 from agent.export.agent_state import AgentState
 from agent.export.web.alerts import BadQuery, Query
 from agent.export.web.board_alerts import (
+    active_alerts,
     alert_json,
-    gravest,
     public_alerts,
     public_transitions,
     transition_json,
@@ -36,7 +36,7 @@ class PageHandlers:
         self._kpis = KpiPages(state, now_ms)
 
     def routes(self) -> list[web.RouteDef]:
-        """Their routes."""
+        """The routes of all handlers."""
         return [
             web.get("/kpis/{name}", self.kpi_page),
             web.get("/kpis/{name}/values.csv", self.kpi_csv),
@@ -56,7 +56,7 @@ class PageHandlers:
         return _compressed(web.Response(text=page, content_type="text/html", headers=_FRESH))
 
     async def kpi_history(self, request: web.Request) -> web.Response:
-        """What that page says, as JSON."""
+        """The data of that page as JSON."""
         try:
             data = await self._kpis.json(request.match_info["name"], request.query)
         except NoSuchPage as error:
@@ -64,7 +64,7 @@ class PageHandlers:
         return _compressed(web.json_response(data, headers=_FRESH))
 
     async def kpi_csv(self, request: web.Request) -> web.Response:
-        """Its values, one window a line."""
+        """The values of that page as CSV, one window a line."""
         name = request.match_info["name"]
         try:
             text = await self._kpis.csv(name, request.query)
@@ -74,25 +74,25 @@ class PageHandlers:
         return _compressed(web.Response(text=text, content_type="text/csv", headers=headers))
 
     async def alerts_page(self, request: web.Request) -> web.Response:
-        """The alerts that go on, and the last transitions."""
+        """The page of active alerts and the last transitions."""
         state, plan = self._state, shared(self._state.plan)
         try:
             query = Query(request.query.items())
         except BadQuery as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        asked = dict(request.query)
+        parameters = dict(request.query)
         transitions = tuple(public_transitions(state.plan, state.fleet.transitions()))
-        standing = gravest(public_alerts(state.plan, state.fleet.alerts()))
+        alerts = active_alerts(public_alerts(state.plan, state.fleet.alerts()))
         until_ms = data_until_ms(state, state.fleet.all_series())
         now_ms = self._now_ms()
 
         def work() -> str:
-            active = [alert_json(plan, alert) for alert in standing]
+            active = [alert_json(plan, alert) for alert in alerts]
             return alerts_page(
                 state.name, plan,
-                [alert for alert in active if query.takes(alert | {"state": alert["phase"]})],
-                [transition_json(plan, t) for t in transitions if query.takes(t)],
-                asked, now_ms, until_ms, state.timezone,
+                [alert for alert in active if query.matches(alert | {"state": alert["phase"]})],
+                [transition_json(plan, t) for t in transitions if query.matches(t)],
+                parameters, now_ms, until_ms, state.timezone,
             )  # fmt: skip
 
         text = await asyncio.to_thread(work)

@@ -1,22 +1,22 @@
-"""What the page of a KPI, or of one of its series, says; also `GET /api/v1/kpis/<name>/history`.
+"""The data of the page of a KPI or of one of its series: `GET /api/v1/kpis/<name>/history`.
 
 name, title, description, owner, team, unit, better, window, target, sql, where
 objectives     those that the KPI serves, as `board_objectives.objectives_of_kpi` gives them
-series         the chosen series for people, or ""
-timezone       of all texts with times
+series         the series of the page for people, or ""
+timezone       of all times in texts
 since_ms, until_ms, range, ranges
-is_complete    whether nothing of the range is missing
+is_complete    whether all windows of the range are known
 total          how many series there are
 rows           the series, as on the board, the worst first
 lines          [{key, name, kind: value, total or previous, points: [[end_ms, value, text]]}]:
                a point without a value breaks the line
-low, high      what the axis of values shows;   ticks   [[value, text]] on it
+low, high      the range of the axis of values;   ticks   [[value, text]] on it
 bands          [[from_ms, until_ms, {at_least, at_most, warn_at_least, warn_at_most}]]
 rules          [{rule, severity, value, text}]: numbers that values are compared with
-alerts, maintenance, changes   what is marked (`marks`)
+alerts, maintenance, changes   the marks (`marks`)
 windows        [{end_ms, text, value, events, state, maintenance, hidden}] of a single series, the
                newest first
-moved          which series moved it (`contribution`), or null
+moved          which series changed it (`contribution`), or null
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from agent.core.output.addresses import series_path
 from agent.core.output.messages import PublishedTransition, hidden_text
 from agent.export.agent_state import RuleChange
 from agent.export.metrics.closed_samples import bounds
-from agent.export.web.board_cards import badness, card
+from agent.export.web.board_cards import card, urgency
 from agent.export.web.board_objectives import objectives_of_kpi
 from agent.export.web.pages import axes
 from agent.export.web.pages.contribution import Contribution, contribution, is_additive
@@ -59,7 +59,7 @@ RANGES = {
 }  # fmt: skip
 _SHARES = {"ratio": 100.0, "percent": 1.0, "percentage": 1.0}
 LEAST_WINDOWS, USUAL_WINDOWS, MOST_WINDOWS = 8, 30, 2_200
-"""Windows of a range: fewer are no chart, more no line that anybody reads."""
+"""The least, usual and largest number of windows in a range."""
 MOST_LINES = 6
 MOST_SERIES = 200
 MOST_LISTED = 60
@@ -68,36 +68,36 @@ MOST_LISTED = 60
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The stretch of event time that a page is about: `(since, until]`, ms."""
+    """The period of event time that a page shows: `(since, until]`, ms."""
 
     name: str
     until_ms: int
 
     @property
     def length_ms(self) -> int:
-        """How long it is."""
+        """Its length in ms."""
         return RANGES[self.name]
 
     @property
     def since_ms(self) -> int:
-        """Where it begins."""
+        """Its beginning."""
         return self.until_ms - self.length_ms
 
     @property
     def needed_since_ms(self) -> int:
-        """Where the period before it begins, which is drawn beside it."""
+        """The beginning of the previous period, which is drawn, too."""
         return self.since_ms - self.length_ms
 
 
 def ranges_of(kpi: Kpi) -> list[str]:
-    """The ranges that suit a KPI's window, the shortest first; there is always one."""
+    """The ranges offered for a KPI, by its window, the shortest first; at least one."""
     step = kpi.window.step_ms
     suiting = [n for n, ms in RANGES.items() if LEAST_WINDOWS <= ms // step <= MOST_WINDOWS]
     return suiting or [min(RANGES, key=lambda n: abs(RANGES[n] - USUAL_WINDOWS * step))]
 
 
-def usual_range(kpi: Kpi) -> str:
-    """The range that a page opens with."""
+def default_range(kpi: Kpi) -> str:
+    """The default range of a KPI's page."""
     names = ranges_of(kpi)
     enough = [n for n in names if RANGES[n] >= USUAL_WINDOWS * kpi.window.step_ms]
     return enough[0] if enough else names[-1]
@@ -105,7 +105,7 @@ def usual_range(kpi: Kpi) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a page is made of, read on the event loop. `views`: all series of the KPI."""
+    """The state that a page is made of, read on the event loop. `views`: all series of the KPI."""
 
     plan: Plan
     kpi: Kpi
@@ -120,42 +120,50 @@ class Sources:
     data_until_ms: int | None
 
 
-def page_data(of: Sources) -> Json:
+def page_data(sources: Sources) -> Json:
     """The data of a page, as described above."""
-    kpi, span, windows = of.kpi, of.span, of.past.windows
-    about = card(of.plan, kpi, of.views, of.data_until_ms, MOST_SERIES)
-    lines = _lines(of)
-    bands = _bands(of)
-    rules = rule_lines(of.plan, kpi, of.dimensions)
+    kpi, span, windows = sources.kpi, sources.span, sources.past.windows
+    about = card(sources.plan, kpi, sources.views, sources.data_until_ms, MOST_SERIES)
+    lines = _lines(sources)
+    bands = _bands(sources)
+    rules = rule_lines(sources.plan, kpi, sources.dimensions)
     values = [value for line in lines for _, value, _ in line["points"] if value is not None]
     bounds = [bound for _, _, band in bands for bound in band.values()]
     low, high = axes.extent(values, [*bounds, *(rule["value"] for rule in rules)])
     until_ms = span.until_ms
-    chosen = [w for w in windows if of.dimensions in (None, w.dimensions)]
-    moved = contribution(of.plan, kpi, windows, span.length_ms) if of.dimensions is None else None
+    own = [w for w in windows if sources.dimensions in (None, w.dimensions)]
+    moved = (
+        contribution(sources.plan, kpi, windows, span.length_ms)
+        if sources.dimensions is None
+        else None
+    )
     return {
         **{name: about[name] for name in _OF_CARD},
-        "objectives": objectives_of_kpi(of.plan, of.scores, kpi.name),
+        "objectives": objectives_of_kpi(sources.plan, sources.scores, kpi.name),
         "sql": kpi.sql,
         "where": kpi.where_sql,
-        "series": series_text(of.dimensions),
-        "timezone": of.timezone,
+        "series": series_text(sources.dimensions),
+        "timezone": sources.timezone,
         "since_ms": span.since_ms,
         "until_ms": until_ms,
         "range": span.name,
         "ranges": ranges_of(kpi),
-        "is_complete": of.past.is_complete,
-        "rows": _rows(of, about),
+        "is_complete": sources.past.is_complete,
+        "rows": _rows(sources, about),
         "lines": lines,
         "low": low,
         "high": high,
         "ticks": [list(tick) for tick in axes.value_ticks(low, high, kpi.unit)],
         "bands": [list(band) for band in bands],
         "rules": rules,
-        "alerts": alert_marks(kpi, of.dimensions, of.transitions, span.since_ms, until_ms),
-        "maintenance": maintenance_marks(of.plan, kpi, of.dimensions, span.since_ms, until_ms),
-        "changes": change_marks(of.changes, kpi, span.since_ms, until_ms),
-        "windows": _listed(of, chosen) if _is_single(of) else [],
+        "alerts": alert_marks(
+            kpi, sources.dimensions, sources.transitions, span.since_ms, until_ms
+        ),
+        "maintenance": maintenance_marks(
+            sources.plan, kpi, sources.dimensions, span.since_ms, until_ms
+        ),
+        "changes": change_marks(sources.changes, kpi, span.since_ms, until_ms),
+        "windows": _window_rows(sources, own) if _is_single(sources) else [],
         "moved": None if moved is None or len(moved.changes) < 2 else _moved(kpi, moved),
     }
 
@@ -166,42 +174,44 @@ _OF_CARD = (
 )  # fmt: skip
 
 
-def _is_single(of: Sources) -> bool:
-    return of.dimensions is not None or not of.kpi.by or len(of.views) == 1
+def _is_single(sources: Sources) -> bool:
+    return sources.dimensions is not None or not sources.kpi.by or len(sources.views) == 1
 
 
-def _rows(of: Sources, about: Json) -> list[Json]:
-    """The series that the page is about, as the board has them."""
+def _rows(sources: Sources, about: Json) -> list[Json]:
+    """The series of the page, as the board shows them."""
     rows: list[Json] = about["rows"]
-    if of.dimensions is None:
+    if sources.dimensions is None:
         return rows
-    own = [view for view in of.views if view.dimensions == of.dimensions]
-    chosen: list[Json] = card(of.plan, of.kpi, own, None, 1)["rows"]
-    return chosen
+    own = [view for view in sources.views if view.dimensions == sources.dimensions]
+    own_rows: list[Json] = card(sources.plan, sources.kpi, own, None, 1)["rows"]
+    return own_rows
 
 
 # --- lines ---------------------------------------------------------------------------------------
 
 
-def _lines(of: Sources) -> list[Json]:
-    """The lines of the chart; the first is the one that the others stand beside."""
-    kpi, span = of.kpi, of.span
+def _lines(sources: Sources) -> list[Json]:
+    """The lines of the chart, the most important one first."""
+    kpi, span = sources.kpi, sources.span
     by_series: dict[Dimensions, list[PastWindow]] = {}
-    for window in of.past.windows:
+    for window in sources.past.windows:
         by_series.setdefault(window.dimensions, []).append(window)
-    if _is_single(of):
-        dimensions = of.dimensions if of.dimensions is not None else next(iter(by_series), ())
+    if _is_single(sources):
+        dimensions = (
+            sources.dimensions if sources.dimensions is not None else next(iter(by_series), ())
+        )
         own = [(w.end_ms, w.value) for w in by_series.get(dimensions, ())]
-        return _with_previous(of, "value", series_text(dimensions) or kpi.title, own)
+        return _with_previous(sources, "value", series_text(dimensions) or kpi.title, own)
     lines: list[Json] = []
-    if is_additive(of.plan, kpi.name):
-        lines += _with_previous(of, "total", "All series", _totals(of.past.windows))
-    worst = nsmallest(MOST_LINES, of.views, key=lambda view: badness(kpi, view))
+    if is_additive(sources.plan, kpi.name):
+        lines += _with_previous(sources, "total", "All series", _totals(sources.past.windows))
+    worst = nsmallest(MOST_LINES, sources.views, key=lambda view: urgency(kpi, view))
     for view in worst:
         windows = by_series.get(view.series, ())
         points = [(w.end_ms, w.value) for w in windows if w.end_ms > span.since_ms]
         name = series_text(view.dimensions)
-        lines.append(_line(of, "value", series_key(kpi.by, view.dimensions), name, points))
+        lines.append(_line(sources, "value", series_key(kpi.by, view.dimensions), name, points))
     return lines
 
 
@@ -214,41 +224,41 @@ def _totals(windows: Iterable[PastWindow]) -> list[tuple[int, float | None]]:
 
 
 def _with_previous(
-    of: Sources, kind: str, name: str, points: Sequence[tuple[int, float | None]]
+    sources: Sources, kind: str, name: str, points: Sequence[tuple[int, float | None]]
 ) -> list[Json]:
-    """A line, and beside it what it was one range earlier."""
-    span = of.span
+    """A line, and a line of the previous period, shifted to this one."""
+    span = sources.span
     own = [p for p in points if span.since_ms < p[0] <= span.until_ms]
     before = [(at + span.length_ms, v) for at, v in points if at <= span.since_ms]
-    lines = [_line(of, kind, kind, name, own)]
+    lines = [_line(sources, kind, kind, name, own)]
     if before:
-        lines.append(_line(of, "previous", "previous", f"{span.name} earlier", before))
+        lines.append(_line(sources, "previous", "previous", f"{span.name} earlier", before))
     return lines
 
 
 def _line(
-    of: Sources, kind: str, key: str, name: str, points: Iterable[tuple[int, float | None]]
+    sources: Sources, kind: str, key: str, name: str, points: Iterable[tuple[int, float | None]]
 ) -> Json:
     """A line, broken where windows are missing."""
-    step_ms = of.kpi.window.span_ms + of.kpi.window.step_ms
-    made: list[Point] = []
+    step_ms = sources.kpi.window.span_ms + sources.kpi.window.step_ms
+    line: list[Point] = []
     for at_ms, value in points:
-        if made and at_ms - made[-1][0] > step_ms:
-            made.append((made[-1][0] + 1, None, ""))
-        shown = None if value is None else float(f"{value:.7g}")
-        made.append((at_ms, shown, value_text(value, of.kpi.unit)))
-    return {"key": key, "name": name, "kind": kind, "points": made}
+        if line and at_ms - line[-1][0] > step_ms:
+            line.append((line[-1][0] + 1, None, ""))
+        rounded = None if value is None else float(f"{value:.7g}")
+        line.append((at_ms, rounded, value_text(value, sources.kpi.unit)))
+    return {"key": key, "name": name, "kind": kind, "points": line}
 
 
 # --- bounds and tables ---------------------------------------------------------------------------
 
 
-def _bands(of: Sources) -> list[tuple[int, int, dict[str, float]]]:
-    """The bounds over the range, as they were when windows were evaluated where that is known, else
-    as the rules are now; neighbours of the same bounds are one."""
-    kpi, span = of.kpi, of.span
-    is_one = _is_single(of)
-    ends = {w.end_ms: w for w in of.past.windows if w.end_ms > span.since_ms}
+def _bands(sources: Sources) -> list[tuple[int, int, dict[str, float]]]:
+    """The bounds over the range, joined where they do not change: those that windows were evaluated
+    by where these are known, else those of the present rules."""
+    kpi, span = sources.kpi, sources.span
+    is_one = _is_single(sources)
+    ends = {w.end_ms: w for w in sources.past.windows if w.end_ms > span.since_ms}
     bands: list[tuple[int, int, dict[str, float]]] = []
     for end_ms, window in sorted(ends.items()):
         start_ms = kpi.window.start_of(end_ms)
@@ -269,16 +279,17 @@ def _bounds(target: Target | None) -> dict[str, float]:
     return {} if target is None else dict(bounds(target))
 
 
-def _listed(of: Sources, windows: Iterable[PastWindow]) -> list[Json]:
-    kpi, listed = of.kpi, []
-    newest = [w for w in windows if of.span.since_ms < w.end_ms <= of.span.until_ms]
+def _window_rows(sources: Sources, windows: Iterable[PastWindow]) -> list[Json]:
+    """The newest windows, as rows of a table."""
+    kpi, rows = sources.kpi, []
+    newest = [w for w in windows if sources.span.since_ms < w.end_ms <= sources.span.until_ms]
     for window in reversed(newest[-MOST_LISTED:]):
         start_ms = kpi.window.start_of(window.end_ms)
         target = window.target or target_of(kpi, window.dimensions, start_ms)
         value = None if window.value is None else float(window.value)
         state = "none" if target is None else str(assess(target, value)[0])
-        maintenance = of.plan.maintenance.get(window.maintenance or "")
-        listed.append(
+        maintenance = sources.plan.maintenance.get(window.maintenance or "")
+        rows.append(
             {
                 "end_ms": window.end_ms,
                 "value": window.value,
@@ -290,7 +301,7 @@ def _listed(of: Sources, windows: Iterable[PastWindow]) -> list[Json]:
                 "corrected": window.corrected and value_text(window.corrected[0], kpi.unit),
             }
         )
-    return listed
+    return rows
 
 
 def _moved(kpi: Kpi, moved: Contribution) -> Json:
@@ -320,7 +331,7 @@ def _moved(kpi: Kpi, moved: Contribution) -> Json:
 
 
 def signed(value: float, kpi: Kpi) -> str:
-    """A difference for people: `+3 min 20 s`, `±0`; of shares in points, `−1.2 points`."""
+    """A difference for people: `+3 min 20 s`, `±0`; of ratios in points, `−1.2 points`."""
     if value == 0:
         return "±0"
     if kpi.unit in _SHARES:

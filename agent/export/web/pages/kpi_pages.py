@@ -24,6 +24,7 @@ from agent.core.output.privacy import shared
 from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
 from agent.export.agent_state import AgentState, Alert, Links
+from agent.export.metrics.closed_samples import BANDS
 from agent.export.metrics.kpi_series import group
 from agent.export.templates import html_template
 from agent.export.web.board_alerts import safe_link
@@ -34,11 +35,11 @@ from agent.export.web.pages.explained import explanations, in_words
 from agent.export.web.pages.kpi_data import (
     Sources,
     Span,
+    default_range,
     page_data,
     ranges_of,
-    usual_range,
 )
-from agent.export.web.pages.past import Past
+from agent.export.web.pages.past import PastWindowReader
 from agent.export.web.states import STATES
 
 Json = dict[str, Any]
@@ -48,7 +49,7 @@ _TEMPLATES = Path(__file__).parent.parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Explanations of the rules over a series, what is missing of them, and all alerts."""
+    """Explanations of the rules over a series, the errors of others, and all alerts."""
 
     documents: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
@@ -56,7 +57,7 @@ class Why:
 
 
 class NoSuchPage(LookupError):
-    """There is no page of what is asked for; the text says what there is."""
+    """There is no such page; the text says which there are."""
 
 
 class KpiPages:
@@ -65,30 +66,32 @@ class KpiPages:
     def __init__(self, state: AgentState, now_ms: Callable[[], int]) -> None:
         self._state = state
         self._now_ms = now_ms
-        self._past = Past(state)
+        self._past = PastWindowReader(state)
 
     async def html(self, name: str, query: Mapping[str, str]) -> str:
-        """The page. Raises NoSuchPage."""
+        """A page as HTML. Raises NoSuchPage."""
         sources = await self._read(name, query)
         data = await asyncio.to_thread(page_data, sources)
         why = await self._why(sources)
         return await asyncio.to_thread(_render, self._state, sources, data, why, self._now_ms())
 
-    async def _why(self, of: Sources) -> Why:
-        """Why the rules over the series stand as they do; nothing of a KPI with many of them."""
-        rules = [rule.name for rule in of.plan.rules_of(of.kpi.name) if not is_whole(rule)]
-        dimensions = () if of.dimensions is None else of.dimensions
-        if not rules or len(dimensions) != len(of.kpi.by):
+    async def _why(self, sources: Sources) -> Why:
+        """Explain the rules over the series; empty on the page of a KPI with several series."""
+        rules = [
+            rule.name for rule in sources.plan.rules_of(sources.kpi.name) if not is_whole(rule)
+        ]
+        dimensions = () if sources.dimensions is None else sources.dimensions
+        if not rules or len(dimensions) != len(sources.kpi.by):
             return Why()
-        documents, missing = await explanations(self._state.fleet, rules, of.kpi, dimensions)
+        documents, missing = await explanations(self._state.fleet, rules, sources.kpi, dimensions)
         return Why(tuple(documents), tuple(missing), tuple(self._state.fleet.alerts()))
 
     async def json(self, name: str, query: Mapping[str, str]) -> Json:
-        """Its data. Raises NoSuchPage."""
+        """The data of a page. Raises NoSuchPage."""
         return await asyncio.to_thread(page_data, await self._read(name, query))
 
     async def csv(self, name: str, query: Mapping[str, str]) -> str:
-        """All windows of its range. Raises NoSuchPage."""
+        """All windows of a page's range as CSV. Raises NoSuchPage."""
         return _csv(await self._read(name, query))
 
     async def _read(self, name: str, query: Mapping[str, str]) -> Sources:
@@ -102,8 +105,8 @@ class KpiPages:
         newest = max((v.closed.end_ms for v in views if v.closed is not None), default=None)
         until_ms = _until(query.get("until"), newest or self._now_ms())
         span = Span(_range(kpi, query.get("range")), until_ms)
-        asked = [v for v in views if dimensions in (None, v.dimensions)]
-        past = await self._past.windows(kpi, dimensions, span.needed_since_ms, asked)
+        own = [v for v in views if dimensions in (None, v.dimensions)]
+        past = await self._past.windows(kpi, dimensions, span.needed_since_ms, own)
         return Sources(
             plan, kpi, dimensions, span, views, _upto(past, until_ms),
             tuple(state.fleet.transitions()), tuple(state.fleet.rule_changes()),
@@ -116,23 +119,23 @@ def _upto(past: PastWindows, until_ms: int) -> PastWindows:
 
 
 def _series(kpi: Kpi, known: list[Dimensions], text: str) -> Dimensions | None:
-    """The series that a selector asks for; None: the KPI with all of them."""
+    """The one series that a selector selects; None: the KPI with all of them."""
     if not text.strip():
         return None
     try:
         selector = parse_selector(text, kpi.by, kpi.name)
     except RulesError as error:
         raise NoSuchPage(str(error)) from error
-    chosen = [dimensions for dimensions in known if selects(selector, kpi.by, dimensions)]
-    if len(chosen) != 1:
-        what = "no series has" if not chosen else f"{len(chosen)} series have"
+    selected = [dimensions for dimensions in known if selects(selector, kpi.by, dimensions)]
+    if len(selected) != 1:
+        what = "no series has" if not selected else f"{len(selected)} series have"
         raise NoSuchPage(f"{what} {text[:200]}; dimensions of {kpi.name}: {', '.join(kpi.by)}")
-    return chosen[0]
+    return selected[0]
 
 
 def _range(kpi: Kpi, text: str | None) -> str:
     if text is None:
-        return usual_range(kpi)
+        return default_range(kpi)
     if text not in ranges_of(kpi):
         raise NoSuchPage(f"range is one of {', '.join(ranges_of(kpi))}")
     return text
@@ -151,11 +154,11 @@ def _until(text: str | None, newest_ms: int) -> int:
 # --- HTML ----------------------------------------------------------------------------------------
 
 
-def _render(state: AgentState, of: Sources, data: Json, why: Why, now_ms: int) -> str:
-    has_seconds = of.kpi.window.step_ms % 60_000 != 0
+def _render(state: AgentState, sources: Sources, data: Json, why: Why, now_ms: int) -> str:
+    has_seconds = sources.kpi.window.step_ms % 60_000 != 0
 
     def clock(at_ms: float) -> str:
-        return clock_text(at_ms, now_ms, of.timezone, seconds=has_seconds)
+        return clock_text(at_ms, now_ms, sources.timezone, seconds=has_seconds)
 
     return html_template(_TEMPLATES, "kpi.html").render(
         board=state.name,
@@ -164,28 +167,28 @@ def _render(state: AgentState, of: Sources, data: Json, why: Why, now_ms: int) -
         chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
         json=_data_block(data),
         clock=clock,
-        why=in_words(why.documents, why.alerts, of.kpi, of.dimensions or (), clock),
+        why=in_words(why.documents, why.alerts, sources.kpi, sources.dimensions or (), clock),
         missing=why.missing,
-        iso=lambda at_ms: iso_text(at_ms, of.timezone),
-        links=_links(of, data),
-        details=_details(of.kpi),
-        outside=_outside(state.links, of),
+        iso=lambda at_ms: iso_text(at_ms, sources.timezone),
+        links=_links(sources, data),
+        details=_details(sources.kpi),
+        outside=_external_links(state.links, sources),
     )
 
 
 def _data_block(data: Json) -> Markup:
-    """JSON that stands in a page as it is: no `<` ends the element that it is in."""
+    """JSON for a `script` element: without `<`, it can't end the element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  no markup is left in it
 
 
-def _links(of: Sources, data: Json) -> Json:
-    """Addresses relative to this page: other ranges, the time before and after, the data."""
-    base = kpi_path(of.kpi.name).removeprefix("kpis/")
+def _links(sources: Sources, data: Json) -> Json:
+    """Addresses relative to this page: other ranges, the periods before and after, the CSV."""
+    base = kpi_path(sources.kpi.name).removeprefix("kpis/")
     own: dict[str, str | None] = {}
-    if of.dimensions:
-        own["series"] = selector_text(dimensions_json(of.kpi, of.dimensions))
-    span = of.span
+    if sources.dimensions:
+        own["series"] = selector_text(dimensions_json(sources.kpi, sources.dimensions))
+    span = sources.span
 
     def at(until_ms: int | None, name: str = span.name) -> str:
         until = None if until_ms is None else iso(until_ms)
@@ -204,21 +207,21 @@ def _links(of: Sources, data: Json) -> Json:
     }
 
 
-def _outside(links: Links, of: Sources) -> list[tuple[str, str]]:
-    """Links to other places: the KPI's board in Grafana, the runbooks of its rules."""
-    outside = []
+def _external_links(links: Links, sources: Sources) -> list[tuple[str, str]]:
+    """Links to other sites: the KPI's board in Grafana, the runbooks of its rules."""
+    external = []
     if links.grafana:
-        path = dashboard_path(of.kpi, of.dimensions)
-        outside.append(("Board in Grafana", f"{links.grafana}/{path}"))
-    for rule in of.plan.rules_of(of.kpi.name):
+        path = dashboard_path(sources.kpi, sources.dimensions)
+        external.append(("Board in Grafana", f"{links.grafana}/{path}"))
+    for rule in sources.plan.rules_of(sources.kpi.name):
         address = safe_link(rule.runbook)
         if address:
-            outside.append((f"Runbook of {rule.name}", address))
-    return outside
+            external.append((f"Runbook of {rule.name}", address))
+    return external
 
 
 def _details(kpi: Kpi) -> list[tuple[str, str]]:
-    """What is declared, as terms and descriptions."""
+    """The declaration of a KPI, as (term, description)."""
     rows = [("Owner", kpi.owner or ""), ("Team", kpi.team or ""), ("Value", kpi.sql)]
     if kpi.where_sql:
         rows.append(("Where", kpi.where_sql))
@@ -232,18 +235,17 @@ def _details(kpi: Kpi) -> list[tuple[str, str]]:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def _csv(of: Sources) -> str:
-    """The windows of the range, one a line; times in UTC. Texts that a spreadsheet would take for a
-    formula begin with an apostrophe."""
-    kpi = of.kpi
+def _csv(sources: Sources) -> str:
+    """The windows of the range, one a line; times in UTC. Texts that a spreadsheet would
+    evaluate as a formula begin with an apostrophe."""
+    kpi = sources.kpi
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
-    bounds = ("at_least", "at_most", "warn_at_least", "warn_at_most")
-    why = ("hidden",) if kpi.minimum_people else ()
-    columns = ("start", "end", "value", "unit", "events", *bounds, *why)
+    hidden = ("hidden",) if kpi.minimum_people else ()
+    columns = ("start", "end", "value", "unit", "events", *BANDS, *hidden)
     writer.writerow([*map(_cell, kpi.by), *columns])
-    for window in of.past.windows:
-        if window.end_ms <= of.span.since_ms:
+    for window in sources.past.windows:
+        if window.end_ms <= sources.span.since_ms:
             continue
         dimensions = dimensions_json(kpi, window.dimensions).values()
         target = window.target
@@ -255,8 +257,8 @@ def _csv(of: Sources) -> str:
                 window.value,
                 kpi.unit,
                 window.events,
-                *(getattr(target, band) if target else None for band in bounds),
-                *(hidden_text(kpi) if window.hidden else None for _ in why),
+                *(getattr(target, band) if target else None for band in BANDS),
+                *(hidden_text(kpi) if window.hidden else None for _ in hidden),
             ]
         )
     return out.getvalue()

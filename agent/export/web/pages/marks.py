@@ -1,5 +1,5 @@
-"""What is marked on a chart beside the values: alerts, maintenance, changes of the rules, and the
-plain numbers that rules compare values with."""
+"""The marks of a chart besides its values: alerts, maintenance, changes of the rules, and the plain
+numbers that rules compare values with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.export.web.series_text import series_text
 Json = dict[str, Any]
 
 MOST_MARKS = 200
-"""Of a kind, the newest: more would cover the values."""
+"""Of each kind, the newest; more would cover the values."""
 _COMPARED = re.compile(r"\s*value\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*", re.IGNORECASE)
 _ENDED = (AlertPhase.RESOLVED, AlertPhase.INHIBITED, AlertPhase.INACTIVE)
 
@@ -33,9 +33,8 @@ def alert_marks(
     since_ms: int,
     until_ms: int,
 ) -> list[Json]:
-    """The stretches in which alerts of a KPI, or of one of its series, fired: from their firing to
-    their end, oldest first. `transitions` are the newest first; `until_ms` of one that goes on is
-    None."""
+    """The periods in which alerts of a KPI, or of one of its series, fired, oldest first;
+    `until_ms` None: it still fires. `transitions`: the newest first."""
     own = None if dimensions is None else dimensions_json(kpi, dimensions)
     firing: dict[tuple[Any, ...], Json] = {}
     marks: list[Json] = []
@@ -57,18 +56,18 @@ def alert_marks(
             marks.append(mark)
         elif transition["state"] in _ENDED and key in firing:
             firing.pop(key)["until_ms"] = at_ms
-    shown = [
+    within = [
         mark
         for mark in marks
         if mark["from_ms"] <= until_ms and (mark["until_ms"] or until_ms) >= since_ms
     ]
-    return shown[-MOST_MARKS:]
+    return within[-MOST_MARKS:]
 
 
 def maintenance_marks(
     plan: Plan, kpi: Kpi, dimensions: Dimensions | None, since_ms: int, until_ms: int
 ) -> list[Json]:
-    """The maintenance of a KPI, or of one of its series."""
+    """The maintenance periods of a KPI, or of one of its series."""
     calendar = maintenance_calendar(plan, kpi)
     return [
         {"title": m.title, "from_ms": max(start, since_ms), "until_ms": min(end, until_ms)}
@@ -88,8 +87,8 @@ def change_marks(
 
 
 def rule_lines(plan: Plan, kpi: Kpi, dimensions: Dimensions | None) -> list[Json]:
-    """The numbers that rules compare the value with, where a condition has plain ones; of a KPI
-    with several series, as the rules are without their overrides."""
+    """The plain numbers that conditions of rules compare the value with; on the page of a KPI with
+    several series, without overrides of the rules."""
     return list(_rule_lines(plan, kpi, dimensions))
 
 

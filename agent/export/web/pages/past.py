@@ -1,8 +1,8 @@
-"""The closed windows that a page draws: those in memory, and before them those of the topic.
+"""The closed windows of a page: the last ones from memory, older ones from the values topic.
 
-Every series view has its last windows, of which there are few. What is older is read from the
-values topic when a page asks for it, one reading at a time, and kept for a short while: what closes
-meanwhile is in memory.
+Every series view has its last windows, of which there are few. Older ones are read from the values
+topic on request, one request at a time, and cached for a short while; windows that close meanwhile
+are in memory.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.export.agent_state import AgentState
 
-KEPT_SECONDS = 30.0
-MOST_KEPT = 32
-"""Readings that are kept, the last ones."""
+CACHE_SECONDS = 30.0
+MOST_CACHED = 32
+"""Reads of the topic that are cached, the last ones."""
 
 _Key = tuple[str, Dimensions | None, str]
 
 
-class Past:
-    """Reads what was of the KPIs of one agent."""
+class PastWindowReader:
+    """Reads the closed windows of the KPIs of one agent."""
 
     def __init__(
         self, state: AgentState, clock_seconds: Callable[[], float] = time.monotonic
     ) -> None:
         self._state = state
         self._clock_seconds = clock_seconds
-        self._readings: OrderedDict[_Key, tuple[float, int, PastWindows]] = OrderedDict()
-        self._busy = asyncio.Lock()
+        self._cache: OrderedDict[_Key, tuple[float, int, PastWindows]] = OrderedDict()
+        self._lock = asyncio.Lock()
 
     async def windows(
         self,
@@ -41,8 +41,8 @@ class Past:
         since_ms: int,
         views: Sequence[SeriesView],
     ) -> PastWindows:
-        """The windows of a KPI, or of one of its series, that ended since an instant, by their
-        ends. `views` are the series of the KPI that are asked for."""
+        """The windows of a KPI, or of one of its series, that ended since an instant, sorted by
+        their ends. `views`: the series whose windows these are."""
         recent = _in_memory(views, since_ms)
         if _reaches_back(kpi, views, since_ms):
             return PastWindows(tuple(recent), True)
@@ -54,17 +54,17 @@ class Past:
 
     async def _read(self, kpi: Kpi, dimensions: Dimensions | None, since_ms: int) -> PastWindows:
         key = kpi.name, dimensions, kpi.fingerprint
-        async with self._busy:
-            known = self._readings.get(key)
+        async with self._lock:
+            known = self._cache.get(key)
             if known is not None:
-                read_at, of_ms, past = known
-                if of_ms <= since_ms and self._clock_seconds() - read_at < KEPT_SECONDS:
+                read_at, read_since_ms, past = known
+                if read_since_ms <= since_ms and self._clock_seconds() - read_at < CACHE_SECONDS:
                     return past
             past = await self._state.fleet.past(kpi, dimensions, since_ms)
-            self._readings[key] = self._clock_seconds(), since_ms, past
-            self._readings.move_to_end(key)
-            while len(self._readings) > MOST_KEPT:
-                self._readings.popitem(last=False)
+            self._cache[key] = self._clock_seconds(), since_ms, past
+            self._cache.move_to_end(key)
+            while len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
             return past
 
 
@@ -86,7 +86,7 @@ def _in_memory(views: Iterable[SeriesView], since_ms: int) -> list[PastWindow]:
 
 
 def _reaches_back(kpi: Kpi, views: Sequence[SeriesView], since_ms: int) -> bool:
-    """Whether all that was asked for is in memory."""
+    """Whether all windows since an instant are in memory."""
     return bool(views) and all(
         view.history and view.history[0][0] <= since_ms + kpi.window.step_ms for view in views
     )

@@ -46,7 +46,7 @@ def test_an_alert_has_fired_since_it_fired_and_not_since_it_was_pending() -> Non
                   END_MS - 10 * MINUTE_MS)  # fmt: skip
     said = words(document(), [fired])
     at, began = (clock_text(END_MS - n * MINUTE_MS, NOW_MS, "UTC") for n in (10, 20))
-    assert said["standing"] == f"firing since {at}, after it began at {began}"
+    assert said["state_text"] == f"firing since {at}, after it began at {began}"
 
 
 def test_of_what_fires_the_end_is_explained_and_values_are_in_peoples_units() -> None:
@@ -59,13 +59,13 @@ def test_of_what_fires_the_end_is_explained_and_values_are_in_peoples_units() ->
 def test_of_what_is_pending_it_is_said_when_it_fires() -> None:
     pending = document(state="pending", fires_at=iso(END_MS + 5 * MINUTE_MS))
     at = clock_text(END_MS + 5 * MINUTE_MS, NOW_MS, "UTC")
-    assert words(pending)["standing"].endswith(f"fires at {at} if that continues")
+    assert words(pending)["state_text"].endswith(f"fires at {at} if that continues")
 
 
 def test_a_silence_says_how_long_it_may_last() -> None:
     silent = document(state="inactive", since=None, no_data_for_seconds=900, when=None, clear=None)
     assert words(silent)["because"][-1] == "It fires after 15 min without an event."
-    assert words(silent)["standing"] == "not firing"
+    assert words(silent)["state_text"] == "not firing"
 
 
 @pytest.mark.parametrize(("query", "shown"), [("?series=region%3Demea", True), ("", False)])
