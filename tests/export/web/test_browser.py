@@ -47,7 +47,7 @@ def test_the_last_transitions_of_alerts_open_below_them(browser: webdriver.Chrom
     state.fleet.history = STEPS
     with served(state) as address:
         browser.get(address)
-        until(browser, "#history summary", "Recent alert changes")
+        until(browser, "#history:not([hidden]) summary", "Recent alert changes")
         browser.find_element(By.CSS_SELECTOR, "#history summary").click()
         newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#transitions li")
         assert "emea: slow_support (critical) resolved" in newest.text

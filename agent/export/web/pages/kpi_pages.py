@@ -165,7 +165,7 @@ def _render(state: AgentState, sources: Sources, data: Json, why: Why, now_ms: i
         data=data,
         words=STATES,
         chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
-        json=_data_block(data),
+        json=_data_block({name: data[name] for name in _DRAWN}),
         clock=clock,
         why=in_words(why.documents, why.alerts, sources.kpi, sources.dimensions or (), clock),
         missing=why.missing,
@@ -174,6 +174,13 @@ def _render(state: AgentState, sources: Sources, data: Json, why: Why, now_ms: i
         details=_details(sources.kpi),
         outside=_external_links(state.links, sources),
     )
+
+
+_DRAWN = (
+    "name", "title", "series", "timezone", "since_ms", "until_ms", "lines", "low", "high", "ticks",
+    "bands", "rules", "alerts", "maintenance", "changes",
+)  # fmt: skip
+"""What the script of the page draws: the chart. All else is in the page as it is."""
 
 
 def _data_block(data: Json) -> Markup:

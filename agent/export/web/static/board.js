@@ -6,12 +6,14 @@ import { askForAll, drawFilters, isNarrowed, onChoice, query } from "./filters.j
 import { makeKpi, patchKpi } from "./kpi.js";
 import { noticeOf, quietText } from "./notice.js";
 import { ageText, clockText, isReplayed, setZone } from "./times.js";
+import { schedule } from "./slices.js";
 import { follow } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
 
 const FEW_ALERTS = 5; // the KPIs stay in sight
 const kpis = new Map();
+const drawn = new Map(); // by name, the KPI that its card shows
 let board = null;
 let skewMs = 0; // the agent's clock less ours
 let allAlerts = false;
@@ -28,21 +30,34 @@ function take(change) {
   const listed = new Set(board.kpi_order);
   for (const name of [...kpis.keys()]) if (!listed.has(name)) kpis.delete(name);
   if (Object.keys(change).some((key) => key !== "kpis" && key !== "now_ms")) draw();
-  else drawKpis();
+  else schedule("kpis", drawKpis);
 }
 
 function draw() {
+  schedule("head", drawHead);
+  schedule("alerts", () => {
+    drawAlerts();
+    announce();
+  });
+  schedule("history", drawHistory);
+  schedule("objectives", drawObjectives);
+  schedule("filters", () => {
+    setHidden($("kpis-section"), board.declared === 0);
+    drawFilters(board);
+  });
+  schedule("kpis", drawKpis);
+}
+
+function drawHead() {
   setText($("name"), board.name);
   setText($("about"), `kpi-agent ${board.version} · rules ${board.config_hash.slice(0, 12)} · All times are in ${board.timezone}.`);
   drawNotice();
-  drawAlerts();
-  announce();
+  drawClock();
+}
+
+function drawObjectives() {
   setHidden($("objectives-section"), board.objectives.length === 0);
   patchList($("objectives"), board.objectives, (o) => o.name, makeObjective, patchObjective);
-  setHidden($("kpis-section"), board.declared === 0);
-  drawFilters(board);
-  drawKpis();
-  drawClock();
 }
 
 // The address names a card that is there only now.
@@ -55,11 +70,26 @@ function goToTarget() {
   node.scrollIntoView();
 }
 
+// Cards that are there are put in order at once; what they say, and those that are new, follow one by one.
 function drawKpis() {
-  const known = board.kpi_order.map((name) => kpis.get(name)).filter(Boolean);
-  const patch = (node, kpi) => node.kpi === kpi || patchKpi(node, kpi, now());
-  patchList($("kpis"), known, (kpi) => kpi.name, makeKpi, patch);
-  goToTarget();
+  placeKpis(() => {});
+  for (const name of board.kpi_order) {
+    if (kpis.has(name) && drawn.get(name) !== kpis.get(name)) schedule(`kpi ${name}`, () => drawKpi(name));
+  }
+  schedule("target", goToTarget);
+}
+
+function drawKpi(name) {
+  const kpi = kpis.get(name);
+  if (!kpi) return; // not asked for any more
+  drawn.set(name, kpi);
+  placeKpis((node, of) => of === kpi && patchKpi(node, kpi, now()));
+}
+
+function placeKpis(patch) {
+  for (const name of [...drawn.keys()]) if (!kpis.has(name)) drawn.delete(name);
+  const placed = board.kpi_order.filter((name) => drawn.has(name)).map((name) => kpis.get(name));
+  patchList($("kpis"), placed, (kpi) => kpi.name, makeKpi, patch);
 }
 
 function drawNotice() {
@@ -89,6 +119,9 @@ function drawAlerts() {
   setText($("all-alerts"), allAlerts ? "Show fewer alerts" : `Show ${rest} more alerts`);
   $("all-alerts").setAttribute("aria-expanded", String(allAlerts));
   patchList($("alerts"), items, (a) => a.key, makeAlert, (node, alert) => patchAlert(node, alert, board.data_until_ms ?? now()));
+}
+
+function drawHistory() {
   setHidden($("history"), board.transitions.length === 0);
   patchList($("transitions"), board.transitions, (s) => s.key, makeTransition, (node, transition) => patchTransition(node, transition, board.data_until_ms ?? now()));
 }

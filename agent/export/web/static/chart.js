@@ -112,9 +112,13 @@ export function drawChart(parent, data) {
     ],
     hooks: { drawAxes: [behind(data)] },
     plugins: [tooltip(data, texts)],
-  }, aligned, parent);
-  plot.setScale("x", { min: data.since_ms / 1000, max: data.until_ms / 1000 });
+  }, null, parent);
   return {
+    // The lines, which are half of the work of drawing: the page may do something else before.
+    fill: () => {
+      plot.setData(aligned, false);
+      plot.setScale("x", { min: data.since_ms / 1000, max: data.until_ms / 1000 });
+    },
     destroy: () => plot.destroy(),
     resize: () => plot.setSize({ width: parent.clientWidth, height: plot.height }),
     // Somebody points at it, or has chosen a part of it.

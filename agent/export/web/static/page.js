@@ -3,19 +3,38 @@
 
 import { drawChart } from "./chart.js";
 import { keepFresh } from "./refresh.js";
+import { pause } from "./slices.js";
 
 const $ = (id) => document.getElementById(id);
 const read = () => JSON.parse($("data").textContent);
 
 let chart = null;
+let loaded = null;
 
-function draw(data) {
+// The page has its chart as a drawing. Its library comes later, and each step is a task of its own, so that a
+// phone answers meanwhile.
+function load() {
+  loaded ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = "../static/uPlot.iife.min.js";
+    script.onload = done;
+    script.onerror = failed;
+    document.head.append(script);
+  });
+  return loaded;
+}
+
+async function draw(data) {
   const empty = data.lines.every((line) => line.points.length === 0);
+  if (!empty) await load();
+  await pause();
   $("plot").hidden = empty;
   $("drawing").hidden = !empty;
   $("png").hidden = empty;
   chart?.destroy();
   chart = empty ? null : drawChart($("plot"), data);
+  await pause();
+  chart?.fill();
 }
 
 function changed(page) {

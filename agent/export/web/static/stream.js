@@ -7,21 +7,9 @@ const RETRY_MS = 5000;
 // Gives what opens the stream again, when something else is asked for.
 export function follow(take, link, query) {
   let source = null, polling = null, heardAt = Date.now(), failures = 0;
-  let waiting = []; // events that came together are drawn one after the other, so that the page answers meanwhile
-
-  function drawNext() {
-    if (waiting.length) take(JSON.parse(waiting.shift()));
-    if (waiting.length) setTimeout(drawNext);
-  }
-
-  function drawLater(data) {
-    waiting.push(data);
-    if (waiting.length === 1) setTimeout(drawNext);
-  }
 
   function open() {
     source?.close();
-    waiting = [];
     source = new EventSource(`api/v1/stream?${query()}`);
     heardAt = Date.now();
     for (const name of ["board", "change", "beat"]) {
@@ -30,7 +18,7 @@ export function follow(take, link, query) {
         failures = 0;
         stopPolling();
         link("live", "Live");
-        if (name !== "beat") drawLater(event.data);
+        if (name !== "beat") take(JSON.parse(event.data));
       });
     }
     source.onerror = () => {

@@ -197,7 +197,7 @@ async def test_the_data_block_can_not_end_its_element() -> None:
         text = await (await client.get("/kpis/revenue")).text()
     assert "<script>alert" not in text
     block = text.partition('id="data">')[2].partition("</script>")[0]
-    assert json.loads(block)["rows"][0]["series"] == evil
+    assert json.loads(block)["lines"][2]["name"] == evil
 
 
 async def test_csv_has_every_window_of_the_range() -> None:
