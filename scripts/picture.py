@@ -158,7 +158,7 @@ def _title(picture: Picture, axis: _Axis) -> str:
 
 def _fired(fired: Span, axis: _Axis, bottom: float) -> Iterator[Markup]:
     begins, ends = axis.x(fired.from_ms), axis.x(fired.to_ms)
-    yield band(begins, ends, TOP, bottom - TOP, "fire", least=1)
+    yield band(begins, ends, TOP, bottom - TOP, "fire", min_width=1)
     yield element("path", class_="at", d=f"M{begins:.1f} {TOP - 6}V{bottom}")
     anchor = "end" if begins > WIDTH / 2 else "start"
     yield text(begins, TOP - 12, f"fires {axis.clock(fired.from_ms)}", "fires", anchor)
@@ -258,7 +258,7 @@ def _strip(strip: Strip, axis: _Axis, top: float) -> Iterator[Markup]:
     yield level(top + tall / 2, LEFT, WIDTH - RIGHT, "track")
     for span in strip.spans:
         begins, ends = axis.x(span.from_ms), axis.x(span.to_ms)
-        yield band(begins, ends, top, tall, span.what, least=2)
+        yield band(begins, ends, top, tall, span.what, min_width=2)
     yield text(LEFT, top + tall - 4, strip.name, "name over")
     for span, after in zip(strip.spans, [*strip.spans[1:], None], strict=True):
         begins, ends = axis.x(span.from_ms), axis.x(span.to_ms)
