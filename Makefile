@@ -3,6 +3,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Setup puts one there where the one on PATH is too old.
+UV = $$(ls $(BIN)/uv 2>/dev/null || command -v uv)
 READY := $(VENV)/.ready
 
 # Tests start dozens of processes: without its cache, each would compile every module anew.
@@ -23,15 +25,15 @@ $(READY): pyproject.toml uv.lock scripts/setup
 	@touch $@
 
 wheel: $(READY) sbom ## Build dist/kpi_agent-….whl, which needs no checkout, and its SBOM
-	@$$(command -v uv || echo $(BIN)/uv) build -q --wheel --out-dir dist
+	@$(UV) build -q --wheel --out-dir dist
 
 sbom: $(READY) ## Write dist/kpi_agent.cdx.json: what uv.lock pins, in CycloneDX
 	@mkdir -p dist
-	@$$(command -v uv || echo $(BIN)/uv) export -q --frozen --no-dev --all-extras \
+	@$(UV) export -q --frozen --no-dev --all-extras \
 		--format cyclonedx1.5 --preview-features sbom-export --output-file dist/kpi_agent.cdx.json
 
 audit: $(READY) ## Check uv.lock against the OSV database, which is asked over the internet
-	@$$(command -v uv || echo $(BIN)/uv) audit --frozen --preview-features audit-command $(ARGS)
+	@$(UV) audit --frozen --preview-features audit-command $(ARGS)
 
 demo: $(READY) ## Run the whole agent on an embedded broker, with an example company
 	@$(BIN)/kpi-agent demo $(ARGS)
