@@ -8,7 +8,7 @@ import polars as pl
 
 from agent.core.decode.field_values import shown
 from agent.core.explanation import Explained
-from agent.core.model.events import FIELD_DTYPES, Contract, Field, LookupField
+from agent.core.model.events import FIELD_DTYPES, ComputedField, Contract, Field, LookupField
 from agent.core.model.kpis import OTHER, event_value_of
 from agent.core.model.plan import Plan
 from agent.core.output.messages import Json, iso
@@ -55,9 +55,9 @@ class Events:
     def as_json(self) -> Json:
         """The events: `first`, `last`, `least` and `most`, each with its time and its fields."""
         contract = self._contract
-        fields: tuple[Field | LookupField, ...] = ()
+        fields: tuple[Field | LookupField | ComputedField, ...] = ()
         if contract is not None:
-            fields = (*contract.fields, *contract.lookups)
+            fields = (*contract.fields, *contract.lookups, *contract.computed)
         document: Json = {}
         for name, row in self._kept.items():
             values = row.row(0, named=True)
@@ -77,8 +77,8 @@ class Events:
         self._kept[name] = every.sort(by, descending=last, maintain_order=True).head(1)
 
 
-def _shown(field: Field | LookupField, value: Any) -> Any:
-    return shown(field, value) if isinstance(field, Field) else value
+def _shown(field: Field | LookupField | ComputedField, value: Any) -> Any:
+    return value if isinstance(field, LookupField) else shown(field, value)
 
 
 def _argument(explained: Explained, contract: Contract | None) -> pl.Expr | None:

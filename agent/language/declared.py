@@ -199,6 +199,11 @@ def declare(path: Path) -> Declared:
     return _declare_sources(declared, sources, str(files[0]) if path.is_file() else str(path))
 
 
+def zone_of(declared: Declared, written: str | None) -> str:
+    """A time zone as written; else that of the defaults, or UTC."""
+    return written or declared.defaults.timezone or "UTC"
+
+
 def _declare_sources(declared: Declared, sources: Sequence[Source], name: str) -> Declared:
     for source in sources:
         declared.problems.extend(source.problems)

@@ -113,7 +113,11 @@ def with_names(schema: Schema, declared: Declared) -> Schema:
     """Offer the names of a rule set where the language refers to them; others stay allowed."""
     events, kpis, rules = (sorted(declared.names[s]) for s in ("events", "kpis", "rules"))
     fields = sorted(
-        {f for e in declared.events.values() for f in (*e.model.fields, *e.model.lookup)}
+        {
+            f
+            for e in declared.events.values()
+            for f in (*e.model.fields, *e.model.lookup, *e.model.computed)
+        }
     )
     for model, name, form, names in (
         ("RuleSpec", "kpi", "string", kpis),

@@ -21,8 +21,7 @@ from agent.core.model.events import FIELD_DTYPES
 from agent.core.model.lookups import ALWAYS_MS, FROM, UNTIL, Lookup, LookupTopic, cell_of_json
 from agent.core.output.messages import iso
 from agent.language.compile.kpis import digest
-from agent.language.compile.shapes import zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.lookups import ColumnType, LookupSpec
 from agent.language.problems import Problem, suggest
 

@@ -12,7 +12,14 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.model.events import Contract, Envelope, Field, LookupField, Topics
+from agent.core.model.events import (
+    ComputedField,
+    Contract,
+    Envelope,
+    Field,
+    LookupField,
+    Topics,
+)
 from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.lookups import Lookup, LookupTopic
 from agent.core.model.paths import path_text
@@ -120,6 +127,9 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
             # The severity of a level says enough: `when.critical`.
             if isinstance(item, RuleOverride) and item.rule is None:
                 yield f"{label}.{_key(item, number)}.off", "true"
+                continue
+            if isinstance(item, ComputedField):
+                yield f"{label}.{item.name}", item.sql
                 continue
             is_level = isinstance(item, _LEVELS)
             at = label.removesuffix(name) if is_level else f"{label}.{_key(item, number)}."

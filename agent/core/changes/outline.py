@@ -129,6 +129,9 @@ def _carried(plan: Plan, kpi: Kpi) -> Parts:
     if kpi.contract is not None:
         contract = plan.contracts[kpi.contract]
         read = set(_reads(kpi))
+        for made in contract.computed:
+            if made.name in read:
+                read.update(made.value.meta.root_names())
         for f in contract.lookups:
             if f.name in read:
                 read.update(f.keys)
@@ -141,7 +144,7 @@ def _carried(plan: Plan, kpi: Kpi) -> Parts:
     return parts
 
 
-_FIELDS = ("fields", "lookup")
+_FIELDS = ("fields", "lookup", "computed")
 _READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
 """What of a contract, beside its fields, says how its events are read."""
 

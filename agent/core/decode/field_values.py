@@ -22,7 +22,7 @@ import polars as pl
 from agent.core.decode.event_time import parse_instants
 from agent.core.decode.format import Flags, is_converted
 from agent.core.decode.time_formats import parse_formatted
-from agent.core.model.events import Field
+from agent.core.model.events import ComputedField, Field
 from agent.core.model.field_types import (
     DECIMAL_DIGITS,
     FIELD_DTYPES,
@@ -266,7 +266,7 @@ def _fits(values: list[Any]) -> bool:
     return all(value is None or -(2**63) <= value < 2**63 for value in values)
 
 
-def shown(field: Field, value: Any) -> Any:
+def shown(field: Field | ComputedField, value: Any) -> Any:
     """A value of a contract's table as it would be in an event."""
     if value is None or field.type not in ("decimal", "timestamp", "date"):
         return value

@@ -164,8 +164,11 @@ class Folder:
         rows = {
             of.contract.name: self._assign_verdicts(
                 of,
-                self._lookups[of.contract.name].join(
-                    table, positions, of_rows[table["_row"].to_numpy()]
+                _with_computed(
+                    of.contract,
+                    self._lookups[of.contract.name].join(
+                        table, positions, of_rows[table["_row"].to_numpy()]
+                    ),
                 ),
                 watermarks,
                 verdicts,
@@ -341,3 +344,8 @@ def _newest_times(batch: Batch, decoded: Decoded) -> Ints:
         else:
             times[rows] = np.maximum(times[rows], of_table)
     return times
+
+
+def _with_computed(contract: Contract, table: pl.DataFrame) -> pl.DataFrame:
+    """A table of events with the fields that are computed from others."""
+    return table.with_columns(f.value.alias(f.name) for f in contract.computed)

@@ -15,6 +15,7 @@ from agent.core.model.schemas import REGISTRY, Schema
 __all__ = [
     "FIELD_DTYPES",
     "Coding",
+    "ComputedField",
     "Contract",
     "Envelope",
     "EnvelopeName",
@@ -74,6 +75,18 @@ class LookupField:
     type: FieldType
     digest: str
     unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedField:
+    """A field computed from others of the event, lookups included: `sql`, as declared, and `value`,
+    the same over the columns of the contract's table."""
+
+    name: str
+    type: FieldType
+    sql: str
+    value: pl.Expr = field(compare=False)
+    scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +215,7 @@ class Contract:
     subject: str | None = None
     key_subject: str | None = None
     lookups: tuple[LookupField, ...] = ()
+    computed: tuple[ComputedField, ...] = ()
     description: str = ""
     owner: str | None = None
     team: str | None = None
@@ -214,9 +228,11 @@ class Contract:
 
     @property
     def types(self) -> dict[str, FieldType]:
-        """The types of the contract's columns: its fields, and those joined from lookups."""
-        own = {field.name: field.type for field in self.fields}
-        return own | {field.name: field.type for field in self.lookups}
+        """The types of the contract's columns: its fields, those joined from lookups, and those
+        computed from them."""
+        columns: tuple[Field | LookupField | ComputedField, ...]
+        columns = (*self.fields, *self.lookups, *self.computed)
+        return {field.name: field.type for field in columns}
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -21,6 +21,7 @@ def check(declared: Declared) -> None:
             fields.check(declared, entry, ("fields", name), spec)
         _time(declared, entry)
         _cases(declared, entry)
+        _computed_names(declared, entry)
         _paths(declared, entry)
         _roots(declared, entry)
 
@@ -92,6 +93,17 @@ def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
             declared.report(
                 entry, ("fields", name), message, "rename one, and give it a `path`", on="key"
             )
+
+
+def _computed_names(declared: Declared, entry: Entry[EventSpec]) -> None:
+    """A computed field is another than those that are read."""
+    known = {name.casefold() for name in entry.model.fields}
+    for name in entry.model.computed:
+        if name.casefold() in known:
+            message = f"'{name}' is a field of {entry.name} already"
+            hint = "give it a name of its own; or compute the field from its value alone: `as:`"
+            declared.report(entry, ("computed", name), message, hint, on="key")
+        known.add(name.casefold())
 
 
 def _paths(declared: Declared, entry: Entry[EventSpec]) -> None:

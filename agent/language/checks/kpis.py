@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from agent.core.model.events import FieldType, Scalar
 from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
-from agent.language.compile.shapes import Shape, zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest

@@ -47,7 +47,7 @@ def _source(declared: Declared, entry: Entry[LookupSpec]) -> None:
 
 def _name(declared: Declared, event: Entry[EventSpec], name: str) -> None:
     model = event.model
-    others = [*model.fields, *(other for other in model.lookup if other != name)]
+    others = [*model.fields, *model.computed, *(other for other in model.lookup if other != name)]
     same = [other for other in others if other.casefold() == name.casefold()]
     if same:
         message = f"'{name}' is a field of {event.name} already"

@@ -10,8 +10,8 @@ from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
 from agent.language.checks.kpis import can_equal, check_match
 from agent.language.compile import schedules as schedule_spec
-from agent.language.compile.shapes import Shape, zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.kpis import KpiSpec
 from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.problems import suggest

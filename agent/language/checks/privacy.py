@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from agent.core.model.events import Topics
 from agent.core.model.paths import Path
-from agent.language.compile.columns import columns_of, may_have_more
+from agent.language.compile.columns import columns_of, columns_read_by, may_have_more
 from agent.language.compile.contracts import make_topics
 from agent.language.compile.fields import make_field
 from agent.language.compile.shapes import Shape
@@ -55,6 +55,12 @@ class _People:
 
     def private_kpi(self, declared: Declared, entry: Entry[KpiSpec], field: str) -> str | None:
         """The private KPI whose people a field of a KPI's events names; None: it names none."""
+        event = declared.events.get(str(entry.model.from_))
+        read = [field] if event is None else columns_read_by(declared, event, field)
+        names = (self._private_kpi(declared, entry, column) for column in (field, *read))
+        return next((name for name in names if name is not None), None)
+
+    def _private_kpi(self, declared: Declared, entry: Entry[KpiSpec], field: str) -> str | None:
         source = _source(declared, entry, field)
         same = (name for other, name in self.sources if source and source.overlaps(other))
         return self.fields.get(field) or next(same, None)

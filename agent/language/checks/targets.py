@@ -6,8 +6,8 @@ import math
 from datetime import datetime
 
 from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
-from agent.language.compile.shapes import Shape, zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import dates
 from agent.language.models.kpis import KpiSpec
 from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec

@@ -15,8 +15,8 @@ from agent.core.model.history import Feature
 from agent.core.model.rules import SEVERITIES, Clause, Level, Severity
 from agent.language.checks.kpis import has_target
 from agent.language.compile.satisfiable import Range, can_hold, range_of, range_of_value
-from agent.language.compile.shapes import Shape, zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.compile.shapes import Shape
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
 from agent.language.models.rules import RuleOverrideSpec, RuleSpec
 from agent.language.models.values import Slo

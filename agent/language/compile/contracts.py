@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import polars as pl
 
-from agent.core.model.events import Contract, Envelope, LookupField, TimeSource, Topics
+from agent.core.model.events import (
+    ComputedField,
+    Contract,
+    Envelope,
+    FieldType,
+    LookupField,
+    TimeSource,
+    Topics,
+)
 from agent.core.model.lookups import Lookup
 from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.compile.fields import make_field, time_format
-from agent.language.compile.shapes import zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
 from agent.language.models.events import EventSpec, TopicPattern
 from agent.language.models.lookups import LookupFieldSpec
+from agent.language.sql.types import Typed, is_decimal, scale_of
 
 LATENESS_MS = 10_000
 MAX_FUTURE_MS = durations.UNIT_MS["h"]
@@ -39,9 +47,10 @@ def make_contract(
     entry: Entry[EventSpec],
     lookups: Mapping[str, Lookup],
     computed: Mapping[str, pl.Expr],
+    columns: Mapping[str, Typed],
 ) -> Contract:
     """The contract of an event type, defaults filled in. `computed`: what the `as` of its fields
-    compiled to."""
+    compiled to; `columns`: the fields computed from others."""
     model, defaults = entry.model, declared.defaults
     times = model.time if isinstance(model.time, list) else [model.time]
     return Contract(
@@ -73,6 +82,11 @@ def make_contract(
         lookups=tuple(
             _lookup_field(declared, name, spec, lookups) for name, spec in model.lookup.items()
         ),
+        computed=tuple(
+            _computed_field(name, text, columns[name])
+            for name, text in model.computed.items()
+            if name in columns
+        ),
         description=model.description or "",
         owner=model.owner or defaults.owner,
         team=model.team or defaults.team,
@@ -99,6 +113,12 @@ def _lookup_field(
         digest=lookups[spec.lookup].digests[spec.of_lookup],
         unit=spec.unit,
     )
+
+
+def _computed_field(name: str, sql: str, typed: Typed) -> ComputedField:
+    is_exact = is_decimal(typed.type)
+    type_ = cast(FieldType, "decimal" if is_exact else typed.type)
+    return ComputedField(name, type_, sql, typed.expr, scale_of(typed.type) if is_exact else 0)
 
 
 def _envelope(model: EventSpec) -> Envelope | None:

@@ -128,6 +128,10 @@ def _fingerprint(
         content["placement"] = sorted(placement)
     if contract is not None:
         used = _columns(sql) | set(shape.by)
+        computed = [f for f in contract.computed if f.name in used]
+        used.update(name for f in computed for name in f.value.meta.root_names())
+        if computed:
+            content["computed"] = sorted((f.name, f.sql) for f in computed)
         looked_up = [f for f in contract.lookups if f.name in used]
         used.update(key for f in looked_up for key in f.keys)
         if looked_up:

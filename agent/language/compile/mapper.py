@@ -22,10 +22,10 @@ from agent.language.compile.kpis import digest, make_kpi, title_of
 from agent.language.compile.links import Links
 from agent.language.compile.rules import make_composite, make_rule
 from agent.language.compile.schedules import compile_schedule
-from agent.language.compile.shapes import Shape, zone_of
+from agent.language.compile.shapes import Shape
 from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import Statements
-from agent.language.declared import Declared, Entry
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.file import SECTIONS
 from agent.language.models.maintenance import MaintenanceSpec
 from agent.language.models.objectives import ObjectiveSpec
@@ -42,7 +42,9 @@ def make_plan(
     slices = slices_of(declared, shapes)
     partitioned_by = placements(couplings(declared, links, sql), shapes)
     contracts = {
-        name: make_contract(declared, entry, lookups, sql.computed.get(name, {}))
+        name: make_contract(
+            declared, entry, lookups, sql.computed.get(name, {}), sql.columns.get(name, {})
+        )
         for name, entry in declared.events.items()
     }
     kpis: dict[str, Kpi] = {}

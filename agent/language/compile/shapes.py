@@ -10,7 +10,7 @@ from agent.core.model.events import FieldType
 from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
 from agent.language.compile.columns import columns_of, may_have_more
-from agent.language.declared import Declared, Entry
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
@@ -88,11 +88,6 @@ def _visit(
 
 def _input_place(model: KpiSpec, name: str) -> tuple[str | int, ...]:
     return ("from", model.from_.index(name)) if isinstance(model.from_, list) else ("from",)
-
-
-def zone_of(declared: Declared, written: str | None) -> str:
-    """A time zone as written; else that of the defaults, or UTC."""
-    return written or declared.defaults.timezone or "UTC"
 
 
 def expire_after_ms(model: KpiSpec, shape: Shape) -> int:

@@ -12,16 +12,17 @@ from sqlglot import exp
 
 from agent.core.model.events import FieldType
 from agent.core.model.kpis import Cast, Partial, PartialKind
-from agent.language.compile.columns import columns_of, may_have_more
+from agent.language.compile.columns import columns_of, may_have_more, read_columns_of
 from agent.language.compile.conditions import RuleSql, compile_rule
-from agent.language.compile.shapes import UNKNOWN, Shape, zone_of
-from agent.language.declared import Declared, Entry
+from agent.language.compile.shapes import UNKNOWN, Shape
+from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import UNKNOWN_NAME
 from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import (
     casts_in,
+    compile_column,
     compile_computed,
     compile_derived,
     compile_value,
@@ -47,9 +48,10 @@ class KpiSql:
 @dataclass(slots=True)
 class Statements:
     """The compiled statements; those with errors are missing. `computed`: the fields with `as`, by
-    event."""
+    event; `columns`: the fields computed from others."""
 
     computed: dict[str, dict[str, pl.Expr]] = field(default_factory=dict)
+    columns: dict[str, dict[str, Typed]] = field(default_factory=dict)
     kpis: dict[str, KpiSql] = field(default_factory=dict)
     rules: dict[str, RuleSql] = field(default_factory=dict)
 
@@ -69,9 +71,12 @@ class _OpenColumns(dict[str, SqlType]):
 
 
 def _possible_columns(
-    declared: Declared, event: Entry[EventSpec] | None
+    declared: Declared,
+    event: Entry[EventSpec] | None,
+    columns: Mapping[str, SqlType | None] | None = None,
 ) -> list[Mapping[str, SqlType]]:
-    """The columns that SQL over an event may name, with their types.
+    """The columns that SQL over an event may name, with their types; `columns`: those of which
+    they are, not all.
 
     Where an error in the event leaves types unknown, one mapping for each type: a statement is
     reported only if it is wrong with all of them.
@@ -79,7 +84,7 @@ def _possible_columns(
     types = [sql_type(type_) for type_ in get_args(FieldType)]
     if event is None:
         return [_OpenColumns({}, type_) for type_ in types]
-    columns = columns_of(declared, event)
+    columns = columns_of(declared, event) if columns is None else columns
     known = {name: type_ for name, type_ in columns.items() if type_ is not None}
     if may_have_more(event):
         return [_OpenColumns(known, type_) for type_ in types]
@@ -90,7 +95,9 @@ def _possible_columns(
 
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
     """Compile every statement; reports what is wrong."""
-    statements = Statements({e.name: _computed(declared, e) for e in declared.events.values()})
+    events = declared.events.values()
+    statements = Statements({e.name: _computed(declared, e) for e in events})
+    statements.columns = {e.name: _columns(declared, e) for e in events}
     for name in _inputs_first(declared):
         kpi = declared.kpis[name]
         sql = (
@@ -122,6 +129,19 @@ def _computed(declared: Declared, entry: Entry[EventSpec]) -> dict[str, pl.Expr]
         expr = compile_first(declared, entry, ("fields", name, "as"), spec.as_, [way])
         if expr is not None:
             computed[name] = expr
+    return computed
+
+
+def _columns(declared: Declared, entry: Entry[EventSpec]) -> dict[str, Typed]:
+    """The compiled fields of an event that are computed from others."""
+    computed = {}
+    zone = zone_of(declared, entry.model.timezone)
+    possible = _possible_columns(declared, entry, read_columns_of(declared, entry))
+    for name, text in entry.model.computed.items():
+        ways = [partial(compile_column, fields=fields, timezone=zone) for fields in possible]
+        typed = compile_first(declared, entry, ("computed", name), text, ways)
+        if typed is not None:
+            computed[name] = typed
     return computed
 
 

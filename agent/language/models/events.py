@@ -277,6 +277,11 @@ class EventSpec(Strict):
         description="The fields that KPIs may use: name: type, or name: {type, required, "
         "minimum, …}.",
     )
+    computed: dict[FieldName, Text] = Field(
+        default_factory=dict,
+        description="Fields computed from others, lookups included: name: SQL.",
+        examples=[{"size": "if(amount >= 100, 'large', 'small')"}],
+    )
     lookup: dict[FieldName, AnyLookupField] = Field(
         default_factory=dict,
         description="Fields that come from lookups, by the event's key: name: lookup.column, or "

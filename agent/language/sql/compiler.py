@@ -66,6 +66,20 @@ def compile_computed(text: str, type_: SqlType, timezone: str = "UTC") -> pl.Exp
     return finite(made) if type_ == "float" else made
 
 
+def compile_column(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC") -> Typed:
+    """A computed field: an expression over the fields of one event."""
+    node = parsed(text, columns=fields)
+    why = "a computed field looks at one event at a time"
+    typed = rows_scope(text, fields, timezone, why, "aggregate in a KPI").translate(node)
+    if typed.type not in _COLUMN_TYPES and not is_decimal(typed.type):
+        hint = "a text, number, time or truth: `len(x)`, `list_contains(x, 'a')`, `epoch(x)`"
+        fail(node, f"a field can't be {words(typed.type)}", hint)
+    return Typed(finite(typed.expr), typed.type) if typed.type == "float" else typed
+
+
+_COLUMN_TYPES = ("string", "integer", "float", "boolean", "timestamp", "date")
+
+
 def _cast(text: str, type_: SqlType) -> str:
     """How an expression is made one of a field's type."""
     name = f"decimal(18, {scale_of(type_)})" if is_decimal(type_) else _NAMES.get(type_, "…")
