@@ -28,7 +28,7 @@ from tests.conftest import ROOT
 from tests.core.batches import batch_of
 
 PAGE = (ROOT / "docs" / "rules" / "fields.md").read_text()
-(RULES,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+RULES, OF_OTHERS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 EXPRESSIONS = [
     each
     for row in re.findall(r"^\| expression \| \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
@@ -125,6 +125,14 @@ def test_computed_values_are_those_of_the_page(
     decoded = Decoder([contract]).decode(replace(records, headers={0: [("x", text.encode())]}))
     (of_field,) = contract.fields
     assert str(shown(of_field, decoded.tables["e"]["x"][0])) == made
+
+
+def test_fields_computed_from_others_have_the_types_of_their_sql(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(OF_OTHERS)
+    computed = load(tmp_path).contracts["order.paid"].computed
+    types = {f.name: f.type for f in computed}
+    expected = {"size": "string", "market": "string", "hour": "integer", "weekend": "boolean"}
+    assert types == expected
 
 
 def test_what_is_made_of_a_value_has_the_type_of_the_field() -> None:
