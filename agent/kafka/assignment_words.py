@@ -1,4 +1,4 @@
-"""What the log says where a source partition is not read on from its commit."""
+"""Log messages about source partitions that are not simply read on from their commits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from agent.kafka.ingest_assignment import Begin, Kind
 
 
 def in_words(tp: TopicPartition, begin: Begin) -> tuple[int, str] | None:
-    """What was found, for the log, with its level; None: all is as it should be."""
+    """The log message about a finding, with its level; None: the partition is read on as usual."""
     finding = begin.finding
-    what = WORDS.get((finding.kind, finding.missed > 0))
-    if what is None:
+    message = WORDS.get((finding.kind, finding.missed > 0))
+    if message is None:
         return None
-    level, text = what
+    level, text = message
     text = text.format(
         at=begin.resume.offset,
         lost=f"offsets {finding.first} to {finding.last - 1} were not read (at most "
@@ -69,4 +69,4 @@ WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
         "that are closed are not opened again",
     ),
 }
-"""What to say of a finding, by its kind and whether records are missing."""
+"""Level and text of the message, by the kind of the finding and whether records are missing."""

@@ -168,7 +168,7 @@ class Backfiller:
                 log.info("backfill of %s is complete", kpi)
 
     async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> Rows | None:
-        """The rows of a job, read in a thread; None where a merger was released meanwhile."""
+        """Run a job in a thread; returns its rows, or None if a merger was released meanwhile."""
         cancelled, loop = threading.Event(), asyncio.get_running_loop()
 
         def publish(emitted: Emitted) -> None:
@@ -230,7 +230,7 @@ class _JobRun:
         self.records = 0
 
     def run(self) -> Rows:
-        """Read to the end; the rows by KPI and state partition, none where it was cancelled."""
+        """Read to the end; returns the rows by KPI and state partition, none if cancelled."""
         try:
             return asyncio.run(self._run())
         finally:

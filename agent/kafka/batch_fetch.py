@@ -1,4 +1,4 @@
-"""Reads a consumer by record batches, not record by record.
+"""Makes a consumer return record batches instead of single records.
 
 For each record, aiokafka's `getmany` steps through a generator and fills a `ConsumerRecord`, which
 takes 2 to 3 µs: more than decoding and folding it. A batch has the fields that the ingest needs, at
@@ -37,13 +37,13 @@ INTERNALS = {
         *("_consume_aborted_up_to", "_contains_abort_marker"),
     ),
 }
-"""By class, the attributes that are read or replaced, and the methods that are called."""
+"""By class, the internal attributes and methods that are used or replaced."""
 
 
 def refresh_metadata(consumer: AIOKafkaConsumer) -> None:
-    """Ask the brokers now which partitions the topics have; new ones make the group rebalance.
+    """Refresh the metadata of topics now; new partitions make the group rebalance.
 
-    aiokafka asks every `metadata_max_age_ms`, and its public API has no way to ask sooner.
+    aiokafka does so every `metadata_max_age_ms`, and its public API has no way to do it sooner.
     """
     consumer._client.force_metadata_update()
 
@@ -59,7 +59,7 @@ def enable_batch_fetch(consumer: AIOKafkaConsumer) -> None:
 
 
 class _Results(OrderedDict[TopicPartition, Any]):
-    """What was fetched and not read yet. aiokafka reads the records of a result with `getall`."""
+    """Fetched and not read yet. aiokafka reads the records of a result with `getall`."""
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         if type(result) is FetchResult and result._partition_records is not None:
@@ -68,7 +68,7 @@ class _Results(OrderedDict[TopicPartition, Any]):
 
 
 class _BatchReader:
-    """`FetchResult.getall` by batches. `_rest` is what is left of a batch that was read in part."""
+    """`FetchResult.getall` by batches. `_rest`: the rest of a batch that was read in part."""
 
     def __init__(self, result: FetchResult) -> None:
         self._result = result

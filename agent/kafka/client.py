@@ -1,4 +1,4 @@
-"""How to reach the brokers: one set of connection options for aiokafka, one for Faust."""
+"""Clients of the brokers: connection options for aiokafka and Faust, producers and consumers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Waiting for a broker; and why it does not let us in, in the operator's words.
+"""Waits for a broker, and diagnoses why connections fail.
 
-aiokafka logs the reason, and says its callers only that it could not connect. So once a connection
-has failed, the first broker that can be reached is asked again, step by step, and what happens is
-reported with the setting to change.
+aiokafka logs the reason, and only raises that it could not connect. So once a connection has
+failed, the first broker that can be reached is probed step by step, and the cause is reported with
+the setting to change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLIENT_EXPIRED = "CERTIFICATE_EXPIRED"
 async def wait_for_broker(settings: Settings, report: Callable[[str], None]) -> AIOKafkaAdminClient:
     """A started admin client, as soon as a broker answers.
 
-    `report` is given the reason of each failed attempt. Waits 0.5 s, then up to 10 s between
+    `report` is called with the reason of each failed attempt. Waits 0.5 s, then up to 10 s between
     attempts, until one answers: the brokers may start later than the agent.
     """
     wait_seconds = FIRST_WAIT_SECONDS
@@ -61,8 +61,8 @@ async def wait_for_broker(settings: Settings, report: Callable[[str], None]) -> 
 
 
 async def why_not(settings: Settings) -> str | None:
-    """Why the first broker that can be reached does not let us in; None when none is reached, or it
-    does."""
+    """Why the first broker that can be reached refuses the connection; None if none is reached, or
+    it does not refuse."""
     for address in settings.bootstrap:
         try:
             await _connect(settings, address)
@@ -77,12 +77,12 @@ async def why_not(settings: Settings) -> str | None:
         except ssl.SSLError as error:
             return await _no_tls(settings, address, error)
         except (KafkaError, OSError, TimeoutError):
-            if (said := await _other_protocol(settings, address)) is not None:
-                return said
+            if (reason := await _other_protocol(settings, address)) is not None:
+                return reason
         else:
-            # It answers, and may still refuse what comes after.
-            if (said := await _other_protocol(settings, address)) is not None:
-                return said
+            # The connection was accepted, but its requests may be refused.
+            if (reason := await _other_protocol(settings, address)) is not None:
+                return reason
     return None
 
 
@@ -159,27 +159,27 @@ async def _no_tls(settings: Settings, address: str, error: ssl.SSLError) -> str:
             "authority that signed ssl_certfile"
         )
     if await _mechanisms(settings, address, tls=False) is not None:
-        return _says_protocol(settings, address, "without TLS")
+        return _protocol_differs(settings, address, "without TLS")
     return f"{address} answers, but no TLS connection comes about: {reason}"
 
 
 async def _other_protocol(settings: Settings, address: str) -> str | None:
-    """Whether the listener speaks another protocol than the settings say, in words."""
+    """How the listener's protocol differs from the settings, in words; None: it does not."""
     uses_tls = settings.security_protocol.endswith("SSL")
     uses_sasl = settings.security_protocol.startswith("SASL")
     offered = await _mechanisms(settings, address, tls=uses_tls)
     if offered is None:
         if await _mechanisms(settings, address, tls=not uses_tls) is None:
             return None
-        return _says_protocol(settings, address, "without TLS" if uses_tls else "with TLS")
+        return _protocol_differs(settings, address, "without TLS" if uses_tls else "with TLS")
     if offered and not uses_sasl:
-        return _says_protocol(settings, address, f"with a login ({', '.join(offered)})")
+        return _protocol_differs(settings, address, f"with a login ({', '.join(offered)})")
     if not offered and uses_sasl:
-        return _says_protocol(settings, address, "without a login")
+        return _protocol_differs(settings, address, "without a login")
     return None
 
 
-def _says_protocol(settings: Settings, address: str, how: str) -> str:
+def _protocol_differs(settings: Settings, address: str, how: str) -> str:
     return (
         f"{address} is reached {how}, but security_protocol is {settings.security_protocol}: is "
         "it the right port, and the right one of PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL?"
@@ -189,8 +189,8 @@ def _says_protocol(settings: Settings, address: str, how: str) -> str:
 async def _mechanisms(
     settings: Settings, address: str, tls: bool | None = None
 ) -> list[str] | None:
-    """The SASL mechanisms that a listener offers, none where it wants no login; None where it can't
-    be spoken to in this way. Its certificate is not looked at: no secret is sent."""
+    """The SASL mechanisms that a listener offers, empty if it needs no login; None if it does not
+    speak TLS, or plaintext, as asked for. Its certificate is not verified: no secret is sent."""
     host, _, port = address.rpartition(":")
     context = None
     if settings.security_protocol.endswith("SSL") if tls is None else tls:

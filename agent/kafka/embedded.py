@@ -41,7 +41,7 @@ class EmbeddedBroker:
         )
 
     def close(self) -> None:
-        """Stop the broker. What it held is gone."""
+        """Stop the broker. Its topics are lost."""
         self._owner = None
 
     def __enter__(self) -> Self:

@@ -1,8 +1,8 @@
-"""Explanations from the worker that holds a series, asked for and given over the board topic.
+"""Requests for explanations between workers, and their replies, over the board topic.
 
-An explanation is read from the state of a series, which one worker holds. Every worker reads the
-board topic, so a question and its answer need neither an address nor a connection of their own, and
-carry nobody's identity: only what everybody may see is asked for and given.
+An explanation is made from the state of a series, which one worker holds. Every worker reads the
+board topic, so requests need no addresses or connections of their own. They have no identity of a
+user: only what everybody may see is explained.
 
 1. The asking worker writes a request: a rule, a selector, the state partitions of these series.
 2. Each worker that holds any of these writes a reply, of all partitions that it holds.
@@ -31,19 +31,20 @@ from agent.kafka.publish import Publisher, acknowledged
 log = logging.getLogger(__name__)
 
 REPLY_SECONDS = 3.0
-"""For how long replies are waited for. A reply takes some tens of milliseconds."""
+"""The timeout of a request. A reply takes some tens of milliseconds."""
 FRESH_MS = 30_000
-"""A request that is older, by the clocks of two workers, is not replied to: it is read again."""
+"""Requests that are older, by the clocks of both workers, are ignored: they are read again after a
+restart."""
 FORGOTTEN_MS = 3_600_000
-"""What is left of a worker that was killed while it asked is deleted then."""
+"""The age at which rows of workers that were killed during a request are deleted."""
 MOST_OPEN = 8
-"""Requests of a worker at a time; others wait their turn."""
+"""Concurrent requests of a worker; others wait."""
 MOST_WAITING = 200
-"""Requests of other workers that wait to be replied to; more are dropped, and asked again."""
+"""Requests of other workers that wait for a reply; more are dropped."""
 
 
 class ExplainRequest(msgspec.Struct, frozen=True, tag="explain_request"):
-    """A question as a row of the board topic. `at_ms` is wall clock."""
+    """A request as a row of the board topic. `at_ms` is wall clock."""
 
     worker: str
     number: int
@@ -55,8 +56,8 @@ class ExplainRequest(msgspec.Struct, frozen=True, tag="explain_request"):
 
 
 class ExplainReply(msgspec.Struct, frozen=True, tag="explain_reply"):
-    """What one worker replies to the request `number` of `worker`: about how many series of these
-    state partitions it could say something, and of the most urgent ones what."""
+    """The reply of one worker to the request `number` of `worker`: of its state partitions, how
+    many series there are (`count`), and the explanations of the most urgent ones."""
 
     worker: str
     number: int
@@ -76,7 +77,7 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(slots=True)
 class _Open:
-    """A request that replies are waited for, and those that have come."""
+    """A request that waits for replies, and those that have arrived."""
 
     partitions: frozenset[int]
     replies: dict[bytes, ExplainReply] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class _Open:
         return self.partitions.difference(*(reply.partitions for reply in self.replies.values()))
 
     def add(self, key: bytes, reply: ExplainReply) -> None:
-        """Take a reply. It replaces those about the same partitions: they were reassigned since."""
+        """Add a reply. It replaces those of the same partitions: they were reassigned since."""
         overlapping = set(reply.partitions)
         for known in [k for k, r in self.replies.items() if overlapping.intersection(r.partitions)]:
             del self.replies[known]
@@ -98,11 +99,11 @@ class _Open:
 
 
 class ExplainRequests:
-    """Asks other workers, and replies to them. `worker` is the name of this one."""
+    """Sends requests to other workers, and replies to theirs. `worker` is the name of this one."""
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
-        # Numbers of a worker of the same name before it, whose replies may still be there, differ.
+        # Different from those of an earlier worker of the same name, whose replies may still exist.
         self._numbers = itertools.count(_now_ms())
         self._open: dict[int, _Open] = {}
         self._turn = asyncio.Semaphore(MOST_OPEN)
@@ -110,10 +111,10 @@ class ExplainRequests:
         self._publisher: Publisher | None = None
         self._rows: dict[bytes, int] = {}  # the rows of all workers, and when they were written
 
-    # ---- what the board topic has
+    # ---- rows of the board topic
 
     def add(self, key: bytes, row: ExplainRow) -> None:
-        """A row of the board topic."""
+        """Add a row of the board topic."""
         self._rows[key] = row.at_ms
         if isinstance(row, ExplainReply):
             if row.worker == self._worker and row.number in self._open:
@@ -125,7 +126,7 @@ class ExplainRequests:
                 self._waiting.put_nowait(row)
 
     def remove(self, key: bytes) -> None:
-        """A key of the board topic that has no row any more."""
+        """Forget a deleted row of the board topic."""
         self._rows.pop(key, None)
 
     def forgotten(self, now_ms: int) -> list[bytes]:
@@ -137,13 +138,13 @@ class ExplainRequests:
     async def ask(
         self, config_hash: str, rule: str, series: str, partitions: Collection[int]
     ) -> list[ExplainReply]:
-        """What the workers that hold these state partitions reply, each partition in one reply.
+        """The replies of the workers that hold these state partitions, each partition in one reply.
 
-        Raises EnvironmentFault where not all of them are replied for.
+        Raises EnvironmentFault if a partition has no reply in time.
         """
         async with self._turn:
             number, publisher = next(self._numbers), self._publisher
-            asked = self._open[number] = _Open(frozenset(partitions))
+            waiting = self._open[number] = _Open(frozenset(partitions))
             key = _encoder.encode(["explain_request", self._worker, number])
             request = ExplainRequest(
                 self._worker, number, config_hash, rule, series, tuple(sorted(partitions)),
@@ -152,7 +153,7 @@ class ExplainRequests:
             try:
                 if publisher is not None:
                     await _write(publisher, {key: _encoder.encode(request)})
-                    await asyncio.wait_for(asked.complete.wait(), REPLY_SECONDS)
+                    await asyncio.wait_for(waiting.complete.wait(), REPLY_SECONDS)
             except TimeoutError:
                 pass
             except KafkaError as error:
@@ -160,10 +161,10 @@ class ExplainRequests:
             finally:
                 del self._open[number]
                 if publisher is not None:
-                    await self._delete(publisher, [key, *asked.replies])
-        if asked.missing:
-            raise _unanswered(asked.missing)
-        return list(asked.replies.values())
+                    await self._delete(publisher, [key, *waiting.replies])
+        if waiting.missing:
+            raise _unanswered(waiting.missing)
+        return list(waiting.replies.values())
 
     async def _delete(self, publisher: Publisher, keys: Collection[bytes]) -> None:
         try:
@@ -197,7 +198,7 @@ class ExplainRequests:
             await _write(publisher, {_encoder.encode(key): _encoder.encode(reply)})
         except (KafkaError, KpiAgentError) as error:
             log.debug("a request to explain %s was not replied to: %r", request.rule, error)
-        except Exception:  # the stage beside it goes on
+        except Exception:  # the merge stage must go on
             log.exception("%s could not be explained", request.rule)
 
 

@@ -1,9 +1,9 @@
-"""Everything that the agent takes from Faust, and all that it knows of Faust's inside.
+"""The Faust app of stage 2, and all use of Faust's internals.
 
-Faust gives stage 2 its consumer group, the fetched frames, a table with a changelog, and recovery.
-Nobody else imports Faust's app, consumer or streams; the table is `state_table.py`, its databases
-`state_store.py`. What of it is no documented interface stands in `INTERNALS`, and a test of that
-list fails first when another version has changed it.
+Faust provides stage 2 with its consumer group, the fetched frames, a table with a changelog, and
+recovery. No other module imports Faust's app, consumer or streams; the table is `state_table.py`,
+its databases `state_store.py`. `INTERNALS` lists the undocumented interfaces in use; a test of that
+list fails when a new version changes one.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ INTERNALS: tuple[tuple[str, str], ...] = (
     ("faust.stores.rocksdb:Store.offset_key", "the row that holds its offset"),
     ("faust.stores.memory:Store.data", "rows in memory"),
 )
-"""What is relied on beyond Faust's and aiokafka's documented interfaces: `module:Class.name`, and
-what for."""
+"""The undocumented interfaces of Faust and aiokafka in use: `module:Class.name`, and their
+purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameMessage:
-    """One message of the frames topic. It is committed up to the first one not acknowledged."""
+    """One message of the frames topic. Faust commits up to the first message not acknowledged."""
 
     partition: int
     offset: int
@@ -83,18 +83,18 @@ class FrameMessage:
     event: Event
 
     def acknowledge(self) -> None:
-        """Say that a restart does not need it."""
+        """Acknowledge it: a restart does not need it."""
         self.event.ack()
 
 
 class GroupMember(Protocol):
-    """Anybody who works on the partitions that the group has given to this worker."""
+    """The receiver of the group's events and of the frames of assigned partitions."""
 
     async def revoked(self) -> None:
-        """The group is shared out again: nothing is ours until `recovered`."""
+        """The group rebalances: no partition is ours until `recovered`."""
 
     async def recovered(self, partitions: Sequence[int]) -> None:
-        """The table is complete; these state partitions are ours."""
+        """The table is recovered, and these state partitions are ours."""
 
     async def frame(self, message: FrameMessage) -> None:
         """A message was fetched. Must not raise."""
@@ -122,11 +122,11 @@ class FaustApp:
     # ---- life
 
     def start(self) -> None:
-        """Join the group in the background; `check` says what comes of it."""
+        """Join the group in the background; `check` raises its failures."""
         self._starting = asyncio.create_task(self._app.start())
 
     def check(self) -> None:
-        """Raise what makes it impossible to go on."""
+        """Raise the error of a crashed app, table or group membership."""
         if self._starting is not None and self._starting.done():
             error = self._starting.exception()
             if error is not None:
@@ -134,8 +134,8 @@ class FaustApp:
         self._table.check()
         if self._app.crashed:
             raise self._app.crash_reason or InternalError("the Faust app crashed")
-        # What ended the membership for good Faust would notice at its next fetch, which never
-        # comes where the group gave it nothing to fetch.
+        # Faust would notice the end of its membership at its next fetch, which never happens
+        # while no partition is assigned.
         coordinator = getattr(self._client(), "_coordinator", None)
         if coordinator is not None and hasattr(coordinator, "check_errors"):
             coordinator.check_errors()
@@ -145,7 +145,7 @@ class FaustApp:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait([self._starting], timeout=STOP_TIMEOUT_SECONDS)
-        # Without a broker the consumer's thread may end without saying so; mode waits for a minute.
+        # Without a broker the consumer's thread may end unnoticed; mode would wait for a minute.
         thread = getattr(self._app.consumer, "_thread", None)
         if thread is not None:
             thread.shutdown_timeout = STOP_TIMEOUT_SECONDS
@@ -157,10 +157,10 @@ class FaustApp:
             log.warning(
                 "the Faust app did not stop cleanly: its group waits for the session timeout"
             )
-        # All apps of a process share a signal's receivers: this one would stay for good.
+        # All apps of a process share a signal's receivers: this one would stay forever.
         self._app.on_partitions_revoked.disconnect(self._on_revoked, weak=False)
         self._app.on_partitions_assigned.disconnect(self._on_assigned, weak=False)
-        # Faust leaves this to the garbage collector: a task that hangs would keep them locked.
+        # Faust leaves this to the garbage collector: a hanging task would keep them locked.
         for database in databases:
             database.close()
         if self._scratch is not None:
@@ -174,36 +174,35 @@ class FaustApp:
         return self._fetched is not None and not self._fetched.empty()
 
     def known_end(self, partition: int) -> int | None:
-        """Where the frames of a partition end, as far as the broker has published; None: not
-        known, or not ours."""
+        """The end offset of a partition's frames, as last fetched; None: not known, or not ours."""
         with contextlib.suppress(IllegalStateError, AssertionError):
             offset: int | None = self._app.consumer.highwater(TP(self._names.frames, partition))
             return offset
         return None
 
     async def frame_ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Where the frames of partitions end. Raises IllegalStateError when they are not ours."""
+        """The end offsets of partitions' frames. Raises IllegalStateError if they are not ours."""
         tps = [TP(self._names.frames, p) for p in partitions]
         ends = await self._app.consumer.highwaters(*tps)
         return {tp.partition: end for tp, end in ends.items() if end is not None}
 
     async def frame_start(self, partition: int) -> int:
-        """Where the frames of a partition begin. Raises IllegalStateError when it is not ours."""
+        """The first offset of a partition's frames. Raises IllegalStateError if it is not ours."""
         tp = TP(self._names.frames, partition)
         return (await self._consumer.earliest_offsets(tp)).get(tp) or 0
 
     async def seek(self, partition: int, offset: int) -> None:
-        """Read on from there. Raises IllegalStateError when the partition is not ours."""
+        """Continue reading at an offset. Raises IllegalStateError if the partition is not ours."""
         await self._consumer.seek_wait({TP(self._names.frames, partition): offset})
 
     async def seek_to_resume(
         self, partitions: Iterable[int]
     ) -> Mapping[int, tuple[int | None, int]]:
-        """Go to where reading must begin: the committed offset, or the log's start. Both are given
-        by partition; None: nothing was committed.
+        """Seek to the committed offsets, or the starts of the logs; returns both by partition
+        (committed None: nothing was committed).
 
-        Faust seeks only where something was committed; what it had fetched before the recovery
-        and dropped would be passed over for good.
+        Faust seeks only where something was committed: frames that it fetched before the recovery
+        and dropped would never be read.
         """
         tps = [TP(self._names.frames, p) for p in partitions]
         if not tps:
@@ -219,14 +218,14 @@ class FaustApp:
     # ---- the table
 
     async def stored_rows(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, list[Row]]]:
-        """The rows of partitions, and the highest position that any of them is true for (-1: there
-        are none). Raises DamagedState."""
+        """The rows of partitions, each with its highest position (-1: no rows). Raises
+        DamagedState."""
         return await asyncio.to_thread(self._table.rows_of, partitions)
 
     async def write_rows(
         self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], position: int
     ) -> None:
-        """Send rows that are true for a position to the changelog; None deletes."""
+        """Send rows as of a position to the changelog; None deletes."""
         await self._table.write(partition, rows, position)
 
     async def settle_rows(self) -> None:
@@ -252,8 +251,8 @@ class FaustApp:
         self._is_assigned = True
 
     async def _on_recovered(self) -> None:
-        # Where the group is shared out again during a recovery, Faust ends it at once, as if the
-        # changelog were read, and the assignor has the next partitions; another one follows.
+        # When the group rebalances during a recovery, Faust ends the recovery as if the changelog
+        # were read, though the assignor has the next partitions already; another one follows.
         recovery = cast(Any, self._app.tables).recovery
         is_next_due = recovery.signal_recovery_start.is_set()
         if not self._is_assigned or is_next_due:
@@ -269,7 +268,7 @@ class FaustApp:
         async for event in stream.noack().events():
             message = event.message
             frames = split(message.value or b"")
-            # What waits for its acknowledgement must not hold on to its bytes.
+            # Unacknowledged messages must not keep their bytes in memory.
             message.value = event.value = None
             await self._member.frame(FrameMessage(message.partition, message.offset, frames, event))
 
@@ -308,7 +307,7 @@ class FaustApp:
         )
 
     def _raw_topic(self, name: str, **options: Any) -> Any:
-        """A topic whose keys and values are bytes that we decode: a bad one stops no agent."""
+        """A topic with bytes as keys and values, which we decode: a bad one must not stop Faust."""
         return self._app.topic(
             name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
             allow_empty=True, **options,
@@ -327,9 +326,9 @@ class FaustApp:
         return cast(StateTable, table)
 
     def _data_folder(self) -> Path:
-        """Faust wants a folder, which must be there, even when it keeps everything in memory.
+        """The folder of Faust, which must exist even if everything is kept in memory.
 
-        Raises EnvironmentFault where the setting's can't be made.
+        Raises EnvironmentFault if it can't be created.
         """
         if self._settings.data_dir is not None:
             folder = self._settings.data_dir / "faust"

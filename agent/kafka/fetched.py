@@ -1,4 +1,4 @@
-"""Records as a consumer fetches them, in columns, and as the batches that the core decodes."""
+"""Fetched records as columns, and as the batches that the core decodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agent.core.decode.batch import Batch, Headers
 Record: TypeAlias = "ConsumerRecord[Any, Any]"
 
 Raw = Any
-"""A record as its batch gives it: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
+"""A record of an aiokafka batch: `offset`, `timestamp` (ms), `key`, `value`, `headers`."""
 
 _VALUE, _KEY = attrgetter("value"), attrgetter("key")
 _HEADERS = attrgetter("headers")
@@ -81,7 +81,7 @@ class Fetched:
         return first
 
     def record(self, topic: str, partition: int, index: int) -> Record:
-        """A record with all that `getmany` would have said of it."""
+        """A record as aiokafka's `getmany` returns it."""
         key, value = self.keys[index], self.values[index]
         kind, checksum = self.stamps[max(start for start in self.stamps if start <= index)]
         return ConsumerRecord(
@@ -92,7 +92,7 @@ class Fetched:
 
 
 def make_batch(topic: str, parts: Sequence[tuple[int, Fetched]]) -> Batch:
-    """One batch of a topic's records, in the order (partition, offset) that they come in."""
+    """One batch of a topic's records, in the order of `parts` (partition, records)."""
     sizes = [len(records) for _, records in parts]
     headers: dict[int, Headers] = {}
     for start, (_, records) in zip(accumulate(sizes, initial=0), parts, strict=False):
@@ -109,7 +109,7 @@ def make_batch(topic: str, parts: Sequence[tuple[int, Fetched]]) -> Batch:
 
 
 def record_of(topic: str, parts: Sequence[tuple[int, Fetched]], row: int) -> Record:
-    """The record of a row of a batch that was made of these parts."""
+    """The record of a row of the batch that `make_batch` made of these parts."""
     for partition, records in parts:
         if row < len(records):
             return records.record(topic, partition, row)

@@ -1,10 +1,10 @@
-"""When the ingest flushes.
+"""Decides when the ingest flushes.
 
-every interval          while events come
-every second interval   while none come: such a flush only moves time on
-at once                 when a backlog has been read to its end: nothing more may come for a while
-at once                 when very much of a backlog waits: merging goes on beside reading it
-soon again              when the last flush is not acknowledged: the next covers both
+every interval          while events arrive
+every second interval   while none arrive: such a flush only advances time
+at once                 when a backlog has been read to its end
+at once                 when FLUSH_RECORDS of a backlog are unflushed, to merge while reading on
+after RETRY_SECONDS     while the last flush is not acknowledged: the next covers both
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FLUSH_RECORDS = 200_000
 
 
 class FlushPace:
-    """When the next flush is due. Times are monotonic seconds."""
+    """Decides when the next flush is due. Times are monotonic seconds."""
 
     def __init__(self, interval_seconds: float, now: float) -> None:
         self.behind = False  # a backlog is being read
@@ -27,11 +27,11 @@ class FlushPace:
         self._caught_up = False
 
     def until_due_ms(self, now: float) -> int:
-        """For how long a fetch may wait."""
+        """How long a fetch may wait."""
         return max(0, int((self._due_at - now) * 1000)) + 1
 
     def fetched(self, records: int, at_end: bool) -> None:
-        """Note how many records a fetch brought; `at_end`: there are no more."""
+        """Note the number of fetched records; `at_end`: there are no more."""
         if records and self._resting:
             self._due_at -= (IDLE_INTERVALS - 1) * self._interval
             self._resting = False

@@ -1,11 +1,11 @@
-"""Batches on their way through the folders, in the order of the log.
+"""Decodes and folds batches, in the order of the log.
 
     fetched ─▶ decode (two threads) ─▶ fold (one thread) ─▶ rejects and late records sent
                                          │
                                          └─ behind the folds that it covers: frames of a flush
 
-Decoding needs nothing but the batch, so the next one is decoded while one is folded. Whatever uses
-the folders is in one queue of tasks, each of which awaits the task before it.
+Decoding needs only the batch, so the next one is decoded while one is folded. Everything that uses
+the folders is a task in one queue, and awaits the task before it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from agent.kafka.stage_events import IngestProgress
 
 @dataclass(frozen=True, slots=True)
 class IdleSnapshot:
-    """What the consumer knows when all that it has read is in the queue: the time (ms), and, by
-    topic, for how long each partition has been idle (None: it is not, or who knows)."""
+    """The state of the consumer when all records that it has read are in the queue: the time (ms),
+    and by topic and partition how long it has been idle (None: it is not, or not known)."""
 
     clock_ms: int
     idle_ms: Mapping[str, Mapping[int, int | None]]
@@ -55,8 +55,8 @@ class Flush:
 
 
 class FoldQueue:
-    """Decodes and folds what is fetched, and makes frames of it. It owns the folders, which those
-    of topics that appear are added to."""
+    """Decodes and folds fetched records, and makes frames of them. It owns the folders, one for
+    each source topic; new ones are added as topics appear."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class FoldQueue:
         self._sent: list[Sent] = []  # of the records folded since the last flush
 
     def is_assigned(self, tp: TopicPartition) -> bool:
-        """Whether a partition is read here, from a known offset on."""
+        """Whether a partition is read here, from an offset that is known already."""
         return tp.topic in self.folders and tp.partition in self.folders[tp.topic].sources
 
     def partitions(self) -> list[TopicPartition]:
@@ -90,7 +90,8 @@ class FoldQueue:
         return [TopicPartition(t, p) for t, folder in self.folders.items() for p in folder.sources]
 
     async def add(self, fetched: Mapping[TopicPartition, Fetched]) -> None:
-        """Queue what was fetched, one batch a topic, once the fetch before the last is folded."""
+        """Queue fetched records, one batch for each topic; waits until the fetch before the last is
+        folded."""
         while len(self._folds) > (self._newest if fetched else 0):
             await self._folds.popleft()
         by_topic: dict[str, list[tuple[int, Fetched]]] = {}
@@ -110,14 +111,14 @@ class FoldQueue:
     def flush(
         self, snapshot: IdleSnapshot, counts: Awaitable[Mapping[str, int]]
     ) -> asyncio.Task[Flush]:
-        """Queue a flush of all that was added. `counts`: the partitions of each source topic
-        that there is."""
+        """Queue a flush of all added records. `counts`: the number of partitions of each source
+        topic."""
         flush = asyncio.create_task(self._make_frames(snapshot, counts, self._last))
         self._last, self.unflushed = flush, 0
         return flush
 
     def flushed(self, flush: asyncio.Task[Flush]) -> None:
-        """Nobody waits for a flush any more: don't keep its frames."""
+        """Drop a flush that was awaited, with its frames."""
         if self._last is flush:
             self._last = None
 
@@ -127,7 +128,7 @@ class FoldQueue:
             await self._last
 
     def close(self) -> None:
-        """End, whatever is under way."""
+        """Cancel all tasks, and end the threads."""
         for task in (*self._folds, self._last):
             if task is not None:
                 task.cancel()
@@ -136,8 +137,8 @@ class FoldQueue:
         self._folding.shutdown(wait=True, cancel_futures=True)
 
     async def _decode(self, batch: Batch) -> Decoded:
-        """Decode a batch, once the schemas that its records name are known, and its lookup topics
-        are read as far as they were when it was fetched."""
+        """Decode a batch, once the schemas of its records are known, and its lookup topics are read
+        at least as far as they went when it was fetched."""
         folder = self.folders[batch.topic]
         batch = await self._registry.with_schemas(batch)
         await self._lookups.catch_up(folder.looked_up)
@@ -152,7 +153,8 @@ class FoldQueue:
         clock_ms: int,
         before: asyncio.Task[Any] | None,
     ) -> None:
-        """Fold a batch when its turn comes; count its outcomes, send what was rejected or late."""
+        """Fold a batch after the task before it; count its outcomes, send rejected and late
+        records."""
         started = time.monotonic()
         decoded = await decoding
         if before is not None:
@@ -179,7 +181,7 @@ class FoldQueue:
         counts: Awaitable[Mapping[str, int]],
         before: asyncio.Task[Any] | None,
     ) -> Flush:
-        """Frames of all that was added before, once it is folded; and of nothing later."""
+        """Make frames of all records that were added before, and of no later ones."""
         partitions = await counts
         if before is not None:
             await before

@@ -1,9 +1,8 @@
-"""Frames as messages of the frames topic: the small ones of a flush for one state partition go
-together.
+"""Joins the small frames of a flush for one state partition to one message of the frames topic.
 
-Producer, broker and Faust take about as long over a message of 60 bytes as over one of 6,000, and a
-worker that nothing comes to sends one small frame for each of its source partitions to each state
-partition, every flush (docs/decisions/0015-what-an-event-costs.md).
+A message of 60 bytes costs producer, broker and Faust about as much as one of 6,000, and an idle
+worker sends one small frame for each of its source partitions to each state partition, every flush
+(docs/decisions/0015-what-an-event-costs.md).
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 JOINED_BYTES = 64 * 1024
-"""Frames are joined up to this. Larger ones cost more than their message does."""
+"""Frames are joined up to this size: beyond it, messages cost little for each byte."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[bytes])
 
 
 def join(frames: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Messages, each with its state partition; a partition's frames stay in their order."""
+    """Join frames to messages, each with its state partition; the frames of a partition stay in
+    order."""
     waiting: dict[int, list[bytes]] = {}
     for partition, frame in frames:
         together = waiting.setdefault(partition, [])
@@ -33,8 +33,8 @@ def join(frames: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 
 
 def split(message: bytes) -> list[bytes]:
-    """The frames of a message. What `join` did not make is passed on as one frame, for the merge to
-    reject."""
+    """The frames of a message. A message that `join` did not make is returned as one frame, for the
+    merge to reject."""
     try:
         return _decoder.decode(message)
     except msgspec.DecodeError:

@@ -1,8 +1,8 @@
-"""The state partitions that this worker holds: a merger for each, and its place in the frames log.
+"""The state partitions that this worker holds: a merger for each, and its position in the frames.
 
-Frames, rows and views are worked out beside the event loop: how long that takes is decided by
-events, and heartbeats, scrapes and signals must not wait for it. A merger is not thread-safe, so
-one piece of work follows the other; `is_busy` says that one is under way.
+Frames are applied, and rows and views made, in a thread: that may take long, and heartbeats,
+scrapes and signals must not wait for it. A merger is not thread-safe, so it has one such task at a
+time; `is_busy` is true meanwhile.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from agent.kafka.faust_app import FrameMessage
 log = logging.getLogger(__name__)
 
 HEAVY_SERIES = 2_000
-"""The views of so many series are worked out when frames have come, not when they are asked for."""
-VIEWS_SHARE = 3  # of the time, at most the third part goes into the views of many series
+"""With more series, views are made after rounds in a thread, not on request."""
+VIEWS_SHARE = 3  # at most a third of the time is spent on the views of many series
 VIEWS_SECONDS = 1.0
-"""While frames keep a partition busy, its views are worked out so seldom, as often as the board is
-written: working them out costs what changed, and that is soon everything."""
-ASKED_SECONDS = 2.0
-"""Nor are they for so long after somebody who asked has had them worked out: the board asks every
-second, and finds a partition busy only now and then."""
-BUSY_SECONDS = 0.02  # until looking again whether a thread is done
+"""The least pause between two refreshes of views, as often as the board is written: with more
+frequent ones, nearly every view would change each time."""
+REQUESTED_SECONDS = 2.0
+"""Views that were made on request are not refreshed after rounds for so long: the board requests
+them every second, and seldom finds a partition busy."""
+BUSY_SECONDS = 0.02  # between checks whether a thread is done
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class BackfillRows:
-    """The rows of a KPI's backfill for one state partition, to be adopted by its merger."""
+    """The rows of a KPI's backfill for one state partition, for its merger to adopt."""
 
     kpi: str
     handoff_ms: int
@@ -50,8 +50,8 @@ class BackfillRows:
 
 
 class HeldPartition:
-    """One state partition. `position` is the highest offset that any row of it is true for,
-    `next_offset` that of the message to come."""
+    """One state partition. `position`: the highest offset of frames in its rows; `next_offset`:
+    that of the next message."""
 
     def __init__(self, partition: int, merger: Merger, position: int, next_offset: int) -> None:
         self.partition = partition
@@ -59,30 +59,30 @@ class HeldPartition:
         self.position = position
         self.next_offset = next_offset
         self._moved_at = time.monotonic()  # when `next_offset` last moved, or was sought
-        self._sought_offset = -1  # that reading last went back to
-        self.frames_a_message = 1  # as the last message had it
+        self._sought_offset = -1  # that reading last rewound to
+        self.frames_a_message = 1  # of the last message
         self.is_busy = False
         self._unacknowledged: deque[FrameMessage] = deque()
         self._applied_any = False
         self._emitted: list[Emitted] = []
         self._filled: list[BackfillRows] = []  # to be adopted in the next round
         self._views = merger.views()
-        self._views_at = 0.0  # when to work the views out again
+        self._views_at = 0.0  # when to refresh the views
 
     @property
     def has_work(self) -> bool:
-        """Whether a round has something to do here."""
+        """Whether frames were applied, so that rounds have work here."""
         return self._applied_any
 
     @property
     def has_emitted(self) -> bool:
-        """Whether something waits to be published."""
+        """Whether there are results to publish."""
         return bool(self._emitted)
 
     # ---- frames
 
     def accept(self, message: FrameMessage) -> None:
-        """Note the message that comes next; `apply` applies its frames."""
+        """Note the next message; `apply` applies its frames."""
         self.next_offset = message.offset + 1
         self._moved_at = time.monotonic()
         self.position = max(self.position, message.offset)
@@ -92,53 +92,52 @@ class HeldPartition:
 
     @property
     def seconds_waited(self) -> float:
-        """For how long the next message has not come, nor been sought."""
+        """How long ago the last message arrived, or reading rewound."""
         return time.monotonic() - self._moved_at
 
     @property
     def is_sought(self) -> bool:
-        """Whether reading went back to the next message already."""
+        """Whether reading rewound to the next message already."""
         return self._sought_offset == self.next_offset
 
     def note_sought(self) -> None:
-        """Note that reading goes back to the next message."""
+        """Note that reading rewinds to the next message."""
         self._sought_offset = self.next_offset
         self._moved_at = time.monotonic()
 
     async def apply(self, frames: Sequence[bytes], offset: int) -> list[Exception | None]:
-        """Apply frames of a message, up to one that leaves the merger behind: it must catch up
-        before the next. For each that was applied, None or why it could not be: it is skipped."""
-        applied = await self._beside(_apply, self.merger, frames, offset)
+        """Apply frames of a message, up to one after which the merger must catch up. Returns for
+        each of these None, or the error for which it was skipped."""
+        applied = await self._in_thread(_apply, self.merger, frames, offset)
         self._emitted += [result for result in applied if isinstance(result, Emitted) and result]
         return [result if isinstance(result, Exception) else None for result in applied]
 
     async def catch_up(self) -> None:
-        """Close more of the windows that one frame lets close at once."""
-        if emitted := await self._beside(self.merger.catch_up):
+        """Close more of the windows that one frame lets close, a limited number at a time."""
+        if emitted := await self._in_thread(self.merger.catch_up):
             self._emitted.append(emitted)
 
     # ---- rounds
 
     async def adopt(self) -> None:
-        """Let the merger adopt the backfills that were read for it. One that does not fit any more
-        is read once more."""
+        """Let the merger adopt backfills. One that does not fit any more is read again later."""
         filled, self._filled = self._filled, []
         for read in filled:
-            await self._beside(
+            await self._in_thread(
                 self.merger.adopt, read.kpi, read.handoff_ms, read.sources, read.rows
             )
 
     def drain_emitted(self) -> list[Emitted]:
-        """What frames brought since the last call."""
+        """The results of frames since the last call."""
         emitted, self._emitted = self._emitted, []
         return emitted
 
     async def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows to write; None deletes."""
-        return await self._beside(self.merger.drain_rows)
+        """The changed rows; None deletes."""
+        return await self._in_thread(self.merger.drain_rows)
 
     def acknowledge_before(self, offset: int) -> None:
-        """Acknowledge the messages that a restart does not need."""
+        """Acknowledge the messages before an offset: a restart does not need them."""
         while self._unacknowledged and self._unacknowledged[0].offset < offset:
             self._unacknowledged.popleft().acknowledge()
 
@@ -146,17 +145,18 @@ class HeldPartition:
 
     @property
     def views(self) -> list[SeriesView]:
-        """The series held here; of many, or while work is under way, as they were a moment ago."""
+        """The series held here; if there are many, or a task is under way, as of the last
+        refresh."""
         if not self.is_busy and not self._is_heavy:
             self._views = self.merger.views()
-            self._views_at = time.monotonic() + ASKED_SECONDS
+            self._views_at = time.monotonic() + REQUESTED_SECONDS
         return self._views
 
     async def refresh_views(self) -> None:
-        """Work out the views now and then, for anybody who asks during other work."""
+        """Refresh the views if they are due."""
         started = time.monotonic()
         if started > self._views_at:
-            self._views = await self._beside(self.merger.views)
+            self._views = await self._in_thread(self.merger.views)
             now = time.monotonic()
             self._views_at = now + max(VIEWS_SECONDS, (VIEWS_SHARE - 1) * (now - started))
 
@@ -167,15 +167,15 @@ class HeldPartition:
     # ---- backfills
 
     def fill(self, filled: BackfillRows) -> None:
-        """A past to be adopted in the next round."""
+        """Add the rows of a backfill, to be adopted in the next round."""
         self._filled.append(filled)
 
     @property
     def waits_for_adoption(self) -> bool:
-        """Whether a past is not adopted yet."""
+        """Whether a backfill is not adopted yet."""
         return bool(self._filled)
 
-    async def _beside(
+    async def _in_thread(
         self, work: Callable[Parameters, Result], /, *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:  # fmt: skip
@@ -187,8 +187,8 @@ class HeldPartition:
 
 
 class HeldPartitions:
-    """All that this worker holds. `epoch` counts how often that began again: who has waited
-    compares it, to know whether what they hold is still theirs."""
+    """All state partitions of this worker. `epoch` counts how often they were dropped: code that
+    awaits compares it before and after."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -202,7 +202,7 @@ class HeldPartitions:
         return self._held.get(partition)
 
     def holds(self, held: HeldPartition) -> bool:
-        """Whether this very object is still in use."""
+        """Whether this object is still in use."""
         return self._held.get(held.partition) is held
 
     @property
@@ -211,8 +211,8 @@ class HeldPartitions:
         return frozenset(self._held)
 
     def drop(self, reason: str) -> None:
-        """Forget all mergers. They are built again from the table, even for partitions that stay:
-        in between somebody else may have held them."""
+        """Drop all mergers. They are built again from the table, even those of partitions that
+        stay: another worker may have held them meanwhile."""
         self.epoch += 1
         if self._held:
             log.info("released %d state partitions: %s", len(self._held), reason)
@@ -227,16 +227,16 @@ class HeldPartitions:
         return list(chain.from_iterable(held.views for held in self._held.values()))
 
     def mergers(self) -> dict[int, Merger]:
-        """The mergers by partition; to be looked at before the next await, after `at_rest`."""
+        """The mergers by partition, valid until the next await; call `at_rest` before."""
         return {partition: held.merger for partition, held in self._held.items()}
 
     async def at_rest(self) -> None:
-        """Wait until no work is under way."""
+        """Wait until no task is under way in a thread."""
         while any(held.is_busy for held in self._held.values()):  # noqa: ASYNC110  tenths of a second
             await asyncio.sleep(BUSY_SECONDS)
 
     async def fill(self, partition: int, filled: BackfillRows) -> None:
-        """Hand a past to the merger of a partition; return when it took it, or is put down."""
+        """Add a backfill to a partition; waits until its merger has adopted it, or is dropped."""
         held = self._held[partition]
         held.fill(filled)
         while held.waits_for_adoption and self.holds(held):  # noqa: ASYNC110  one round

@@ -1,13 +1,13 @@
-"""For how long a source partition has been idle, so that time moves on without its events.
+"""Measures how long source partitions have been idle, so that event time advances without them.
 
-Idle is only what a broker's answer proves: a fetch that was answered after the idle time began and
-found the position at the log's end. The idle time of a partition begins
+A partition is idle only if a broker proves it: by the response to a fetch after the idle time
+began, with the position at the end of the log. The idle time of a partition begins
 
-- when it is assigned, and with each record of it;
-- again, when this worker has slept (a stopped process, a suspended machine): what it learns first
-  comes from buffers that were filled before;
-- again, when no answer came for a while: producers were cut off from the brokers, too, and need
-  `idle_after` to send what they hold.
+- when it is assigned, and with each of its records;
+- again, when this worker was suspended (a stopped process or machine): its first responses come
+  from buffers that were filled before;
+- again, when no response came for a while: producers could not reach the brokers either, and need
+  `idle_after` to send what they have.
 
 A worker that may have lost its membership reports nothing as idle.
 """
@@ -17,11 +17,11 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 
 STALL_SECONDS = 3.0
-"""A gap between two rounds of the loop that is no longer just a long fold."""
+"""A longer gap between two rounds of the loop is not just a long fold."""
 
 
 class IdleDetector:
-    """Since when each partition has been idle. Clocks are arguments: wall (ms), monotonic (s)."""
+    """The idle times of all partitions. Clocks are arguments: wall (ms), monotonic (s)."""
 
     def __init__(self, session_timeout_seconds: float, asked_every_seconds: float = 1.0) -> None:
         self._session_seconds = session_timeout_seconds
@@ -36,7 +36,7 @@ class IdleDetector:
         self._since_ms[tp] = wall_ms
 
     def received(self, tp: TopicPartition, wall_ms: int) -> None:
-        """Records came: idle time begins behind them."""
+        """Records arrived: the idle time begins after them."""
         self._since_ms[tp] = wall_ms
 
     def forget(self, tp: TopicPartition) -> None:
@@ -58,9 +58,9 @@ class IdleDetector:
         self._last_tick = (monotonic_seconds, wall_ms)
 
     def idle_ms(self, tp: TopicPartition, end_seen_ms: int | None) -> int | None:
-        """For how long the partition has been idle; None: it is not, or that is not known.
+        """How long a partition has been idle; None: it is not, or that is not known.
 
-        `end_seen_ms`: wall clock of the last fetch answer, where it found the log's end.
+        `end_seen_ms`: wall clock of the last fetch response, if it was at the end of the log.
         """
         since = self._since_ms.get(tp)
         if since is None or end_seen_ms is None or end_seen_ms < since:

@@ -1,13 +1,13 @@
-"""Where reading a source partition goes on, and what is known to be missing there.
+"""Decides where to continue reading a source partition, and finds which records are missing.
 
-    facts                                    decision
-    the commit: h, C, W, topic id, epoch  ┐
-    the newest frame: C, W, id, epoch     ├─▶  `begin_at`: a Resume, and a Finding in words
-    the log: topic id, start, end         ┘
+    facts                                                        decision
+    the commit: offset, covered offset, watermark, id, epoch  ┐
+    the newest frame: covered offset, watermark, id, epoch    ├─▶  `begin_at`: a Resume, a Finding
+    the log: topic id, start, end                             ┘
 
-An ordinary restart reads from h. Whatever breaks the continuity of the log (records deleted before
-they were read, offsets that somebody moved, a topic created again) begins a new epoch, and is
-found out here, before anything is read. The cases are the table of
+An ordinary restart reads from the committed offset. A break in the continuity of the log (records
+deleted before they were read, moved offsets, a topic that was created again) begins a new epoch,
+and is detected here, before anything is read. The cases are the table of
 docs/decisions/0028-gaps-and-recreated-topics.md, tested case by case in
 tests/kafka/test_ingest_assignment.py.
 """
@@ -39,13 +39,13 @@ from agent.settings import Settings
 log = logging.getLogger(__name__)
 
 NEWEST_FRAME_MESSAGES = 500
-"""Messages of one state partition that are looked through for the newest frame of each source: some
-minutes of an agent with ten workers. A group's offsets can be moved only when all have stopped."""
+"""Messages of one state partition in which the newest frame of each source is searched: some
+minutes of an agent with ten workers. A group's offsets can be moved only while no worker runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLog:
-    """A source partition's log as it is now: records lie in `[start, end)`."""
+    """The log of a source partition: its records are in `[start, end)`."""
 
     topic_id: str
     start: int
@@ -54,8 +54,8 @@ class SourceLog:
 
 @dataclass(frozen=True, slots=True)
 class LastFrame:
-    """What the newest frame of a source partition says of it. `missed`: the last span of event
-    time whose records were not read."""
+    """The newest frame of a source partition. `missed`: the last span of event time whose records
+    were not read."""
 
     topic_id: str
     epoch: int
@@ -65,7 +65,7 @@ class LastFrame:
 
 
 class Kind(StrEnum):
-    """What was found where reading goes on."""
+    """The kind of a finding."""
 
     ORDINARY = "ordinary"
     DELETED = "deleted"  # retention was quicker
@@ -78,8 +78,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found: records `[first, last)` were not read (an upper bound where a topic is
-    compacted or transactional)."""
+    """A finding: records `[first, last)` were not read (an upper bound if the topic is compacted or
+    transactional)."""
 
     kind: Kind
     first: int = 0
@@ -93,7 +93,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Where to go on with a source partition, and what was found there."""
+    """Where to continue reading a source partition, and the finding."""
 
     resume: Resume
     finding: Finding
@@ -107,12 +107,12 @@ def begin_at(
     from_end: bool = False,
     lookup_logs: Collection[str] = (),
 ) -> Begin:
-    """Where to go on with a source partition.
+    """Decide where to continue reading a source partition.
 
-    `commit` None: there is none. `last`: the newest frame of this source; None: none was found or
-    looked for. `log_epoch`: the epoch that this log begins with, by the topic's frames
-    (`epoch_of_log`). `from_end`: a topic that the group never read begins at its end.
-    `lookup_logs`: those that the lookup topics have now.
+    `commit` None: there is none. `last`: the newest frame of this source; None: there is none, or
+    it is not needed. `log_epoch`: the first epoch of this log, by the topic's frames
+    (`epoch_of_log`). `from_end`: a topic that the group never read is read from its end.
+    `lookup_logs`: the present logs of lookup topics.
     """
     if _is_another_log(commit, last, source):
         return _from_another_log(commit, last, source, log_epoch)
@@ -132,12 +132,12 @@ def begin_at(
 def needs_last_frame(
     commit: Resume | None, source: SourceLog, lookup_logs: Collection[str] = ()
 ) -> bool:
-    """Whether the commit alone doesn't say where to go on."""
+    """Whether the newest frame is needed to decide, besides the commit."""
     if commit is None or commit.is_plain or _is_another_id(commit.topic_id, source):
         return True
     if _has_other_lookups(commit, lookup_logs):
         return True
-    # Behind a gap, what frames cover beyond the commit must not be read again.
+    # After a gap, records that frames cover beyond the commit must not be read again.
     return commit.offset < source.start or commit.covered > source.end
 
 
@@ -163,13 +163,13 @@ def _is_another_log(commit: Resume | None, last: LastFrame | None, source: Sourc
         return False
     if known_id and source.topic_id:
         return known_id != source.topic_id
-    return covered > source.end  # without ids, its length is all there is to go by
+    return covered > source.end  # without ids, only its length can tell
 
 
 def _from_another_log(
     commit: Resume | None, last: LastFrame | None, source: SourceLog, log_epoch: int
 ) -> Begin:
-    """Read the log of a topic that was created again; from the offset that was set for it."""
+    """Read the log of a topic that was created again, from its start or an offset set for it."""
     begin = source.start
     if commit is not None and commit.is_plain:
         begin = min(max(commit.offset, source.start), source.end)
@@ -182,8 +182,8 @@ def _from_another_log(
 
 
 def _new_log(begin: int, source: SourceLog, epoch: int) -> Begin:
-    """Read a log of which nothing was read. Records of the one before may not have been read, and
-    its ids are forgotten: any window that is open may lack records, or count one twice."""
+    """Read a log of which nothing was read. Records of the previous one may not have been read, and
+    its ids are forgotten: any open window may lack records, or count one twice."""
     resume = replace(_fresh(begin, source, epoch), missed=MissedSpan(None, None))
     return Begin(resume, Finding(Kind.RECREATED, 0, source.start))
 
@@ -214,13 +214,13 @@ def _from_commit(
         return Begin(_next_epoch(source.end, last, source), Finding(Kind.TRUNCATED))
     begin = min(max(last.covered, source.start), source.end)
     resume = _next_epoch(begin, last, source)
-    # What was joined with rows that are gone is not read again: it would count under other rows.
+    # Records joined with lost rows are not read again: they would count under other rows.
     kind = Kind.LOOKUP_RECREATED if is_whole else Kind.DELETED
     return _missing(resume, Finding(kind, last.covered, begin))
 
 
 def _from_moved(offset: int, last: LastFrame, source: SourceLog) -> Begin:
-    """Go on where an operator has set the offset, if that is further than what was read."""
+    """Continue at the offset that an operator set, if it is beyond the records that were read."""
     if last.covered > source.end:
         return Begin(_next_epoch(source.end, last, source), Finding(Kind.TRUNCATED))
     begin = max(last.covered, source.start)
@@ -244,7 +244,7 @@ def _next_epoch(begin: int, last: LastFrame, source: SourceLog) -> Resume:
 
 
 def _missing(resume: Resume, finding: Finding) -> Begin:
-    """Note in the resume what the finding says is missing."""
+    """Note missing records of the finding in the resume."""
     if finding.missed:
         span = MissedSpan(resume.watermark_ms, None).union(resume.missed)
         resume = replace(resume, missed=span)
@@ -261,8 +261,8 @@ async def find_begins(
     partitions: Sequence[TopicPartition],
     plan: Plan,
 ) -> Mapping[TopicPartition, Begin]:
-    """Where to go on with partitions that were assigned; one is left out where another version of
-    the agent committed last. Raises KafkaError where no broker says."""
+    """Decide where to continue reading assigned partitions; without those that another version of
+    the agent committed last. Raises KafkaError if no broker answers."""
     if not partitions:
         return {}
     commits = await _commits(admin, consumer.group, partitions)
@@ -288,7 +288,7 @@ async def find_begins(
             frames.get(tp),
             sources[tp],
             epoch_of_log(frames, tp.topic, sources[tp].topic_id),
-            # What is added to a topic or a contract that is being read is read whole.
+            # Additions to a topic or a contract that is already read are read from their start.
             from_end=latest and not any(c.name in contracts for c in plan.contracts_of(tp.topic)),
             lookup_logs=logs,
         )
@@ -316,7 +316,7 @@ async def _commits(
 
 
 async def _last_frames(settings: Settings) -> Mapping[TopicPartition, LastFrame]:
-    """The newest frame of each source partition: any state partition has one of each flush."""
+    """The newest frame of each source partition: every state partition gets one of each flush."""
     messages = await read_newest(
         settings, TopicNames.of(settings).frames, [0], NEWEST_FRAME_MESSAGES
     )
@@ -324,14 +324,14 @@ async def _last_frames(settings: Settings) -> Mapping[TopicPartition, LastFrame]
 
 
 def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]:
-    """The newest frame of each source partition, by what messages of the frames topic hold."""
+    """The newest frame of each source partition in messages of the frames topic."""
     frames: dict[TopicPartition, LastFrame] = {}
     for message in messages:
         for data in split(message):
             try:
                 frame = decode(data)
             except (msgspec.DecodeError, UnknownVersionError):
-                continue  # the merge says so
+                continue  # the merge reports it
             tp = TopicPartition(frame.topic, frame.partition)
             known = frames.get(tp)
             if known is None or (frame.epoch, frame.covered) >= (known.epoch, known.covered):
@@ -343,8 +343,8 @@ def last_frames(messages: Iterable[bytes]) -> Mapping[TopicPartition, LastFrame]
 
 
 def epoch_of_log(frames: Mapping[TopicPartition, LastFrame], topic: str, topic_id: str) -> int:
-    """The epoch that a log of a topic begins with: the same for all partitions, however far each of
-    them is, and above every epoch of an earlier log."""
+    """The first epoch of a topic's log: the same for all partitions, and above every epoch of an
+    earlier log."""
     of_topic = [frame for tp, frame in frames.items() if tp.topic == topic]
     own = [frame.epoch for frame in of_topic if topic_id and frame.topic_id == topic_id]
     return min(own) if own else max((frame.epoch for frame in of_topic), default=-1) + 1

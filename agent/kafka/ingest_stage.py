@@ -3,25 +3,25 @@
     states        waiting (no topic yet) → reading ⇄ rebalancing → stopped; failed from any
     events        records fetched, flush due, partitions revoked or assigned, stop, a failure
 
-Steps of a flush, whose order nothing may change:
+The steps of a flush, in this order:
 
-1. take the idle snapshot: what is fetched from here on is not in these frames
-2. see how many partitions the topics have, and that none was created again, lookup topics included
-3. fold all that was fetched before, then make frames of it
-4. commit as of which positions of lookup topics their records were joined, where that is new
+1. make the idle snapshot: records that are fetched later are not in these frames
+2. get the partition counts of the topics, and check that none was created again, lookup topics too
+3. fold all records that were fetched before, then make frames of them
+4. commit the positions of lookup topics that records were joined at, if there are new ones
 5. send the frames, wait for their acknowledgement
-6. settle the dead letters and late records of what the frames cover
+6. settle the dead letters and late records of covered records
 7. commit the offsets that the frames allow
 
 Rules:
 
-- An error between two steps ends the run. The next run reads again from what was committed; frames
-  are cumulative, so what was sent twice counts once.
+- An error between two steps ends the run. The next run reads again from the last commit; frames are
+  cumulative, so one that is sent twice counts once.
 - One flush at a time: while one is not acknowledged, the next waits, and covers more.
 - One lock is held from a fetch until its batches are queued, and by a rebalance, which flushes
   before it gives partitions away.
-- A position out of its log's range, or a topic that was created again, ends the run. Where a
-  partition is assigned, `ingest_assignment` finds out what that means.
+- A position out of its log's range, or a topic that was created again, ends the run. When the
+  partition is assigned again, `ingest_assignment` decides how to continue.
 
 Exception: a commit of offsets (7) that the group refuses ends nothing. Membership was lost, and the
 next owner of the partitions reads from the last commit.
@@ -115,7 +115,7 @@ class IngestStage:
         self._registry.give_up()
 
     async def run(self) -> None:
-        """Read until `stop`. Raises what makes it impossible to go on without a gap."""
+        """Read until `stop`. Raises errors after which reading can't continue without a gap."""
         subscribing: asyncio.Task[None] | None = None
         try:
             await self._lookups.start(self._admin)
@@ -153,20 +153,20 @@ class IngestStage:
             await asyncio.sleep(0)
 
     async def _step(self) -> None:
-        """Fetch, queue what came, and flush if that is due."""
+        """Fetch, queue the records, and flush if that is due."""
         wait_ms = self._pace.until_due_ms(time.monotonic())
         most_ms = POLL_MS if self._pace.behind else IDLE_POLL_MS
         try:
             records = await self._consumer.fetch(min(most_ms, wait_ms))
         except OffsetOutOfRangeError as error:
             await self._end_at_gap(error)
-        # A partition whose offset to begin at is not known yet will be read again from there.
+        # A partition whose first offset is not known yet will be read again from there.
         records = {tp: r for tp, r in records.items() if r and self._queue.is_assigned(tp)}
         for tp in records:
             self._idleness.received(tp, self._wall_ms())
         await self._queue.add(records)
         count = sum(map(len, records.values()))
-        # What was caught up with is flushed at once: nothing more may come for a while.
+        # A backlog that was read to its end is flushed at once: the next record may be far off.
         at_end = self._pace.behind and (
             not records or await self._consumer.is_at_end(self._queue.partitions())
         )
@@ -177,8 +177,8 @@ class IngestStage:
             self._pace.flushed(started, had_events, time.monotonic())
 
     async def _end_at_gap(self, error: OffsetOutOfRangeError) -> NoReturn:
-        """End the run, once all that was read before the gap is acknowledged and committed: the
-        next one finds out what was missed."""
+        """End the run, once all records before the gap are acknowledged and committed: the next run
+        detects which were missed."""
         await self._flush_all()
         tp, offset = next(iter(error.args[0].items()))
         raise EnvironmentFault(
@@ -189,9 +189,9 @@ class IngestStage:
     # ---- flush and commit
 
     async def _flush(self) -> bool:
-        """Begin a flush of all that was fetched; its steps 2 to 7 go on in the background.
+        """Begin a flush of all fetched records; its steps 2 to 7 run in the background.
 
-        False while the last one is not acknowledged: the next flush covers both.
+        Returns False while the last one is not acknowledged: the next flush covers both.
         """
         if self._delivery is not None:
             if not self._delivery.done():
@@ -216,8 +216,8 @@ class IngestStage:
     async def _deliver(self, framing: asyncio.Task[Flush], began: float) -> None:
         """Send frames, wait for the acknowledgements, then commit.
 
-        What is committed already is committed again: the answer says that we are in the group
-        still, and sooner than a heartbeat's when it is rebalancing.
+        Unchanged offsets are committed again: the response confirms the membership, and shows a
+        rebalance sooner than a heartbeat does.
         """
         flush = await framing
         self._queue.flushed(framing)
@@ -231,10 +231,10 @@ class IngestStage:
             self._idleness.confirm_membership(time.monotonic())
 
     async def _idle_snapshot(self) -> IdleSnapshot:
-        """For how long each partition has been idle.
+        """How long each partition has been idle.
 
         The clock is ticked first: a worker that was suspended must notice it before it reports a
-        partition as idle, or it would close windows that it has not read.
+        partition as idle, or it would close windows whose events it has not read.
         """
         clock_ms = self._wall_ms()
         self._idleness.tick(time.monotonic(), clock_ms)
@@ -259,9 +259,9 @@ class IngestStage:
     # ---- rebalances
 
     async def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Flush, commit and forget partitions that are being taken away."""
+        """Flush, commit and forget partitions that are being revoked."""
         self._consumer.interrupt()
-        self._registry.give_up()  # what waits holds the lock
+        self._registry.give_up()  # a waiting fetch has the lock
         async with self._lock:
             lost = [tp for tp in partitions if self._queue.is_assigned(tp)]
             if not lost:
@@ -278,7 +278,7 @@ class IngestStage:
             log.info("revoked: %d source partitions", len(lost))
 
     async def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """Go on with partitions from where their last owner committed."""
+        """Continue with partitions from the commits of their last owner."""
         self._consumer.interrupt()
         self._registry.give_up()
         async with self._lock:
@@ -297,7 +297,7 @@ class IngestStage:
         paused = []
         for tp in partitions:
             begin = begins.get(tp)
-            if begin is None:  # its commit is for another version to read
+            if begin is None:  # its commit has the format of another version
                 self._consumer.pause(tp)
                 paused.append((tp.topic, tp.partition))
                 continue

@@ -1,9 +1,9 @@
 """Reads the topics of lookups to their ends, before events are joined with them.
 
-Every worker reads all of them, without a consumer group. What was in a lookup topic before an event
-was fetched is read before the event is folded; as of which positions a batch was joined is part of
-its commit (`agent.core.fold.lookup_steps`). So a restart needs the rows that were superseded since
-the commit's offset: the topic's configuration must keep them, and is looked at first.
+Every worker reads all of them, without a consumer group. Rows that were in a lookup topic before an
+event was fetched are read before the event is folded; the positions at which a batch was joined are
+part of its commit (`agent.core.fold.lookup_steps`). So a restart needs rows that were superseded
+since the committed offset: the topic must be configured to keep them, which is checked first.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LookupReader:
         self._lock = asyncio.Lock()
 
     async def start(self, admin: AIOKafkaAdminClient) -> None:
-        """Connect, and read all that is there. Raises EnvironmentFault where a topic does not
+        """Connect, and read the topics to their ends. Raises EnvironmentFault if a topic does not
         exist, or may lose rows that are still needed."""
         if not self.topics.topics:
             return
@@ -112,7 +112,7 @@ class LookupReader:
         return self.topics.log_partition(tp.topic, tp.partition)
 
     def _assign(self, consumer: AIOKafkaConsumer, partitions: Partitions) -> None:
-        """Read partitions, those that were added among them, from where they were read to."""
+        """Assign all partitions, including added ones, at the positions that they were read to."""
         wanted = {TopicPartition(t, p) for t, count in partitions.items() for p in range(count)}
         if not wanted.difference(self._assigned):
             return
@@ -142,7 +142,8 @@ class LookupReader:
 
 
 async def read_lookups(settings: Settings, plan: Plan) -> LookupTopics:
-    """All that the lookup topics hold now. Raises EnvironmentFault as `LookupReader.start` does."""
+    """Read the lookup topics to their ends. Raises EnvironmentFault as `LookupReader.start`
+    does."""
     reader = LookupReader(settings, plan)
     if reader.topics.topics:
         admin = AIOKafkaAdminClient(**connection(settings))
@@ -156,8 +157,8 @@ async def read_lookups(settings: Settings, plan: Plan) -> LookupTopics:
 
 
 def needed_ms(plan: Plan, topic: str) -> int:
-    """For how long (ms) a superseded row of a lookup topic is needed: an event that counts may be
-    so much older than the newest one that was read."""
+    """How long (ms) a superseded row of a lookup topic is needed: by as much, an event that counts
+    may be older than the newest one that was read."""
     needs = [0]
     for contract in plan.contracts.values():
         sources = (plan.lookups[field.lookup].topic for field in contract.lookups)

@@ -1,4 +1,4 @@
-"""The mergers of the state partitions that the group has given to this worker, from the table.
+"""Builds the mergers of assigned state partitions from the table.
 
 A worker continues at the first frame that the rows need. Frames that were deleted before they were
 merged are counted, and the windows that may lack them are marked incomplete.
@@ -38,13 +38,13 @@ class MergeRecovery:
         self._names = names
         self._app = app
         self._progress = progress
-        self._missed_up_to: dict[int, int] = {}  # frames before are counted as missed, if they were
+        self._missed_up_to: dict[int, int] = {}  # missed frames before are counted already
 
     async def recover(self, partitions: Sequence[int]) -> dict[int, HeldPartition]:
-        """The partitions, ready for their next frames.
+        """Build the mergers of partitions, and seek to their next frames.
 
-        Raises IllegalStateError where the group is rearranged meanwhile, EnvironmentFault where
-        the frames topic does not belong to the table.
+        Raises IllegalStateError if the group rebalances meanwhile, EnvironmentFault if the frames
+        topic does not belong to the table.
         """
         ends = await self._app.frame_ends(partitions)
         stored = await self._app.stored_rows(partitions)

@@ -1,6 +1,6 @@
-"""The rounds of stage 2: write the rows that changed, publish what closed, acknowledge the frames.
+"""The rounds of stage 2: write changed rows, publish results, acknowledge frames.
 
-The order of a round is that of `merge_stage`, and nothing may change it.
+`merge_stage` describes the order of the steps, which is essential.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class MergeRounds:
         self._frames += frames
 
     def drop(self) -> None:
-        """Forget the frames of partitions that were given up."""
+        """Forget the frames of partitions that were dropped."""
         self._frames = 0
 
     def report_waiting(self) -> None:
-        """Report how many frames wait, and since when nothing that waited was done."""
+        """Report how many frames wait, and since when no round was done while frames waited."""
         waiting = 0
         for held in self._held:
             end = self._app.known_end(held.partition)
@@ -62,10 +62,10 @@ class MergeRounds:
         self._progress.merging(waiting + self._frames, now - self._done_at)
 
     async def is_due(self) -> bool:
-        """Whether no frame waits, or they have gone on for long.
+        """Whether no frame waits, or the last round was long ago.
 
-        A flush sends a frame from every source: those that close nothing wait for the others, as
-        a round costs more than such a frame.
+        A flush sends a frame of every source: frames that close nothing wait for the others, as a
+        round costs more than such a frame.
         """
         if time.monotonic() - self._last_at > ROUND_SECONDS and self._app.has_fetched:
             return True
@@ -76,7 +76,7 @@ class MergeRounds:
         return not self._app.has_fetched
 
     async def run(self) -> None:
-        """Write what changed, publish it, acknowledge what is not needed any more."""
+        """Write changed rows, publish results, acknowledge frames that are not needed any more."""
         started, epoch = time.monotonic(), self._held.epoch
         work = [held for held in self._held if held.has_work]
         for held in work:
@@ -87,7 +87,7 @@ class MergeRounds:
         needed = [(held, held.merger.needed_position()) for held in work]
         rows = await self._write_rows(work, epoch)
         if rows is None:
-            return  # taken away meanwhile: anybody who has it now publishes it
+            return  # revoked meanwhile: the new owner publishes the results
         sends: list[Send] = []
         for each in emitted:
             sends += await self._publisher.publish_emitted(self._plan, each)
@@ -103,8 +103,8 @@ class MergeRounds:
             await held.refresh_views()
 
     async def _write_rows(self, work: Sequence[HeldPartition], epoch: int) -> int | None:
-        """Write the rows that changed, and wait until the changelog has them; how many they were.
-        None: the partitions were taken away meanwhile."""
+        """Write changed rows, and wait until the changelog has them; returns their number. None:
+        the partitions were revoked meanwhile."""
         count = 0
         for held in work:
             dirty = await held.dirty_rows()

@@ -1,13 +1,13 @@
-"""Stage 2 on Kafka: merges frames, writes the state that changed, publishes what closed.
+"""Stage 2 on Kafka: merges frames, writes changed state, publishes results.
 
-A round, whose order nothing may change:
+The steps of a round, in this order:
 
-1. apply the frames that have come, beside the event loop;
-2. write the rows that changed, and wait until the changelog has them;
-3. publish what closed, and wait until the broker has it;
+1. apply the frames that have arrived, in a thread;
+2. write the changed rows, and wait until the changelog has them;
+3. publish the results, and wait until the broker has them;
 4. acknowledge the frames that a restart does not need any more.
 
-Faust commits acknowledged frames up to the first gap. A crash anywhere repeats a round: rows carry
+Faust commits acknowledged frames up to the first gap. After a crash, a round is repeated: rows have
 what they last emitted, so nothing is lost, and consumers drop repeated keys.
 """
 
@@ -39,7 +39,7 @@ from agent.settings import Settings
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-REFETCH_SECONDS = 2.0  # frames that are there and have not come by then are fetched again
+REFETCH_SECONDS = 2.0  # frames that have not arrived by then are fetched again
 
 
 class MergeStage:
@@ -72,12 +72,11 @@ class MergeStage:
         return self._held.partitions
 
     def views(self) -> list[SeriesView]:
-        """The series held here, as they are or were a moment ago."""
+        """The series held here; those of busy or large partitions as of a moment ago."""
         return self._held.views()
 
     async def mergers(self) -> list[Merger]:
-        """The mergers held here, between two pieces of their work; look at them before the next
-        await."""
+        """The mergers held here, while no task is under way; valid until the next await."""
         await self._held.at_rest()
         return list(self._held.mergers().values())
 
@@ -88,7 +87,7 @@ class MergeStage:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Merge until `stop`. Raises what makes it impossible to go on."""
+        """Merge until `stop`. Raises errors after which merging can't continue."""
         self._app.start()
         backfiller = Backfiller(
             self._settings, self._plan, self._publisher, self._state_partitions, self._progress,
@@ -125,8 +124,8 @@ class MergeStage:
     # ---- partitions (GroupMember)
 
     async def revoked(self) -> None:
-        """The group is shared out again."""
-        self._drop("the group is being rearranged")
+        """The group rebalances."""
+        self._drop("the group is rebalancing")
 
     def _drop(self, reason: str) -> None:
         self._held.drop(reason)
@@ -140,7 +139,7 @@ class MergeStage:
         try:
             held = await self._recovery.recover(partitions)
         except IllegalStateError as error:
-            # The group is being rearranged again already: the recovery that follows builds them.
+            # The group rebalances again already: the next recovery builds them.
             self._expect_recovery(epoch, error)
             return
         except Exception as error:
@@ -160,7 +159,7 @@ class MergeStage:
             )  # fmt: skip
 
     def _expect_recovery(self, epoch: int, error: Exception) -> None:
-        """Fail, unless the partitions were rearranged or recovered again before long."""
+        """Fail, unless the partitions are revoked or recovered again within the session timeout."""
 
         def check() -> None:
             if epoch == self._held.epoch:
@@ -185,15 +184,15 @@ class MergeStage:
             self._drop("a failure")
 
     async def _merge(self, message: FrameMessage) -> None:
-        """Apply the frames, if the message is the next of a partition held here. Others stay
-        unacknowledged: for their owner, or because they were applied and are needed still."""
+        """Apply the frames, if the message is the next one of a partition held here. Others stay
+        unacknowledged: for their owner, or because they were applied and are still needed."""
         held = self._held.get(message.partition)
         if held is None:
             return
         if message.offset == held.next_offset:
             await self._apply(held, message)
         elif message.offset > held.next_offset and not held.is_sought:
-            await self._go_back(held)
+            await self._rewind(held)
 
     async def _apply(self, held: HeldPartition, message: FrameMessage) -> None:
         held.accept(message)
@@ -203,7 +202,7 @@ class MergeStage:
             errors = await held.apply(frames, message.offset)
             frames = frames[len(errors) :]
             for error in filter(None, errors):
-                if isinstance(error, UnknownVersionError):  # nothing that it holds may be lost
+                if isinstance(error, UnknownVersionError):  # it must not be skipped
                     where = f"topic {self._names.frames} partition {message.partition}"
                     fault = f"{where} offset {message.offset}: {error.message}"
                     raise EnvironmentFault(fault, error.hint) from error
@@ -213,28 +212,28 @@ class MergeStage:
                 )  # fmt: skip
                 self._progress.frame_failed(message.partition, message.offset, error)
             while held.merger.is_behind and self._held.holds(held):
-                # Very many windows close at once: they are published by and by, so that neither
-                # memory nor rows grow with them.
+                # Very many windows close at once: they are published in parts, so that neither
+                # memory nor rows grow with their number.
                 await self._rounds.run()
                 if self._stopping.is_set() or not self._held.holds(held):
-                    return  # the message is not acknowledged: a restart goes on from the rows
+                    return  # not acknowledged: a restart continues from the rows
                 await held.catch_up()
 
     async def _refetch_lost(self) -> None:
-        """Go back where frames are known to be there and none has come for a while."""
+        """Rewind partitions that have more frames but received none for a while."""
         if self._app.has_fetched:
             return
         for held in self._held:
             if held.seconds_waited >= REFETCH_SECONDS:
                 end = self._app.known_end(held.partition)
                 if end is not None and end > held.next_offset:
-                    await self._go_back(held)
+                    await self._rewind(held)
 
-    async def _go_back(self, held: HeldPartition) -> None:
-        """Read again from the frame that is missing.
+    async def _rewind(self, held: HeldPartition) -> None:
+        """Rewind to the missing frame.
 
-        Faust empties its queues when a rebalance ends; frames that it had fetched by then are
-        gone from there, and its position is behind them.
+        Faust empties its queues when a rebalance ends: frames that it had fetched are lost, and its
+        position is after them.
         """
         wanted = held.next_offset
         held.note_sought()

@@ -1,12 +1,12 @@
-"""Whether topics take messages as large as the agent sends.
+"""Checks that topics accept messages as large as the agent sends.
 
-| what is sent | how large | what a topic that takes less costs |
+| messages | size | with a smaller limit of the topic |
 |---|---|---|
 | frames, rows of the state | cut to `MAX_FRAME_BYTES`, `MAX_ROW_BYTES` | refused at the start |
 | values, alerts, rows of the board | batches of `PRODUCER_BATCH_BYTES` | refused at the start |
-| dead letters, late records | as the source topic takes them | cut (`side_outputs`); a warning |
+| dead letters, late records | as in the source topic | truncated (`side_outputs`); a warning |
 
-So every topic that takes `LEAST_BYTES` serves. It is a quarter of Kafka's default.
+So the limit must be at least `LEAST_BYTES`, a quarter of Kafka's default.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from agent.kafka.topics import TopicNames, config_values
 log = logging.getLogger(__name__)
 
 LEAST_BYTES = 262_144
-"""Above what is sent at once, with room for keys and headers."""
+"""More than the agent sends in a message, with room for keys and headers."""
 SETTING = "max.message.bytes"
 
 
@@ -37,13 +37,13 @@ async def limits_of(admin: AIOKafkaAdminClient, topics: Collection[str]) -> Mapp
 
 
 async def check_own_topics(admin: AIOKafkaAdminClient, names: TopicNames) -> None:
-    """Raises EnvironmentFault where one of the agent's topics takes too little."""
+    """Raises EnvironmentFault if the limit of one of the agent's topics is too small."""
     written_whole = set(names.configs()) - {names.dead_letters, names.late}
     refuse_small(await limits_of(admin, sorted(written_whole)))
 
 
 def refuse_small(limits: Mapping[str, int]) -> None:
-    """Raises EnvironmentFault for topics that take less than the agent sends."""
+    """Raises EnvironmentFault for topics with too small a limit."""
     small = {topic: limit for topic, limit in limits.items() if limit < LEAST_BYTES}
     if small:
         named = ", ".join(f"{topic} ({SETTING}={limit})" for topic, limit in sorted(small.items()))
@@ -60,8 +60,8 @@ def refuse_small(limits: Mapping[str, int]) -> None:
 async def warn_of_larger_records(
     admin: AIOKafkaAdminClient, names: TopicNames, topics: Collection[str]
 ) -> None:
-    """Log which source topics take records that the topics of dead letters and late records do not
-    take whole."""
+    """Warn of source topics with larger records than the topics of dead letters and late records
+    accept."""
     if topics:
         outputs = (names.dead_letters, names.late)
         limits = await limits_of(admin, [*topics, *outputs])
@@ -72,7 +72,7 @@ async def warn_of_larger_records(
 def larger_records(
     limits: Mapping[str, int], sources: Collection[str], outputs: Collection[str]
 ) -> list[str]:
-    """In words, which source topics take larger records than an output takes."""
+    """Warnings of source topics with a higher limit than an output topic."""
     return [
         f"topic {source} takes records of {limits[source]} bytes, and topic {output} of "
         f"{limits[output]}: larger ones are cut there. Raise {SETTING} of topic {output}"

@@ -1,4 +1,4 @@
-"""How many partitions the source topics have: each flush carries it to stage 2."""
+"""Gets the numbers of partitions of source topics, which each flush sends to stage 2."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class PartitionCounts:
-    """Asks the brokers, and makes the group and the subscription look again where there is more
-    than they know."""
+    """Requests the numbers from the brokers; for new partitions or topics, makes the group
+    rebalance and the subscription check again."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class PartitionCounts:
         self._counts: dict[str, int] = {}  # as last seen
 
     async def now(self, folders: Mapping[str, Folder]) -> Mapping[str, int]:
-        """The partitions of each topic, after the records of this flush were fetched. So whatever
-        was written to a topic or partition by then is waited for, before the group has assigned it
-        to anybody (docs/decisions/0026-partitions-that-are-added.md).
+        """The number of partitions of each topic, after the records of this flush were fetched. So
+        stage 2 waits for new topics and partitions even before the group has assigned them
+        (docs/decisions/0026-partitions-that-are-added.md).
 
-        Raises RecreatedTopicError, once it has reported what was not read of the old log."""
+        Raises RecreatedTopicError, after reporting unread records of the old log."""
         ids = {
             topic: {source.topic_id for source in folder.sources.values()}
             for topic, folder in folders.items()
@@ -61,7 +61,7 @@ class PartitionCounts:
         partitions = [TopicPartition(t, p) for t, folder in folders.items() for p in folder.sources]
         ends = {tp: end for tp in partitions if (end := self._consumer.end(tp))}
         try:
-            # Without sources nothing is joined, and nothing asked.
+            # Without sources there are no joins, and no request is needed.
             looked_up = {topic: {i} for topic, i in self._lookups.ids.items()} if ids else {}
             now = await partition_counts(self._admin, self._plan, self._names, looked_up | ids)
         except RecreatedTopicError as error:
@@ -72,14 +72,14 @@ class PartitionCounts:
             self._consumer.rejoin()
         subscribed = self._subscription.topics
         if not now.keys() <= subscribed:
-            self._subscription.look_now()
+            self._subscription.check_now()
         # A topic counts while it is subscribed to: a broker may not know one for a moment.
         last = {topic: count for topic, count in self._counts.items() if topic in subscribed}
         self._counts = {**last, **now}
         return {**self._counts, **{t: max(count, now.get(t, 0)) for t, count in known.items()}}
 
     def _miss_unread(self, topic: str) -> None:
-        """Report what was not read of a topic that is gone."""
+        """Report unread records of a deleted topic."""
         for tp, offsets in self._unread.of_topic(topic).items():
             log.error(
                 "topic %s partition %d was deleted, and created again, before offsets %d to %d of "

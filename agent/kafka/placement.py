@@ -85,8 +85,8 @@ def _start_over(settings: Settings, frames: str, series: str) -> str:
 
 
 async def _sent_to(settings: Settings, frames: str, count: int) -> list[int]:
-    """The partitions that frames were ever sent to: a flush sends one to every partition, and the
-    end of a log stays when what it held is deleted by age."""
+    """The partitions that frames were ever sent to: a flush sends one to every partition, and end
+    offsets remain when records are deleted by age."""
     partitions = [TopicPartition(frames, p) for p in range(count)]
     consumer = new_reader(settings)
     await consumer.start()

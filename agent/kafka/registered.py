@@ -1,4 +1,4 @@
-"""Where the schemas that a registry has for the topics of a plan don't fit its contracts.
+"""Compares the contracts of a plan with the schemas that a registry has for their topics.
 
 A topic's schemas are the newest versions of its subjects. A contract names them, or they follow
 from the topic: `<topic>-value` and `<topic>-key` (TopicNameStrategy), or else `<topic>-<record>`
@@ -30,8 +30,8 @@ _KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF", "json": "JSON"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong between an event and a registered schema; `part` is its place in the rules,
-    below the event. `is_unknown`: the registry has no schema, or none that can be read."""
+    """A mismatch of an event and a registered schema; `part` is its path in the rules, below the
+    event. `is_unknown`: the registry has no schema, or none that can be read."""
 
     event: str
     part: tuple[str, ...]
@@ -40,7 +40,7 @@ class Finding:
 
 
 def registered(settings: Settings, plan: Plan) -> list[Finding]:
-    """All findings, by event. Raises EnvironmentFault where the registry does not answer."""
+    """All mismatches, by event. Raises EnvironmentFault if the registry does not answer."""
     client = RegistryClient(settings)
     try:
         subjects = client.subjects()

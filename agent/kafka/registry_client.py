@@ -1,4 +1,4 @@
-"""A schema registry, asked by the vendor's client; each question waits for its answer."""
+"""A blocking client of a schema registry, over the vendor's client."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from agent.settings import Settings
 
 TIMEOUT_SECONDS = 10.0  # of one request
 _NOT_FOUND = frozenset({40401, 40402, 40403})
-"""The registry's own codes of what it does not have; a bare 404 is another server's."""
+"""The registry's error codes for unknown subjects, versions and schemas; a bare 404 comes from
+another server."""
 _MOST_REFERENCES = 200
 
 
 class UnreachableError(Exception):
-    """The registry gave no answer that says anything of a schema. The message says what it did."""
+    """The registry did not answer whether it has a schema. The message has the reason."""
 
 
 class RegistryClient:
-    """Asks one registry. Raises EnvironmentFault where the client is not installed, or the settings
-    can't be used; every method raises UnreachableError."""
+    """A client of one registry. Raises EnvironmentFault if the vendor's client is not installed, or
+    the settings can't be used; every method raises UnreachableError."""
 
     def __init__(self, settings: Settings) -> None:
         try:
@@ -43,24 +44,24 @@ class RegistryClient:
         self._name = f"the schema registry {settings.schema_registry}"
 
     def schema(self, schema_id: SchemaId) -> Schema | None:
-        """A schema with all that it refers to; None if the registry has none of this id."""
+        """A schema with its references; None if the registry has none of this id."""
 
         def get() -> Any:
             if isinstance(schema_id, int):
                 return self._client.get_schema(schema_id, fmt="serialized")
             return self._client.get_schema_by_guid(schema_id, fmt="serialized")
 
-        registered = self._asked(get)
+        registered = self._request(get)
         return None if registered is None else self._complete(registered)
 
     def latest(self, subject: str) -> tuple[int, Schema] | None:
         """The id and schema of a subject's newest version; None if the registry has none."""
-        newest = self._asked(partial(self._client.get_latest_version, subject, fmt="serialized"))
+        newest = self._request(partial(self._client.get_latest_version, subject, fmt="serialized"))
         return None if newest is None else (newest.schema_id, self._complete(newest.schema))
 
     def subjects(self) -> list[str]:
         """The names of all subjects."""
-        return list(self._asked(self._client.get_subjects) or ())
+        return list(self._request(self._client.get_subjects) or ())
 
     def _complete(self, registered: Any) -> Schema:
         references: dict[str, str] = {}
@@ -71,18 +72,18 @@ class RegistryClient:
         return Schema(kind, registered.schema_str, tuple(references.items()))
 
     def _collect(self, schema: Any, references: dict[str, str]) -> None:
-        """Adds the schemas that one refers to, those first that they refer to themselves."""
+        """Add the references of a schema, each after its own references."""
         for reference in schema.references or ():
             if reference.name in references or len(references) >= _MOST_REFERENCES:
                 continue
             version = partial(self._client.get_version, fmt="serialized")
-            referenced = self._asked(partial(version, reference.subject, reference.version))
+            referenced = self._request(partial(version, reference.subject, reference.version))
             if referenced is not None:
                 self._collect(referenced.schema, references)
                 references[reference.name] = referenced.schema.schema_str
 
-    def _asked(self, get: Callable[[], Any]) -> Any:
-        """What the registry answers, None if it does not have it."""
+    def _request(self, get: Callable[[], Any]) -> Any:
+        """The result of a request, None if the registry does not have it."""
         from confluent_kafka.schema_registry import SchemaRegistryError
 
         try:
@@ -131,7 +132,7 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     own: dict[str, Any] = {
         "url": settings.schema_registry,
         "timeout": TIMEOUT_SECONDS,
-        "max.retries": 0,  # who asks tries again, and says so
+        "max.retries": 0,  # callers retry, and report it
     }
     files = {
         "ssl.ca.location": settings.schema_registry_cafile,
@@ -152,8 +153,8 @@ def client_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _file_set(text: str, references: Mapping[str, str]) -> str:
-    """The descriptor set of a Protobuf schema and what it imports, the schema last. A text that is
-    no file descriptor stays as it is, and is refused where it is read."""
+    """The descriptor set of a Protobuf schema and its imports, the schema last. A text that is no
+    file descriptor is returned as it is; reading it fails."""
     from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
     files = FileDescriptorSet()

@@ -1,8 +1,8 @@
-"""Whether the workers of a group run the same rules.
+"""Detects workers of a group that run different rules.
 
-Each worker writes a row of its own to the board topic, which all workers read. In a rolling change,
-two rule sets are side by side for a while; later than that it is a mistake, and values are a
-mixture: a record is folded by the rules of whichever worker reads it.
+Each worker writes its own row to the board topic, which all workers read. In a rolling change there
+are two rule sets for a while; if that lasts longer, it is a mistake, and values are mixed: each
+record is folded by the rules of the worker that reads it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from agent.core.model.event_counts import RecordCounts
 log = logging.getLogger(__name__)
 
 ALIVE_MS = 60_000
-"""A worker writes its row every ten seconds; one that has not for so long does not run."""
+"""Workers write their rows every ten seconds; one whose row is older does not run."""
 ROLLING_CHANGE_MS = 15 * 60_000
-"""For so long, workers may run different rules. The generated alert waits as long."""
+"""How long workers may run different rules. The generated alert waits as long."""
 FORGOTTEN_MS = 3_600_000
-SAY_AGAIN_MS = 3_600_000
+REPEAT_MS = 3_600_000
 
 
 class WorkerRow(msgspec.Struct, frozen=True, tag="worker"):
-    """A worker as a row of the board topic: what it runs, when it said so (wall clock), and what it
-    has counted of each event."""
+    """A worker as a row of the board topic: the rules that it runs, when (wall clock), and its
+    counts of each event's records."""
 
     worker: str
     config_hash: str
@@ -37,24 +37,24 @@ class WorkerRow(msgspec.Struct, frozen=True, tag="worker"):
 
 
 def this_worker() -> str:
-    """The name by which this process is known to the others, and to people."""
+    """The name of this process for other workers and for people."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class RuleSets:
-    """Says when another worker runs other rules for longer than a rolling change takes."""
+    """Logs when another worker runs other rules, as an error after ROLLING_CHANGE_MS."""
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
         self._since_ms: int | None = None  # since when two rule sets run
-        self._said_ms: int | None = None
+        self._logged_ms: int | None = None
 
     def row(self, config_hash: str, now_ms: int, counts: RecordCounts | None = None) -> WorkerRow:
         """This worker's row."""
         return WorkerRow(self._worker, config_hash, now_ms, counts)
 
     def observe(self, config_hash: str, rows: Iterable[WorkerRow], now_ms: int) -> None:
-        """Look at the rows of all workers."""
+        """Check the rows of all workers."""
         others = [
             row
             for row in rows
@@ -63,14 +63,14 @@ class RuleSets:
             and now_ms - row.at_ms <= ALIVE_MS
         ]
         if not others:
-            self._since_ms = self._said_ms = None
+            self._since_ms = self._logged_ms = None
             return
         if self._since_ms is None:
             self._since_ms = now_ms
             log.info("%s: a rolling change?", _others(others, config_hash))
-        is_new = self._said_ms is None or now_ms - self._said_ms >= SAY_AGAIN_MS
+        is_new = self._logged_ms is None or now_ms - self._logged_ms >= REPEAT_MS
         if now_ms - self._since_ms >= ROLLING_CHANGE_MS and is_new:
-            self._said_ms = now_ms
+            self._logged_ms = now_ms
             log.error(
                 "%s, for %d minutes: KPIs that differ have mixed values. Give all workers "
                 "the same rules, or each installation its own group and topic_prefix",

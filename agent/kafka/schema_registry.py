@@ -1,9 +1,9 @@
-"""The schemas that records name, out of a registry, fetched once each.
+"""Fetches the schemas of records from a registry, and caches them.
 
-The core reads records with schemas that lie beside them in their batch, so they are fetched before
-a batch is decoded. A registry that can't be reached, or that refuses the credentials, is waited
-for, and reported: no record is rejected for it. That the registry has no schema of an id is an
-answer, which ends as the reason of a rejection. A thread asks, and the event loop goes on.
+The core decodes a batch with schemas that are part of it, so they are fetched before. While a
+registry can't be reached, or refuses the credentials, batches wait, and the reason is reported: no
+record is rejected for it. Records whose schema the registry does not have are rejected. Requests
+are made in a thread.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from agent.settings import Settings
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
-"""So long a batch waits. Then the run of the stage ends, and the next one waits again: a consumer
+"""How long a batch waits. Then the run of the stage ends, and the next run waits again: a consumer
 that fetches nothing for five minutes loses its partitions (aiokafka: max_poll_interval_ms)."""
 UNKNOWN_SECONDS = 60.0
-"""For so long an id that the registry does not have is not asked for again."""
+"""How long an unknown id is not requested again."""
 
 
 class SchemaRegistry:
@@ -46,7 +46,7 @@ class SchemaRegistry:
         self._report = report  # what is waited for; None: nothing
         self._known: dict[SchemaId, Schema] = {}
         self._unknown: dict[SchemaId, float] = {}  # since when, monotonic
-        self._asking = ThreadPoolExecutor(1, thread_name_prefix="schemas")
+        self._requests = ThreadPoolExecutor(1, thread_name_prefix="schemas")
         self._client: RegistryClient | None = None
         self._given_up = asyncio.Event()
         self._waits = False
@@ -64,25 +64,25 @@ class SchemaRegistry:
         now = time.monotonic()
         for missing in [i for i in ids if i not in self._known]:
             if now - self._unknown.get(missing, -UNKNOWN_SECONDS) >= UNKNOWN_SECONDS:
-                await self._learn(missing)
+                await self._fetch_one(missing)
         return {schema_id: self._known.get(schema_id) for schema_id in ids}
 
     def give_up(self) -> None:
-        """Let whatever waits for the registry fail."""
+        """Fail the batches that wait for the registry."""
         if self._waits:
             self._given_up.set()
 
     def close(self) -> None:
-        """End, whatever is under way."""
+        """Cancel all requests."""
         self._report(None)
-        self._asking.shutdown(wait=False, cancel_futures=True)
+        self._requests.shutdown(wait=False, cancel_futures=True)
 
-    async def _learn(self, schema_id: SchemaId) -> None:
+    async def _fetch_one(self, schema_id: SchemaId) -> None:
         wait_seconds, started = FIRST_WAIT_SECONDS, time.monotonic()
         while True:
             try:
                 loop = asyncio.get_running_loop()
-                schema = await loop.run_in_executor(self._asking, self._ask, schema_id)
+                schema = await loop.run_in_executor(self._requests, self._ask, schema_id)
             except UnreachableError as error:
                 await self._wait(str(error), wait_seconds, started)
                 wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
@@ -108,7 +108,7 @@ class SchemaRegistry:
         raise EnvironmentFault(reason)
 
     def _names_schemas(self, topic: str) -> bool:
-        """Whether the records of a topic can't be read without what a registry has."""
+        """Whether records of a topic have ids of schemas in a registry."""
         if topic not in self._named:
             contracts = self._plan.contracts_of(topic)
             self._named[topic] = any(contract.names_schemas for contract in contracts)

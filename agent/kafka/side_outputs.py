@@ -1,12 +1,11 @@
-"""Records that no KPI counts, on topics of their own: dead letters and late records.
+"""Sends dead letters and late records, which no KPI counts, to topics of their own.
 
-A record goes out whole if the broker takes it so. One that is too large, with the headers that say
-where it came from, goes out with what fits of it, and its headers say how long it was and what its
-checksum is. None of them stops the flow.
+A record is sent whole if the broker accepts it. One that is too large, with the headers about its
+origin, is truncated, and headers have its length and checksum. No failure of one stops the flow.
 
-The producer is one without idempotence: a batch that the broker refuses for its size would leave a
-hole in the sequence numbers of an idempotent one, and all that follows would be refused for that.
-A repeat does no harm: the headers name the record.
+The producer is not idempotent: a batch that the broker refuses for its size would leave a gap in
+the sequence numbers of an idempotent one, for which all later batches would be refused. Repeats do
+no harm: the headers identify the record.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ log = logging.getLogger(__name__)
 Headers = list[tuple[str, bytes]]
 
 CUT_TO_BYTES = (900_000, 60_000, 500)
-"""What is tried, one after the other, where a record doesn't fit: below Kafka's default limit of
-1,048,588 bytes, below a small one, and not much more than the headers."""
+"""The sizes that a record which is too large is truncated to, one after the other: below Kafka's
+default limit of 1,048,588 bytes, below a small one, and little more than the headers."""
 YIELD_EVERY = 500  # sends between two chances for other tasks, heartbeats among them
-HEADERS_SHARE = 4  # of what is tried, a producer's own headers may take so much
+HEADERS_SHARE = 4  # a producer's own headers may take a quarter of the size
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class Sent:
 
 
 class SideOutputs:
-    """Sends dead letters and late records. `on_cut` is called with the topic of one that is cut.
-    `names_people` says of which topics the headers must not quote values: they travel further than
-    the records that they describe."""
+    """Sends dead letters and late records. `on_cut` is called with the topic of a truncated one.
+    `names_people`: whether the headers of a source topic's records must not quote values, which are
+    copied further than the records."""
 
     def __init__(
         self,
@@ -71,22 +70,22 @@ class SideOutputs:
     async def dead_letter(
         self, record: Record, reason: str, detail: str, contract: str | None
     ) -> Sent:
-        """One rejected record, its bytes as they came."""
+        """Send a rejected record, with its original bytes."""
         if self._names_people(record.topic):
             detail = masked(detail)
         headers = origin_headers(record, reason, detail, contract)
         return await self._send(self._names.dead_letters, record, headers)
 
     async def late(self, record: Record, contract: str) -> Sent:
-        """One late record, its bytes as they came."""
+        """Send a late record, with its original bytes."""
         detail = "its slice of event time was sealed when it came"
         headers = origin_headers(record, "late", detail, contract)
         return await self._send(self._names.late, record, headers)
 
     async def settle(self, sends: Sequence[Sent]) -> None:
-        """Wait until all are acknowledged; send those that are too large with what fits of them.
+        """Wait until all are acknowledged; send those that are too large truncated.
 
-        Raises the first failure of another kind, once all are settled.
+        Raises the first other failure, once all are settled.
         """
         waiting = [sent.acknowledged for sent in sends if sent.acknowledged is not None]
         if waiting:
@@ -115,14 +114,15 @@ class SideOutputs:
         return Sent(topic, record, headers, acknowledged)
 
     async def _send_cut(self, sent: Sent) -> None:
-        """Send what fits of a record, alone: a small one was refused for others of its batch."""
-        place = f"topic {sent.record.topic} partition {sent.record.partition} offset "
-        place += str(sent.record.offset)
-        tries: list[tuple[bytes | None, bytes | None, Headers]] = []
+        """Send a record truncated, in a batch of its own; a small one whole: it was refused with
+        its batch."""
+        origin = f"topic {sent.record.topic} partition {sent.record.partition} offset "
+        origin += str(sent.record.offset)
+        attempts: list[tuple[bytes | None, bytes | None, Headers]] = []
         if _size(sent.record.key, sent.record.value, sent.headers) <= CUT_TO_BYTES[0]:
-            tries.append((sent.record.key, sent.record.value, sent.headers))
-        tries += [cut(sent.record, sent.headers, size) for size in CUT_TO_BYTES]
-        for key, value, headers in tries:
+            attempts.append((sent.record.key, sent.record.value, sent.headers))
+        attempts += [cut(sent.record, sent.headers, size) for size in CUT_TO_BYTES]
+        for key, value, headers in attempts:
             try:
                 await self._send_alone(sent.topic, key, value, headers)
             except MessageSizeTooLargeError:
@@ -132,13 +132,13 @@ class SideOutputs:
                 log.warning(
                     "%s has %d bytes, too large for topic %s: truncated to %d, as its headers "
                     "say (the limit is the topic's max.message.bytes)",
-                    place, len(sent.record.value or b""), sent.topic, len(value or b""),
+                    origin, len(sent.record.value or b""), sent.topic, len(value or b""),
                 )  # fmt: skip
             return
         self._on_cut(sent.topic)
         log.error(
             "%s can't be sent to topic %s, not even truncated: max.message.bytes is below %d",
-            place, sent.topic, CUT_TO_BYTES[-1],
+            origin, sent.topic, CUT_TO_BYTES[-1],
         )  # fmt: skip
 
     async def _send_alone(
@@ -154,7 +154,7 @@ class SideOutputs:
 
 
 def origin_headers(record: Record, reason: str, detail: str, contract: str | None) -> Headers:
-    """The headers that say where a record came from and why it is here; its own go first."""
+    """The record's own headers, then those about its origin and the reason."""
     ours = {
         "kpi-agent-topic": record.topic,
         "kpi-agent-partition": str(record.partition),
@@ -169,10 +169,10 @@ def origin_headers(record: Record, reason: str, detail: str, contract: str | Non
 
 
 def cut(record: Record, headers: Headers, size: int) -> tuple[bytes | None, bytes | None, Headers]:
-    """Key, value and headers with what fits of a record into about so many bytes.
+    """Key, value and headers of a record, truncated to about so many bytes.
 
-    Headers of ours that say so are added: the length and the SHA-256 of the whole value, and the
-    length of a key that is left out. A producer's own headers are left out where they are large.
+    Headers are added with the length and the SHA-256 of the whole value, and the length of a key
+    that is left out. The producer's own headers are left out if they are large.
     """
     value, key = record.value or b"", record.key
     ours = [header for header in headers if header[0].startswith("kpi-agent-")]
@@ -192,6 +192,6 @@ def cut(record: Record, headers: Headers, size: int) -> tuple[bytes | None, byte
 
 
 def _size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """About how many bytes a record takes."""
+    """The approximate size of a record in bytes."""
     of_headers = sum(len(name.encode()) + len(content) + 10 for name, content in headers)
     return len(key or b"") + len(value or b"") + of_headers

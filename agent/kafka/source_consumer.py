@@ -1,8 +1,8 @@
-"""The consumer of the source topics: what it fetches, how far it is, what it has committed.
+"""The consumer of the source topics: fetches, positions and commits.
 
-A thin door before aiokafka's consumer. It reads by record batches (`batch_fetch`), never jumps by
-itself (`auto_offset_reset` is `none`: a client that does so hides a gap), and a fetch that waits
-can be interrupted.
+A thin wrapper of aiokafka's consumer. It reads record batches (`batch_fetch`), never resets offsets
+by itself (`auto_offset_reset` is `none`: a reset would hide a gap), and a waiting fetch can be
+interrupted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class SourceConsumer:
     def __init__(
         self, settings: Settings, on_revoked: OnRebalance, on_assigned: OnRebalance
     ) -> None:
-        """Rebalances call the other two. aiokafka swallows what they raise: they must keep it."""
+        """`on_revoked` and `on_assigned` are called in rebalances; aiokafka swallows their
+        exceptions."""
         self.group = f"{settings.group}-ingest"
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
@@ -63,7 +64,7 @@ class SourceConsumer:
         self._fetching: asyncio.Future[Mapping[TopicPartition, Fetched]] | None = None
 
     async def start(self) -> None:
-        """Connect. It reads nothing before it is subscribed."""
+        """Connect; nothing is read before `subscribe`."""
         await self._consumer.start()
         enable_batch_fetch(self._consumer)
 
@@ -79,16 +80,17 @@ class SourceConsumer:
 
     @property
     def is_subscribed(self) -> bool:
-        """Whether it joins in reading any topic."""
+        """Whether any topic is subscribed to."""
         return bool(self._consumer.subscription())
 
     def rejoin(self) -> None:
-        """Look for new partitions, and let the group assign them."""
+        """Refresh the metadata, so that the group assigns new partitions."""
         refresh_metadata(self._consumer)
 
     async def commit(self, commits: Commits) -> bool:
-        """Commit offsets; whether the group has accepted them. Lost membership is no failure: the
-        group assigns the partitions again, and their next owner reads from the last commit."""
+        """Commit offsets; returns whether the group has accepted them. A lost membership is no
+        error: the group reassigns the partitions, and their next owner reads from the last
+        commit."""
         try:
             await asyncio.wait_for(self._consumer.commit(dict(commits)), COMMIT_TIMEOUT_SECONDS)
         except (CommitFailedError, IllegalStateError):
@@ -102,11 +104,11 @@ class SourceConsumer:
     # ---- records
 
     async def fetch(self, timeout_ms: int) -> Mapping[TopicPartition, Fetched]:
-        """What has come, or comes within the time; nothing where `interrupt` is called before.
+        """Fetch records, waiting up to a timeout; none if `interrupt` is called.
 
-        While the group rebalances, `getmany` waits for that, whatever its timeout. It is cancelled
-        before it takes any record. Raises OffsetOutOfRangeError, with the positions that are out of
-        their logs' range.
+        During a rebalance, `getmany` exceeds its timeout; it is cancelled before it returns any
+        record. Raises OffsetOutOfRangeError, with the positions that are out of their logs'
+        ranges.
         """
         fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=timeout_ms))
         self._fetching = fetching
@@ -120,7 +122,7 @@ class SourceConsumer:
         try:
             fetched: Mapping[TopicPartition, Fetched] = fetching.result()
         except NoOffsetForPartitionError:
-            return {}  # an answer from before `seek`
+            return {}  # a response from before `seek`
         except OffsetOutOfRangeError as error:
             out = {tp: at for tp, at in error.args[0].items() if await self._is_at(tp, at)}
             if out:
@@ -129,16 +131,16 @@ class SourceConsumer:
         return fetched
 
     def interrupt(self) -> None:
-        """End a fetch that waits."""
+        """End a waiting fetch."""
         if self._fetching is not None:
             self._fetching.cancel()
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Go on reading a partition from an offset."""
+        """Continue reading a partition at an offset."""
         self._consumer.seek(tp, offset)
 
     def pause(self, tp: TopicPartition) -> None:
-        """Fetch nothing of a partition while it is assigned here."""
+        """Fetch nothing of a partition until it is assigned again."""
         self._consumer.pause(tp)
 
     async def _is_at(self, tp: TopicPartition, offset: int) -> bool:
@@ -147,15 +149,15 @@ class SourceConsumer:
         except (IllegalStateError, AssertionError):  # just being revoked
             return False
 
-    # ---- how far it is
+    # ---- positions
 
     def partition_count(self, topic: str) -> int:
-        """How many partitions a topic has, by metadata of the last half minute."""
+        """The number of partitions of a topic, by metadata of the last half minute."""
         return len(self._consumer.partitions_for_topic(topic) or ())
 
     async def remaining(self, tp: TopicPartition) -> int | None:
-        """How many records of a partition are not read yet, by the last answer of its broker; None
-        where that is not known, or the partition is just being revoked."""
+        """How many records of a partition are not read yet, by the last response of its broker;
+        None if that is not known, or the partition is just being revoked."""
         try:
             position = await self._consumer.position(tp)
             end = self._consumer.highwater(tp)
@@ -164,7 +166,7 @@ class SourceConsumer:
         return None if end is None else max(0, end - position)
 
     def end(self, tp: TopicPartition) -> int | None:
-        """Where the log of a partition ends, by the last answer of its broker, if it gave one."""
+        """The end offset of a partition, by the last response of its broker, if there was one."""
         try:
             end: int | None = self._consumer.highwater(tp)
         except (IllegalStateError, AssertionError):  # just being revoked
@@ -172,14 +174,14 @@ class SourceConsumer:
         return end
 
     async def is_at_end(self, tps: Iterable[TopicPartition]) -> bool:
-        """Whether partitions are read to their ends, by the last answers of their brokers."""
+        """Whether partitions are read to their ends, by the last responses of their brokers."""
         for tp in tps:
             if await self.remaining(tp) != 0:
                 return False
         return True
 
     def answered_ms(self, tp: TopicPartition) -> int | None:
-        """When the broker last answered a fetch of a partition (wall clock), if it did."""
+        """When the broker last responded to a fetch of a partition (wall clock), if it did."""
         try:
             at_ms: int | None = self._consumer.last_poll_timestamp(tp)
         except (IllegalStateError, AssertionError):
@@ -192,7 +194,7 @@ class SourceConsumer:
         return starts
 
     async def log_ends(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The offset behind the last record of each log, as far as transactions are decided."""
+        """The last stable offset of each log."""
         ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(list(tps))
         return ends
 

@@ -1,8 +1,8 @@
-"""What brokers say of the source topics while they are read: which exist, and by which id.
+"""Finds the source topics that exist, with their ids and numbers of partitions.
 
 Topics are named by contracts, or match a pattern of one (`agent.core.model.events.Topics`). No
-pattern matches what the agent writes itself, or what begins with `__`, as Kafka's internal topics
-do: `__consumer_offsets`.
+pattern matches a topic that the agent writes, or one that begins with `__`, as Kafka's internal
+topics do: `__consumer_offsets`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ INTERNAL = "__"
 
 
 def source_topics(plan: Plan, names: TopicNames, there: Iterable[str]) -> list[str]:
-    """Those of some topics that hold events of a contract. Raises EnvironmentFault where contracts
-    read one in different formats: of two patterns, no check can tell whether they share topics."""
+    """The source topics among `there`, existing topics. Raises EnvironmentFault if contracts read
+    one in different formats, which can't be checked before for patterns."""
     own, named = names.configs().keys(), frozenset(plan.topics)
     topics = []
     for topic in sorted(there):
@@ -46,7 +46,7 @@ def source_topics(plan: Plan, names: TopicNames, there: Iterable[str]) -> list[s
 
 
 def unmatched(plan: Plan, topics: Collection[str]) -> list[str]:
-    """The topics and patterns of contracts that none of these topics is."""
+    """The topics and patterns of contracts that match none of these topics."""
     missing = [topic for topic in plan.topics if topic not in topics]
     patterns = {c.topics for c in plan.contracts.values() if c.topics.pattern is not None}
     return missing + sorted(
@@ -55,7 +55,7 @@ def unmatched(plan: Plan, topics: Collection[str]) -> list[str]:
 
 
 async def existing(admin: AIOKafkaAdminClient) -> set[str] | None:
-    """The topics that there are; None where no broker answers."""
+    """All existing topics; None if no broker answers."""
     try:
         return set(await admin.list_topics())
     except (KafkaError, OSError, TimeoutError) as error:
@@ -79,11 +79,11 @@ async def partition_counts(
     names: TopicNames,
     topic_ids: Mapping[str, Collection[str]],
 ) -> Mapping[str, int]:
-    """How many partitions the source topics have now; none where no broker says.
+    """The number of partitions of each source topic; empty if no broker answers.
 
-    `topic_ids` are, by topic, the ids under which its partitions are read here; lookup topics may
-    be among them. Raises RecreatedTopicError where a topic has another one: it was deleted and
-    created again, so what was fetched of it may be of either log
+    `topic_ids`: by topic, the ids of the logs that are read here, lookup topics included. Raises
+    RecreatedTopicError if a topic has another id: it was deleted and created again, so fetched
+    records may be of either log
     (docs/decisions/0028-gaps-and-recreated-topics.md).
     """
     if not topic_ids:
@@ -103,7 +103,7 @@ async def partition_counts(
 
 
 async def warn_of_producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> None:
-    """Log which topics' records carry their producers' clocks, by which events are evaluated."""
+    """Warn of topics whose records have timestamps of their producers' clocks."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError):  # a hint is not worth a stop
         if stamped_by_producers := await producers_clocks(admin, topics):
             log.warning(

@@ -1,13 +1,13 @@
 """The state table's databases on disk, one for each state partition.
 
-A database that is damaged (a file cut short, a flipped bit, a file that is gone) is set aside under
-another name, and the state comes from the changelog, which has all of it. RocksDB says of damage
-when a database is opened, when a block is read or when files are compacted; an iterator simply ends
-at a damaged block, so that a complete read has to ask for its status.
+A damaged database (a truncated file, a flipped bit, a missing file) is set aside under another
+name, and the state is read from the changelog, which has all of it. RocksDB reports damage when a
+database is opened, when a block is read or when files are compacted; an iterator ends silently at a
+damaged block, so a complete read has to check its status.
 
-An empty database in its place is the state of nothing, until the changelog is read from its start.
-Recovery asks once how far a database goes; from then on a damaged one ends the run, and only the
-next run takes up the empty one.
+An empty database in its place has no state until the changelog is read from its start. Recovery
+requests the offset of a database once; after that, a damaged one ends the run, and only the next
+run uses the empty one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 ASIDE = ".damaged-"
 DAMAGE = ("Corruption:", "No such file or directory")
-"""What RocksDB's errors say of a database that can't be read any more. A lock, a full disk and
-missing rights are not damage."""
+"""Parts of RocksDB's messages about a damaged database. A lock, a full disk and missing permissions
+are not damage."""
 
 Row = tuple[bytes, bytes]
 
@@ -46,21 +46,21 @@ def is_damage(error: Exception) -> bool:
 
 
 class StateStore(Store):
-    """Faust's store in RocksDB, which sets damaged databases aside. A partition whose database is
-    set aside after it was relied on is neither read nor written any more."""
+    """Faust's RocksDB store, which sets damaged databases aside. A partition whose database is set
+    aside after recovery has used its offset is neither read nor written any more."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._relied_on: set[int] = set()  # recovery knows how far their databases go
+        self._relied_on: set[int] = set()  # recovery has used their offsets
         self._lost: set[int] = set()
 
     def is_lost(self, partition: int) -> bool:
-        """Whether the partition's database was lost after recovery had relied on it."""
+        """Whether the partition's database was lost after recovery had used its offset."""
         return partition in self._lost
 
     def check(self) -> None:
-        """Raise DamagedState where a database was lost that recovery had relied on: Faust only
-        logs what is raised while it reads the changelog, and goes on."""
+        """Raise DamagedState if a database was lost after recovery had used its offset: Faust only
+        logs errors while it reads the changelog, and continues."""
         for partition in self._lost:
             raise _damaged(partition)
 
@@ -73,14 +73,14 @@ class StateStore(Store):
         return list(self._dbs.values())
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Up to where the database has the changelog. Raises DamagedState."""
+        """The offset up to which the database has the changelog. Raises DamagedState."""
         with self.guarding(tp.partition):
             offset: int | None = super().persisted_offset(tp)
             self._relied_on.add(tp.partition)
             return offset
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Note up to where the database has the changelog. Raises DamagedState."""
+        """Set the offset up to which the database has the changelog. Raises DamagedState."""
         with self.guarding(tp.partition):
             super().set_persisted_offset(tp, offset)
 
@@ -111,7 +111,7 @@ class StateStore(Store):
                 last = key
                 if key != self.offset_key:
                     yield key, value
-            # The iteration above ends in silence at a damaged block.
+            # The iteration above ends silently at a damaged block.
             rest = database.iter()
             if last is None:
                 rest.seek_to_first()
@@ -123,8 +123,8 @@ class StateStore(Store):
 
     @contextmanager
     def guarding(self, partition: int) -> Iterator[None]:
-        """Set the partition's database aside when the block finds it damaged, and raise
-        DamagedState, now and from now on: whatever was read of it is in doubt."""
+        """Set the partition's database aside if the block finds it damaged, and raise DamagedState,
+        then and in later calls: rows that were read of it may be wrong."""
         if partition in self._lost:
             raise _damaged(partition)
         try:
@@ -161,8 +161,8 @@ def _damaged(partition: int) -> DamagedState:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may look into, also where it is there already: the state
-    has people's names in it. Raises OSError where it can't be made."""
+    """Create a folder that only its owner can read, or make an existing one so: the state has names
+    of people. Raises OSError if it can't be created."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(PermissionError):  # a volume may belong to somebody else
         folder.chmod(0o700)

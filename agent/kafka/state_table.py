@@ -1,13 +1,13 @@
 """The Faust table that holds the state of stage 2, one row per series.
 
-A table key is the state partition (2 bytes) and the merger's key; a row is the position in the
-frames topic that it is true for (8 bytes) and the merger's bytes. The position fences: a worker
-that has lost a partition without knowing it may still write a row that was true before its
-successor's. On recovery the row with the higher position stands, whichever was written last.
+A table key is the state partition (2 bytes) and the merger's key; a row is its position in the
+frames topic (8 bytes) and the merger's bytes. The position is a fencing token: a worker that has
+lost a partition without knowing it may still write an outdated row. On recovery the row with the
+higher position counts, whichever was written last.
 
-What is on disk is a first part of the changelog, never more and never with a gap: a row goes there
-once the changelog has it, and only while nobody else wrote in between. So a restart that reads on
-from there has what every other worker would have.
+The database on disk has a prefix of the changelog, without gaps: a row is written to disk once the
+changelog has it, and only if nobody else wrote in between. So a restart that continues there has
+the state that every other worker would have.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from agent.kafka.state_store import StateStore
 _PARTITION = struct.Struct(">H")
 _POSITION = struct.Struct(">q")
 YIELD_EVERY = 200  # rows between two chances for other tasks
-KEPT_AT_ONCE = 1_000  # rows: a millisecond or two
+ROWS_AT_ONCE = 1_000  # a millisecond or two
 
 Row = tuple[bytes, bytes]
 Event: TypeAlias = EventT[Any]
@@ -38,7 +38,7 @@ Event: TypeAlias = EventT[Any]
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A row on its way to the changelog; `value` None deletes."""
+    """A row that was sent to the changelog; `value` None deletes."""
 
     partition: int
     key: bytes
@@ -55,7 +55,7 @@ class StateTable(faust.Table[bytes, bytes]):
         self._known: dict[int, int | None] = {}  # by partition: the changelog's offset on disk
 
     def _new_store_by_url(self, url: Any) -> Any:
-        """Faust's own store for what is kept in memory, ours for what is on disk."""
+        """Faust's own store in memory, or our store on disk."""
         if URL(url).scheme == "memory":
             return super()._new_store_by_url(url)
         return StateStore(
@@ -65,16 +65,16 @@ class StateTable(faust.Table[bytes, bytes]):
         )  # fmt: skip
 
     def _on_changelog_sent(self, fut: Any) -> None:
-        """Faust would note the offset here, whatever lies before it; see `settle`."""
+        """Faust would set the offset here, whatever is before it; see `settle`."""
 
     def apply_changelog_batch(self, batch: Iterable[Event]) -> None:
-        """Take in rows of the changelog, save those that a later position has overtaken."""
+        """Apply rows of the changelog, except those with a lower position than a known row."""
         newest: dict[bytes, int] = {}
         reached: dict[TP, int] = {}
         kept = []
         for event in batch:
             if self._disk is not None and self._disk.is_lost(event.message.partition):
-                continue  # `check` says so; Faust calls this once more when it stops
+                continue  # `check` raises it; Faust calls this once more when it stops
             reached[event.message.tp] = event.message.offset
             key, value = event.message.key or b"", event.message.value
             if key not in newest:
@@ -91,7 +91,7 @@ class StateTable(faust.Table[bytes, bytes]):
                 for tp in reached:
                     guards.enter_context(store.guarding(tp.partition))
             super().apply_changelog_batch(kept)
-        for tp, offset in reached.items():  # past what was left out, too
+        for tp, offset in reached.items():  # including rows that were left out
             self.data.set_persisted_offset(tp, offset)
             self._known[tp.partition] = offset
 
@@ -119,7 +119,8 @@ class StateTable(faust.Table[bytes, bytes]):
                 await asyncio.sleep(0)
 
     async def settle(self) -> None:
-        """Wait until the changelog has what was sent; then it goes to disk, if there is one."""
+        """Wait until the changelog has all sent rows; then write them to disk, if rows are kept
+        there."""
         sent, self._sent = self._sent, []
         topic = self.changelog_topic.get_topic_name()
         await acknowledged([Send(topic, send.partition, send.future) for send in sent])
@@ -127,16 +128,16 @@ class StateTable(faust.Table[bytes, bytes]):
         for send in sent:
             by_partition.setdefault(send.partition, []).append(send)
         for partition, rows in by_partition.items():
-            for start in range(0, len(rows), KEPT_AT_ONCE):
-                self._keep(partition, rows[start : start + KEPT_AT_ONCE])
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                self._write_to_disk(partition, rows[start : start + ROWS_AT_ONCE])
                 await asyncio.sleep(0)
 
-    def _keep(self, partition: int, rows: Sequence[_Sent]) -> None:
-        """Write rows to disk with the offset that they reach, all or nothing; up to the first gap,
-        where somebody else has written: the next recovery reads on from there."""
+    def _write_to_disk(self, partition: int, rows: Sequence[_Sent]) -> None:
+        """Write rows to disk with the offset of the last one, atomically; up to the first gap,
+        where another worker has written: the next recovery continues there."""
         store = self._disk
         database = store.database(partition) if store is not None else None
-        if store is None or database is None:  # in memory, or taken away meanwhile
+        if store is None or database is None:  # in memory, or revoked meanwhile
             return
         offsets = [row.future.result().offset for row in rows]
         count, reached = known_rows(self._known.get(partition), offsets)
@@ -191,12 +192,12 @@ class StateTable(faust.Table[bytes, bytes]):
         return rows
 
     def check(self) -> None:
-        """Raise DamagedState where a database on disk was lost during the run."""
+        """Raise DamagedState if a database on disk was lost during the run."""
         if self._disk is not None:
             self._disk.check()
 
     def databases(self) -> list[Any]:
-        """The databases on disk that are open now; none where the state is kept in memory."""
+        """The databases on disk that are open now; none if the state is kept in memory."""
         return [] if self._disk is None else self._disk.databases()
 
 
@@ -206,8 +207,8 @@ def key_of_row(changelog_key: bytes) -> bytes:
 
 
 def known_rows(known: int | None, offsets: Sequence[int]) -> tuple[int, int | None]:
-    """How many rows, of those with these offsets of the changelog, follow what is known of it
-    without a gap; and up to where it is known then. None: nothing is."""
+    """How many rows, with these offsets of the changelog, follow the `known` offset without a gap;
+    and the last offset then (None: none)."""
     count = 0
     for offset in offsets:
         if offset != (-1 if known is None else known) + 1:

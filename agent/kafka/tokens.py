@@ -1,8 +1,8 @@
-"""Tokens for brokers that are logged in to by OAUTHBEARER.
+"""Tokens for SASL/OAUTHBEARER.
 
-`OidcTokens` asks an identity provider for them (client credentials, RFC 6749 section 4.4), and
-`MskTokens` signs them by AWS credentials. Both keep a token until most of its life is over: each
-connection asks for one.
+`OidcTokens` requests them from an identity provider (client credentials, RFC 6749 section 4.4),
+`MskTokens` signs them with AWS credentials. Both cache a token for most of its lifetime: each
+connection needs one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from agent.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
 USED_SHARE = 0.8
-"""Of a token's life, after which another is asked for: Kafka's sasl.login.refresh.window.factor."""
+"""The share of a token's lifetime after which it is renewed: Kafka's
+sasl.login.refresh.window.factor."""
 UNKNOWN_LIFE_SECONDS = 300.0
-"""Where the provider does not say how long a token lives (`expires_in` is only recommended)."""
+"""The lifetime of a token without `expires_in`, which is only recommended."""
 
 
 class TokenRefusedError(SaslAuthenticationFailed):  # type: ignore[misc]
-    """There is no token by these settings; its text says why, without the secret."""
+    """The provider refuses a token; the message has the reason, without the secret."""
 
 
 class TokenUnavailableError(KafkaConnectionError):  # type: ignore[misc]
@@ -38,7 +39,7 @@ class TokenUnavailableError(KafkaConnectionError):  # type: ignore[misc]
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc]
-    """A token that is kept until most of its life is over."""
+    """A token that is cached for most of its lifetime."""
 
     def __init__(self) -> None:
         self._token = ""
@@ -53,7 +54,7 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc]
         return self._token
 
     async def _fetch(self) -> tuple[str, float]:
-        """A new token, and for how many seconds it lives."""
+        """A new token, and its lifetime in seconds."""
         raise NotImplementedError
 
 
@@ -67,13 +68,13 @@ class OidcTokens(_Tokens):
         self._settings = settings
 
     def extensions(self) -> dict[str, str]:
-        """What is sent to the broker beside the token (RFC 7628)."""
+        """The SASL extensions that are sent with the token (RFC 7628)."""
         return self._settings.oauth_extension_values
 
     async def _fetch(self) -> tuple[str, float]:
         # RFC 6749 section 2.3.1 wants both encoded as in a form.
-        login = f"{quote_plus(self._client)}:{quote_plus(self._settings.password() or '')}"
-        headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+        credentials = f"{quote_plus(self._client)}:{quote_plus(self._settings.password() or '')}"
+        headers = {"Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
         form = {"grant_type": "client_credentials"}
         if self._settings.oauth_scope:
             form["scope"] = self._settings.oauth_scope
@@ -96,8 +97,8 @@ class OidcTokens(_Tokens):
             return token, float(life) if isinstance(life, int | float) else UNKNOWN_LIFE_SECONDS
         if status >= 500 or status == 429:
             raise TokenUnavailableError(f"{self._url} gives no token: it answers {status}")
-        said = [str(body[name]) for name in ("error", "error_description") if body.get(name)]
-        reason = ": ".join(said) or f"it answers {status}, without a token"
+        texts = [str(body[name]) for name in ("error", "error_description") if body.get(name)]
+        reason = ": ".join(texts) or f"it answers {status}, without a token"
         raise TokenRefusedError(f"{self._url} gives {self._client!r} no token: {reason}")
 
     def _tls(self) -> ssl.SSLContext:
@@ -108,7 +109,7 @@ class OidcTokens(_Tokens):
 
 
 async def _json(answer: aiohttp.ClientResponse) -> dict[str, Any]:
-    """A JSON object, or nothing."""
+    """The JSON object of a response, else an empty one."""
     try:
         body = await answer.json(content_type=None)
     except ValueError:
@@ -133,7 +134,7 @@ class MskTokens(_Tokens):
         self._signer = MSKAuthTokenProvider
 
     async def _fetch(self) -> tuple[str, float]:
-        try:  # credentials may be asked of the network
+        try:  # in a thread, as credentials may come over the network
             token, expiry_ms = await asyncio.to_thread(
                 self._signer.generate_auth_token, self._region
             )
@@ -146,8 +147,8 @@ class MskTokens(_Tokens):
 
 @lru_cache(maxsize=4)
 def token_provider(settings: Settings) -> AbstractTokenProvider | None:
-    """The provider that all connections by these settings share; None by a mechanism without
-    tokens. Raises EnvironmentFault where what it needs isn't installed."""
+    """The token provider that all connections with these settings share; None for a mechanism
+    without tokens. Raises EnvironmentFault if its library isn't installed."""
     if settings.sasl_mechanism == "OAUTHBEARER":
         return OidcTokens(settings)
     return MskTokens(settings) if settings.sasl_mechanism == "AWS_MSK_IAM" else None

@@ -1,11 +1,11 @@
-"""What brokers say of topics, with the id that says a topic from its namesake.
+"""Metadata of topics with their ids.
 
-A topic that is deleted and created again has the same name and another id. aiokafka asks for
-metadata in versions that don't carry it, so the request is declared here, in the version that
-Kafka has spoken since 2.8; an older broker is asked as aiokafka does, and returns no ids.
+A topic that is deleted and created again has the same name and another id. aiokafka requests
+metadata in versions without ids, so the request is declared here, in a version that Kafka has since
+2.8; older brokers get aiokafka's version, and return no ids.
 
-What is relied on of aiokafka: `protocol` (structures and their types), and
-`AIOKafkaAdminClient._send_request`. `tests/kafka/test_topic_ids.py` holds both.
+Internals of aiokafka in use: `protocol` (structures and their types), and
+`AIOKafkaAdminClient._send_request`. `tests/kafka/test_topic_ids.py` checks both.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ _NO_TAGS: Mapping[int, bytes] = {}
 
 @dataclass(frozen=True, slots=True)
 class TopicMetadata:
-    """A topic as a broker knows it. `topic_id` as Kafka's tools show it, "" where the broker knows
-    none."""
+    """The metadata of a topic. `topic_id` as Kafka's tools show it, "" if the broker has none."""
 
     topic_id: str
     partitions: int
@@ -122,9 +121,9 @@ _Struct: TypeAlias = MetadataRequest_v5 | _Request_v11
 
 
 class _MetadataRequest(Request[_Struct]):  # type: ignore[misc]  # untyped
-    """Asks for topics; None: for all. With `auto_create`, a broker that may
-    (auto.create.topics.enable, which is Kafka's default) creates those that don't exist, by its
-    own defaults."""
+    """Requests the metadata of topics; None: of all. With `auto_create`, a broker with
+    auto.create.topics.enable (Kafka's default) creates those that don't exist, with its own
+    defaults."""
 
     API_KEY = METADATA_API
 
@@ -143,11 +142,11 @@ class _MetadataRequest(Request[_Struct]):  # type: ignore[misc]  # untyped
 async def describe(
     admin: AIOKafkaAdminClient, topics: Collection[str] | None, *, auto_create: bool = False
 ) -> Mapping[str, TopicMetadata]:
-    """Those of the topics that exist; None: all that do, but those that the broker has an error
-    for. Raises KafkaError where the broker can't say.
+    """The metadata of those topics that exist; None: of all, without those that the broker reports
+    an error for. Raises KafkaError if the request fails.
 
-    aiokafka's own `describe_topics` creates what it asks for wherever the broker allows it, with
-    the broker's number of partitions and retention. So nothing in the agent uses it.
+    aiokafka's own `describe_topics` creates missing topics if the broker allows it, with the
+    broker's number of partitions and retention. So the agent does not use it.
     """
     if topics is not None and not topics:
         return {}

@@ -1,4 +1,4 @@
-"""Subscribes a consumer to the source topics: those that exist, and the others as they appear."""
+"""Subscribes a consumer to the source topics that exist, and to others as they appear."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from agent.kafka.topics import TopicNames
 CHECK_SECONDS = 5.0
 FIRST_CHECK_SECONDS = 0.2
 MOST_MISSED = 2
-"""Checks in a row in which a topic may not be there: a broker that has just started may not know it
-yet. After one more it was deleted."""
+"""Consecutive checks in which a topic may be missing: a broker that has just started may not know
+it yet. After one more it counts as deleted."""
 
 
 class TopicSubscription:
@@ -43,7 +43,7 @@ class TopicSubscription:
         self._plan = plan
         self._names = names
         self._progress = progress
-        self._missed: dict[str, int] = {}  # the topics, and how often each was not there
+        self._missed: dict[str, int] = {}  # the topics, and in how many checks each was missing
         self._has_news = asyncio.Event()
 
     @property
@@ -51,12 +51,12 @@ class TopicSubscription:
         """The topics that are subscribed to, or just about to be."""
         return self._missed.keys()
 
-    def look_now(self) -> None:
-        """Look for topics at once: there is one that is not subscribed to."""
+    def check_now(self) -> None:
+        """Check at once: there is a topic that is not subscribed to."""
         self._has_news.set()
 
     async def run(self) -> None:
-        """Look for topics that appear, until cancelled. Raises EnvironmentFault."""
+        """Subscribe to topics as they appear, until cancelled. Raises EnvironmentFault."""
         while True:
             self._has_news.clear()
             existing_topics = await existing(self._admin)
@@ -67,7 +67,7 @@ class TopicSubscription:
                 await asyncio.wait_for(self._has_news.wait(), seconds)
 
     async def _subscribe(self, topics: Sequence[str]) -> None:
-        """Subscribe to the topics that there are, and to those that were there a moment ago."""
+        """Subscribe to existing topics, and to those that existed in the last checks."""
         self._progress.source_topics(topics, unmatched(self._plan, topics))
         before, missed = self._missed, dict.fromkeys(topics, 0)
         for topic, times in before.items():

@@ -17,8 +17,7 @@ from agent.settings import Settings
 log = logging.getLogger(__name__)
 
 WAIT_MS = 10_000
-"""How long a fetch waits while there is nothing new. A broker answers at once when a record
-comes."""
+"""How long a fetch waits for new records. The broker responds at once when one arrives."""
 RETRY_SECONDS = 2.0
 MAX_POLL_RECORDS = 5_000
 
@@ -60,7 +59,7 @@ async def _read(
     )  # fmt: skip
     try:
         await consumer.start()
-        # Asked now: later, the answer would wait behind a fetch that waits for something to come.
+        # Requested now: later, the response would wait behind a waiting fetch.
         ends = await consumer.end_offsets(list(consumer.assignment()))
         if last is not None:
             for tp, end in ends.items():

@@ -1,20 +1,19 @@
-"""What happens to the agent's own topics while it runs, and what is done about it.
+"""Watches the agent's own topics: detects deleted, recreated and truncated ones.
 
 Rules
 -----
-- The frames and the series topic hold what exact values need: frames not merged yet, and the state
-  of every series. Where one of them is deleted, created again or cut short, no worker of this
-  process goes on, and none of the two is created: values published under the same keys would be
-  other values. That holds until the process is started again, which is how somebody says that it
-  may start over.
-- The other topics hold no state. One that is deleted is created again (`create_topics`), and what
-  it held is gone. The rows of the board topic are written again by every worker.
+- Exact values need the frames and the series topic: frames not merged yet, and the state of every
+  series. If one of them is deleted, created again or truncated, this process does not continue, and
+  creates neither: it would publish other values under the same keys. Restarting the process allows
+  it to start over.
+- The other topics have no state. A deleted one is created again (`create_topics`), without its
+  records. Every worker writes its rows of the board topic again.
 
-A topic counts as created again when its id is another one, and as truncated when one of its
-partitions ends before where it once ended. A finding counts when it is made twice in a row: a
-broker that has just started may not know a topic yet, and a new leader may answer with an end that
-is a little behind. Brokers before Kafka 2.8 give no ids: there a topic that is created again
-between two looks, and has outgrown the old one by the next, is not noticed.
+A topic counts as created again if its id changed, and as truncated if the end offset of a partition
+decreased. A finding counts if two checks in a row make it: a broker that has just started may not
+know a topic yet, and a new leader may have an end offset that is slightly lower. Brokers before
+Kafka 2.8 have no ids: there a topic that is created again between two checks, and is longer by the
+next one, is not noticed.
 """
 
 from __future__ import annotations
@@ -40,30 +39,30 @@ LOOK_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TopicLog:
-    """A topic as it was looked at: its id ("": the broker gives none), and where each of its
-    partitions ends."""
+    """A topic at one check: its id ("": the broker has none), and the end offsets of its
+    partitions."""
 
     topic_id: str
     ends: Mapping[int, int]
 
     def follows(self, before: TopicLog) -> bool:
-        """Whether it is the log that was looked at before, and nothing of it is gone."""
+        """Whether it is the same log as before, and not truncated."""
         if self.topic_id and before.topic_id and self.topic_id != before.topic_id:
             return False
         return all(self.ends.get(p, 0) >= end for p, end in before.ends.items())
 
 
 Logs = Mapping[str, TopicLog]
-"""By topic. One that does not exist is not in it."""
+"""By topic, only those that exist."""
 
 
 class StateLost(EnvironmentFault):
-    """Frames or state are gone that exact values need."""
+    """Frames or state that exact values need are lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicChanges:
-    """What happened to the agent's topics since they were looked at before."""
+    """Changes of the agent's topics since an earlier check."""
 
     deleted: frozenset[str] = frozenset()
     recreated: frozenset[str] = frozenset()
@@ -73,14 +72,14 @@ class TopicChanges:
 
 
 def changes_between(before: Logs, now: Logs) -> TopicChanges:
-    """What happened between two looks at the same topics."""
+    """The changes between two checks."""
     both = before.keys() & now.keys()
     recreated = {topic for topic in both if not now[topic].follows(before[topic])}
     return TopicChanges(frozenset(before.keys() - now.keys()), frozenset(recreated))
 
 
 def loss(names: TopicNames, changes: TopicChanges) -> str | None:
-    """What was lost that exact values need, in words; None: nothing."""
+    """What was lost that exact values need, in words; None: nothing was."""
     problems = [
         f"topic {topic} was {what}: {holds}"
         for topic, holds in (
@@ -97,7 +96,7 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
 
 
 def remedy(settings: Settings, names: TopicNames) -> str:
-    """What to do where state was lost."""
+    """The hint of StateLost."""
     return (
         "Stop all agents, delete both topics (kafka-topics.sh --bootstrap-server "
         f"{settings.brokers} --delete --topic '{names.frames}|{names.series}') and start again: "
@@ -107,7 +106,7 @@ def remedy(settings: Settings, names: TopicNames) -> str:
 
 
 class TopicWatch:
-    """Remembers the agent's topics, and how far they reached, over all lives of the stages."""
+    """Remembers the agent's topics and their end offsets, over all lives of the stages."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -117,12 +116,12 @@ class TopicWatch:
         self._lost: str | None = None
 
     def refuse_after_loss(self) -> None:
-        """Raise StateLost once frames or state were lost in the life of this process."""
+        """Raise StateLost if frames or state were lost since this process started."""
         if self._lost is not None:
             raise StateLost(self._lost, remedy(self._settings, self._names))
 
     def see(self, logs: Logs) -> TopicChanges:
-        """What is known to have happened, by the topics as they are now. Raises StateLost."""
+        """Note a check; returns the changes that it confirms. Raises StateLost."""
         changes = changes_between(self._known, logs)
         certain = changes & self._suspected
         self._suspected = changes
@@ -139,8 +138,8 @@ class TopicWatch:
         return certain
 
     async def look(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> TopicChanges:
-        """What happened since the last look; while no broker answers, nothing that is known of.
-        Raises StateLost."""
+        """Check the topics; returns confirmed changes, none while no broker answers. Raises
+        StateLost."""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
                 logs = await topic_logs(admin, consumer, self._names)
@@ -153,8 +152,8 @@ class TopicWatch:
 async def topic_logs(
     admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: TopicNames
 ) -> Logs:
-    """Those of the agent's topics that exist. `consumer` is in no group. Raises KafkaError or
-    OSError where not all can be had."""
+    """The logs of the agent's topics that exist. `consumer` has no group. Raises KafkaError or
+    OSError."""
     described = await describe(admin, names.configs())
     partitions = [
         TopicPartition(topic, partition)
@@ -169,8 +168,8 @@ async def topic_logs(
 
 
 def check_state_is_whole(settings: Settings, names: TopicNames, logs: Logs) -> None:
-    """Raise StateLost where one of the topics of frames and series is missing and the other one
-    has records: before a missing one is created."""
+    """Raise StateLost if the frames or the series topic is missing and the other one has records.
+    Called before missing topics are created."""
     for missing, other, lost in (
         (names.frames, names.series, "the frames that were not merged yet are gone"),
         (names.series, names.frames, "the state of all series is gone"),

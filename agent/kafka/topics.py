@@ -1,4 +1,4 @@
-"""The topics that the agent writes: their names, how they are made, and whether they serve."""
+"""The topics that the agent writes: their names, creation and checks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TopicNames:
 
     @classmethod
     def of(cls, settings: Settings) -> TopicNames:
-        """The names that the settings give."""
+        """The names by the settings."""
         prefix = settings.topic_prefix
         return cls(
             frames=settings.frames_topic or f"{prefix}-frames",
@@ -47,10 +47,10 @@ class TopicNames:
         )
 
     def configs(self) -> Mapping[str, Mapping[str, str]]:
-        """The configuration of each topic, where the agent creates it.
+        """The configuration of each topic, if the agent creates it.
 
-        Frames are needed again only for slices that were unfinished: three days leave time to
-        mend an outage over a weekend. What people read is kept for a month.
+        Frames are read again only for unfinished slices: three days leave time to mend an outage
+        over a weekend. Topics that people read are kept for a month.
         """
         compact = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3"}
         month = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
@@ -67,10 +67,10 @@ class TopicNames:
 
 
 async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, list[str]]:
-    """See that all topics are there and serve; make those that are missing.
+    """Create missing topics, and check all of them.
 
-    Returns the number of state partitions and warnings in words. Raises EnvironmentFault where a
-    topic can't be made or can't serve, and says which.
+    Returns the number of state partitions, and warnings. Raises EnvironmentFault if a topic can't
+    be created or can't be used.
     """
     names = TopicNames.of(settings)
     created = await create_missing(admin, settings, names) if settings.create_topics else []
@@ -83,7 +83,7 @@ async def ensure(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[int, l
 async def create_missing(
     admin: AIOKafkaAdminClient, settings: Settings, names: TopicNames
 ) -> list[str]:
-    """Create the topics that are missing; their names."""
+    """Create missing topics; returns their names."""
     there = set(await admin.list_topics())
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = settings.replication_factor or min(MOST_REPLICAS, brokers)
@@ -109,7 +109,7 @@ async def create_missing(
 async def _partition_counts(
     admin: AIOKafkaAdminClient, settings: Settings, topics: list[str], created: Collection[str]
 ) -> dict[str, int]:
-    """The number of partitions by topic. Waits for topics just made to get their leaders."""
+    """The number of partitions by topic. Waits until new topics have leaders."""
     deadline = asyncio.get_running_loop().time() + APPEAR_TIMEOUT_SECONDS
     while True:
         described = await describe(admin, topics, auto_create=not settings.create_topics)
@@ -133,7 +133,8 @@ async def _partition_counts(
 
 
 async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list[str]:
-    """Whether compacted topics are compacted, and only those. Warnings where it can't be seen."""
+    """Check that topics of state are compacted, and only those; returns warnings if that can't be
+    read."""
     wanted = {n: c["cleanup.policy"] for n, c in names.configs().items()}
     policies, warnings = await config_values(admin, list(wanted), "cleanup.policy")
     for name, policy in policies.items():
@@ -151,7 +152,7 @@ async def _check_policies(admin: AIOKafkaAdminClient, names: TopicNames) -> list
 
 
 async def producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[str]:
-    """Those of the source topics whose records carry their producers' clocks (CreateTime, Kafka's
+    """The topics whose records have timestamps of their producers' clocks (CreateTime, Kafka's
     default), as far as this user may read their configuration."""
     types, _ = await config_values(admin, topics, "message.timestamp.type")
     return sorted(topic for topic, type_ in types.items() if type_ == "CreateTime")
@@ -160,7 +161,7 @@ async def producers_clocks(admin: AIOKafkaAdminClient, topics: Collection[str]) 
 async def config_values(
     admin: AIOKafkaAdminClient, topics: Collection[str], name: str
 ) -> tuple[dict[str, str], list[str]]:
-    """One configuration of topics, by topic; and, in words, where it can't be read."""
+    """A configuration value by topic; and warnings for topics whose configuration can't be read."""
     resources = [
         ConfigResource(ConfigResourceType.TOPIC, topic, configs={name: None}) for topic in topics
     ]

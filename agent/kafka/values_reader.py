@@ -1,8 +1,8 @@
-"""The values topic as a queue: what is published is delivered once more, to somebody outside.
+"""Delivers the records of the values topic to a receiver, at least once.
 
-Workers share its partitions as a consumer group of their own. A record counts as delivered once
-`deliver` has returned, and only then it is committed: after a crash it is delivered again. While
-`deliver` waits, records wait in the topic, for as long as it keeps them (its retention).
+Workers share its partitions as a consumer group of their own. A record is committed once `deliver`
+has returned: after a crash it is delivered again. While `deliver` waits, records wait in the topic,
+within its retention.
 """
 
 from __future__ import annotations
@@ -27,26 +27,25 @@ POLL_MS = 500
 MOST_RECORDS = 5_000
 COMMIT_TIMEOUT_SECONDS = 10.0
 MOST_WAIT_MS = 7 * 24 * 3_600_000
-"""How long `deliver` may take until the group gives the partitions to another worker: a receiver
-that is down is down for that one, too."""
+"""How long `deliver` may take before the group reassigns the partitions: a receiver that is down
+for one worker is down for all."""
 
 Record: TypeAlias = "ConsumerRecord[Any, Any]"
 Deliver = Callable[[Sequence[Record]], Awaitable[None]]
 
 
 class DeliveryProgress(Protocol):
-    """What the reader reports."""
+    """The receiver of the reader's reports."""
 
     def waiting(self, records: int, oldest_ms: int) -> None:
-        """So many records wait; all that were written before an instant (ms, wall clock) are
-        delivered."""
+        """So many records wait; all written before `oldest_ms` (wall clock) are delivered."""
 
     def expired(self, records: int) -> None:
         """So many records were deleted before they were delivered."""
 
 
 class ValuesReader:
-    """Reads the values topic for one receiver. `name` is part of the consumer group's."""
+    """Reads the values topic for one receiver. `name`: the suffix of the consumer group."""
 
     def __init__(
         self, settings: Settings, topic: str, name: str, progress: DeliveryProgress
@@ -58,8 +57,7 @@ class ValuesReader:
         self._next: dict[TopicPartition, int] = {}
 
     async def run(self, deliver: Deliver) -> None:
-        """Deliver what is published, in the order of each partition, until cancelled. Raises
-        KafkaError."""
+        """Deliver records, in the order of each partition, until cancelled. Raises KafkaError."""
         consumer = AIOKafkaConsumer(
             **connection(self._settings), group_id=self._group, enable_auto_commit=False,
             auto_offset_reset="earliest", isolation_level="read_committed",
@@ -81,7 +79,7 @@ class ValuesReader:
             await consumer.stop()
 
     async def resume(self, consumer: AIOKafkaConsumer, tps: Collection[TopicPartition]) -> None:
-        """Note where reading begins in partitions that are ours now."""
+        """Note the committed offsets of assigned partitions."""
         self._next = {}
         for tp in tps:
             committed = await consumer.committed(tp)
@@ -91,7 +89,7 @@ class ValuesReader:
     def _note(
         self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Record]]
     ) -> None:
-        """Report what waits, and what was deleted before it was read."""
+        """Report how many records wait, and how many were deleted before they were read."""
         oldest_ms = time.time_ns() // 1_000_000
         for tp, records in fetched.items():
             oldest_ms = min(oldest_ms, records[0].timestamp)
@@ -119,7 +117,7 @@ class ValuesReader:
             if offsets:
                 await asyncio.wait_for(consumer.commit(offsets), COMMIT_TIMEOUT_SECONDS)
         except (CommitFailedError, IllegalStateError, TimeoutError) as error:
-            # The partitions went to another worker meanwhile, which delivers these once more.
+            # The partitions were reassigned meanwhile: their owner delivers these again.
             log.info("messages of %s are delivered again: %r", self._topic, error)
 
 
@@ -129,7 +127,7 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Nothing: what is under way is delivered, and not committed."""
+        """Do nothing: records under way are delivered, and not committed."""
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         await self._reader.resume(self._consumer, assigned)
