@@ -34,7 +34,11 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     object."""
     shape, envelope = event_shape(registered)
     is_promise = _is_promise(registered.schema.kind, envelope)
-    own = f"{snake(topic)}.changed" if envelope else snake(record_name(registered.schema) or topic)
+    own = (
+        f"{snake(topic)}.changed"
+        if envelope
+        else snake(record_name(registered.schema).rpartition(".")[2] or topic)
+    )
     name = ask("event", "The event's type", own)
     made = EventDraft(name, topic, None, envelope=envelope, encoding=encoding_of(registered, topic))
     made.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"

@@ -25,6 +25,7 @@ from agent.kafka.registry_client import RegistryClient, UnreachableError
 from agent.settings import Settings
 
 _VALUE, _KEY = "-value", "-key"
+_BY_SCHEMA = (Root("schema"),)
 _KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF", "json": "JSON"}
 
 
@@ -117,10 +118,24 @@ def _of_contract(
     client: RegistryClient, contract: Contract, subjects: Sequence[str]
 ) -> Iterator[Finding]:
     by_topic = value_subjects(subjects, contract.topics)
+    if contract.type_path == _BY_SCHEMA:
+        by_topic = _of_record(subjects, contract)
     yield from _of_part(client, contract, by_topic, contract.subject, is_key=False)
     if any(path[:1] and path[0] == Root("key") for path in contract.paths):
         of_keys = {t: [s] for t, s in _by_topic(subjects, contract.topics, _KEY).items()}
         yield from _of_part(client, contract, of_keys, contract.key_subject, is_key=True)
+
+
+def _of_record(subjects: Sequence[str], contract: Contract) -> dict[str, list[str]]:
+    """By topic, the subject that is called after the record whose name is the contract's type."""
+    record = contract.type_value
+    by_topic = {
+        subject.removesuffix(f"-{record}"): [subject]
+        for subject in subjects
+        if subject.endswith(f"-{record}")
+    }
+    own = {topic: names for topic, names in by_topic.items() if topic in contract.topics}
+    return own or {str(contract.topics): [s] for s in subjects if s == record}
 
 
 def _of_part(
@@ -148,6 +163,8 @@ def _of_part(
             yield from _of_subject(client, contract, subjects[0], topic, is_key) or ()
     if not by_topic and contract.schema == REGISTRY:
         subject = contract.topics.default + (_KEY if is_key else _VALUE)
+        if not is_key and contract.type_path == _BY_SCHEMA:
+            subject = contract.type_value
         text = f"the registry has no subject {subject}: name another one in `{option}`"
         yield Finding(contract.name, ("topic",), text, is_unknown=True)
 

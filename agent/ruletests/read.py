@@ -105,7 +105,7 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
         if recovered.model is None:
             continue
         entry = Entry("tests", name, source, recovered.model, recovered.holes, recovered.keys)
-        case, problems = resolve(plan, entry, spec)
+        case, problems = resolve(plan.in_json(), entry, spec)
         suite.problems += problems
         if case is not None and not (recovered.mistakes or nulls or problems):
             suite.cases.append(case)

@@ -160,6 +160,28 @@ def test_a_subject_called_after_topic_and_record_is_found_where_it_is_the_only_o
     assert where == "events.order.fields.amount"
 
 
+def test_the_subject_of_an_event_by_its_schema_is_called_after_its_type(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = "type: shop.Order"
+    registry.register("till-key", schema(city="string"))
+    registry.register("till-shop.Refund", schema(at="long"))
+    text = "the registry has no subject shop.Order: name another one in `subject`"
+    rules = RULES.replace("type_field: none", "type_field: {{record: schema}}")
+    for subject, messages in (
+        ("other-shop.Order", [text]),
+        ("shop.Order", ["the schema has no amount; it has at"]),
+        ("till-shop.Order", ["the schema has no amount; it has at"]),
+    ):
+        registry.register(subject, schema(at="long"))
+        (tmp_path / "rules.yaml").write_text(rules.format(topic="till", more=f"    {typed}\n"))
+        arguments = ["check", str(tmp_path), "--registry", registry.url, "--format", "json"]
+        main(arguments)
+        problems = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [p["message"].partition(": topic")[0] for p in problems] == messages
+        assert subject in problems[0]["message"] or messages == [text]
+
+
 def test_a_subject_called_after_a_message_is_about_that_one_of_its_file(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from agent.cli import main
 
 RULES = """version: 1
 events:
-  order: {{topic: shop, {format}, type_field: none, time: at, fields: {{amount: float}}}}
+  order: {{topic: shop, {format}, time: at, fields: {{amount: float}}}}
 kpis:
   revenue: {{from: order, value: sum(amount), window: 1h}}
 """
@@ -29,7 +29,13 @@ tests:
 
 
 @pytest.mark.parametrize(
-    "format", ["format: avro", "format: protobuf", "format: json, schema: registry"]
+    "format",
+    [
+        "format: avro, type_field: none",
+        "format: protobuf, type_field: none",
+        "format: json, schema: registry, type_field: none",
+        "format: avro, type_field: {record: schema}, type: shop.Order",
+    ],
 )
 def test_events_are_given_as_the_json_that_records_mean(
     format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -121,7 +121,7 @@ class ProtobufCodec:
         """The message type of a record, and where the message starts."""
         if self._only is not None:
             return self._only, 0
-        indexes, start = _message_indexes(body)
+        indexes, start = message_indexes(body)
         message = self._schema.indexed(indexes)
         if message is None:
             raise BodyError(f"the schema has no message {list(indexes)}")
@@ -287,7 +287,7 @@ def _special(chain: Sequence[FieldDescriptor]) -> _Leaf | None:
     return _leaf([*chain, value], value)
 
 
-def _message_indexes(body: bytes) -> tuple[tuple[int, ...], int]:
+def message_indexes(body: bytes) -> tuple[tuple[int, ...], int]:
     """The indexes of a record's message type, and where the message starts. The record begins with
     their number and the indexes, as zigzag varints; a single zero means the first message. Raises
     BodyError."""

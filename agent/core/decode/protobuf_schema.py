@@ -89,6 +89,19 @@ class ProtobufSchema:
         return self._messages[0]
 
     @property
+    def outermost(self) -> Descriptor:
+        """The message of records, as far as the file shows: the only one that no other message of
+        the file holds, or the first."""
+        held = {
+            field.message_type.full_name
+            for message in self._messages
+            for field in message.fields
+            if field.message_type is not None and field.message_type.full_name != message.full_name
+        }
+        outer = [message for message in self._messages if message.full_name not in held]
+        return outer[0] if len(outer) == 1 else self.first
+
+    @property
     def only(self) -> Descriptor | None:
         """The message of all records, if the schema has only one."""
         sole = self._messages[0]

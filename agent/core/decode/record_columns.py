@@ -1,4 +1,4 @@
-"""Columns of a record's key, headers, timestamp, topic and partition.
+"""Columns of a record's key, headers, timestamp, topic, partition and schema.
 
 They are made from the batch, independently of the format. Text is parsed as the demanded type, as
 in `extraction`.
@@ -12,6 +12,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Rows
 from agent.core.decode.format import DType
+from agent.core.decode.record_names import record_names
 from agent.core.model.paths import TEXT_ROOTS, Root
 
 _INTEGER = r"^[+-]?[0-9]+$"
@@ -23,7 +24,7 @@ def has_column(root: Root, dtype: DType, *, is_text: bool) -> bool:
     """Whether a root has a column of a dtype. `is_text`: only text is acceptable."""
     if root.part in TEXT_ROOTS:
         return True
-    if root.part == "topic":
+    if root.part in ("topic", "schema"):
         return dtype == pl.String
     return root.part in _NUMBERS and dtype != pl.Boolean and not is_text
 
@@ -33,6 +34,8 @@ def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[p
     type."""
     if root.part == "topic":
         return pl.Series([batch.topic]).new_from_index(0, rows.size), rows[:0]
+    if root.part == "schema":
+        return pl.Series(record_names(batch, rows), dtype=pl.String), rows[:0]
     if root.part in _NUMBERS:
         return _numbers(batch, rows, root).cast(dtype), rows[:0]
     if not (batch.headers if root.part == "header" else batch.keys):

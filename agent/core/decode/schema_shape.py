@@ -59,13 +59,12 @@ def shape_of(schema: Schema) -> Shape:
         from agent.core.decode.protobuf_schema import ProtobufSchema
 
         known = ProtobufSchema(schema)
-        return _message(known.named(schema.message) if schema.message else known.first)
+        return _message(known.named(schema.message) if schema.message else known.outermost)
     return _JsonSchema(schema).shape()
 
 
 def record_name(schema: Schema) -> str:
-    """What a schema calls its records, without the namespace; "" where it says nothing. Raises
-    SchemaError."""
+    """The full name of a schema's records; "" where it says none. Raises SchemaError."""
     if schema.kind == "AVRO":
         from agent.core.decode.avro_schema import parse_schema
 
@@ -73,11 +72,11 @@ def record_name(schema: Schema) -> str:
     elif schema.kind == "PROTOBUF":
         from agent.core.decode.protobuf_schema import ProtobufSchema
 
-        name = schema.message or ProtobufSchema(schema).first.full_name
+        name = schema.message or ProtobufSchema(schema).outermost.full_name
     else:
         root = _parsed(schema.text)
         name = root.get("title", "") if isinstance(root, dict) else ""
-    return str(name).rpartition(".")[2]
+    return str(name)
 
 
 def _either(shapes: Iterable[Shape]) -> Shape:

@@ -21,7 +21,16 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 RootName = Literal[
-    "key", "key_text", "header", "envelope", "index", "timestamp", "topic", "partition", "offset"
+    "key",
+    "key_text",
+    "header",
+    "envelope",
+    "index",
+    "timestamp",
+    "topic",
+    "partition",
+    "offset",
+    "schema",
 ]
 TEXT_ROOTS = frozenset({"header", "key_text"})
 """Roots whose values are always text, from which numbers and booleans are parsed."""
@@ -33,7 +42,8 @@ class Root:
 
     `key` is the record's key, parsed as values are; `key_text` the same as text. `header` is the
     last header called `name`. `envelope` is the object around the event, `index` the index of an
-    element in its array. `timestamp` is the record's, ms since the epoch.
+    element in its array. `timestamp` is the record's, ms since the epoch; `schema` the full name of
+    the record by the schema that it names.
     """
 
     part: RootName

@@ -10,6 +10,7 @@ import polars as pl
 from agent.core.model.events import Contract, Scalar
 from agent.core.model.kpis import Kpi
 from agent.core.model.lookups import Lookup
+from agent.core.model.paths import Root
 from agent.core.model.rules import RULE_SUBJECT, CompositeRule, Rule
 from agent.core.model.schedules import Schedule
 from agent.core.model.windows import FixedWindow
@@ -89,8 +90,13 @@ class Plan:
         return any(c.topics.pattern is not None for c in self.contracts.values())
 
     def in_json(self) -> Plan:
-        """The plan for records that are given as the JSON that they mean, whatever their format."""
-        contracts = {n: replace(c, format="json", schema=None) for n, c in self.contracts.items()}
+        """The plan for records that are given as the JSON that they mean, whatever their format. A
+        type that is the record's schema is in a header of that name."""
+        contracts = {}
+        for name, contract in self.contracts.items():
+            by_schema = contract.type_path == (Root("schema"),)
+            type_path = (Root("header", "schema"),) if by_schema else contract.type_path
+            contracts[name] = replace(contract, format="json", schema=None, type_path=type_path)
         return replace(self, contracts=contracts)
 
     def contracts_of(self, topic: str) -> tuple[Contract, ...]:

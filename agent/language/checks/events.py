@@ -75,6 +75,10 @@ def _schema(declared: Declared, entry: Entry[EventSpec]) -> None:
         declared.report(entry, ("message",), message, hint, on="key")
 
 
+def _names_schemas(model: EventSpec) -> bool:
+    return model.format != "json" and model.schema_ in (None, REGISTRY)
+
+
 def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
     time = entry.model.time
     for i, spec in enumerate(time if isinstance(time, list) else [time]):
@@ -128,6 +132,9 @@ def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
         if root == "envelope" and model.envelope is None:
             hint = "name the envelope: `envelope: cloudevents`"
             declared.report(entry, at, f"{what} is in an envelope, but the event has none", hint)
+        if root == "schema" and not _names_schemas(model):
+            hint = "`{record: schema}` is for avro and protobuf with `schema: registry`"
+            declared.report(entry, at, f"{what} is the record's schema, but it names none", hint)
         if root == "index" and model.each is None:
             hint = "name the array: `each: line_items`"
             declared.report(

@@ -7,7 +7,7 @@ path: params[key=id].value                the first element whose `key` is `id`
 path: {header: X-Event}                   a header, as text
 path: {key: true}                         the record's key, as text
 path: {key: user.id}                      a path in the record's key
-path: {record: timestamp}                 of the record: timestamp, topic, partition or offset
+path: {record: timestamp}                 of the record: timestamp, topic, partition, offset, schema
 path: {envelope: source.table}            what stands around the event
 path: line_items[].price                  of an element of the array that `each` names
 path: {each: index}                       the position of the element, from 0
@@ -27,7 +27,7 @@ from agent.language.models.values import wrong
 
 MOST_STEPS = 32
 """The most steps of a path."""
-RECORD_PARTS: tuple[RootName, ...] = ("timestamp", "topic", "partition", "offset")
+RECORD_PARTS: tuple[RootName, ...] = ("timestamp", "topic", "partition", "offset", "schema")
 
 _HOW = "names with a dot between them: user.id"
 _PART = re.compile(r"([^\[\]]*)((?:\[[^\[\]]*\])*)")
@@ -203,8 +203,12 @@ class _KeyForm(TypedDict):
 @with_config(extra="forbid")
 class _RecordForm(TypedDict):
     record: Annotated[
-        Literal["timestamp", "topic", "partition", "offset"],
-        Field(title="record", description="A part of the record itself."),
+        Literal["timestamp", "topic", "partition", "offset", "schema"],
+        Field(
+            title="record",
+            description="A part of the record itself; schema: its full name in the schema of the "
+            "registry that it names.",
+        ),
     ]
 
 

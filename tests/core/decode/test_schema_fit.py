@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.core.decode.schema_fit import misfits
-from agent.core.decode.schema_shape import shape_of
+from agent.core.decode.schema_shape import record_name, shape_of
 from agent.core.model.schemas import Schema
 from agent.language.load import load
 from tests.core.decode.protobuf_samples import compiled
@@ -180,3 +180,17 @@ def test_what_a_schema_says_nothing_of_is_not_in_doubt(tmp_path: Path) -> None:
         problems_with(tmp_path, Schema("JSON", open_schema), "time: record", " {name: string}")
         == []
     )
+
+
+def test_the_message_of_records_is_the_one_that_no_other_holds(tmp_path: Path) -> None:
+    text = """syntax = "proto3";
+        package shop;
+        message Place { string city = 1; }
+        message Order { int64 at = 1; Place place = 2; repeated Order parts = 3; }
+    """
+    schema = compiled({"shop.proto": text})
+    fields = " {city: {path: place.city, type: string}}"
+    assert problems_with(tmp_path, schema, fields=fields) == []
+    assert record_name(schema) == "shop.Order"
+    several = compiled({"shop.proto": text + "message Refund { int64 at = 1; }"})
+    assert record_name(several) == "shop.Place"

@@ -42,6 +42,10 @@ from tests.language.checks.rule_set import messages
             "fields: {items: {path: 'lines[].n', type: integer}}",
             ["field 'items' is in each element of 'lines'"],
         ),
+        (
+            "type_field: {record: schema}",
+            ["type_field is the record's schema, but it names none"],
+        ),
         ("each: lines, type_field: 'lines[].type'", ["type_field is inside an array"]),
     ],
 )
