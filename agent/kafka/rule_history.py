@@ -22,15 +22,15 @@ from agent.core.model.plan import Plan
 
 MOST_CHANGES = 50
 MOST_OUTLINE_CHARS = 200_000
-"""A larger outline is left out of the row, which is a message like all others
-(docs/operations.md): of the change that follows it is only known that there was one."""
+"""A larger outline is left out of the row, to limit the size of messages (docs/operations.md): the
+next change has no details then."""
 MOST_KPIS = 100
-"""A change of more KPIs is about any of them."""
+"""A change of more KPIs counts as general."""
 UNKNOWN = "what changed is not known"
 
 
 class RulesRow(msgspec.Struct, frozen=True, tag="rules"):
-    """The rules announced last. `number` counts the changes; `outline` is packed, "" where it is
+    """The rules announced last. `number` counts the changes; `outline` is compressed, "" if it is
     too large."""
 
     number: int
@@ -54,7 +54,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class RuleHistory:
-    """The changes as the board topic has them, and what this worker adds to them."""
+    """The changes on the board topic, and the announcement of this worker's rules."""
 
     def __init__(self) -> None:
         self._rules: RulesRow | None = None
@@ -63,7 +63,7 @@ class RuleHistory:
         self._announced = ""  # the config hash
 
     def add(self, key: bytes, row: RulesRow | RulesChangeRow) -> None:
-        """A row of the board topic."""
+        """Add a row of the board topic."""
         if isinstance(row, RulesRow):
             self._rules = row
         else:
@@ -74,37 +74,37 @@ class RuleHistory:
         return sorted(self._changes.values(), key=lambda change: change.number)
 
     def adopt(self) -> None:
-        """This worker takes other rules now."""
+        """Note that this worker uses other rules from now on."""
         self._adopted_ms = _now_ms()
 
     def is_announced(self, plan: Plan) -> bool:
-        """Whether this worker has announced these rules: it does so once, or it would take those of
-        others back in a rolling change."""
+        """Whether this worker has announced these rules: it does so once, or it would revert those
+        of others in a rolling change."""
         return self._announced == plan.config_hash
 
     def announced(self, plan: Plan) -> None:
-        """The rows of the announcement are written."""
+        """Note that the rows of the announcement are written."""
         self._announced = plan.config_hash
 
     def announcement(self, plan: Plan) -> dict[bytes, bytes | None]:
-        """The rows to write once the topic is read to its end: none where these rules are the ones
-        announced last."""
+        """The rows to write once the topic is read to its end; none if these rules were announced
+        last."""
         known = self._rules
         if known is not None and known.config_hash == plan.config_hash:
             return {}
         new = public_outline(plan)
         number = 0 if known is None else known.number + 1
-        rules = RulesRow(number, plan.config_hash, _packed(new))
+        rules = RulesRow(number, plan.config_hash, _compressed(new))
         rows: dict[bytes, bytes | None] = {RULES_KEY: _encoder.encode(rules)}
         if known is not None:
-            # A key is used again: the topic keeps so many.
+            # Keys are reused, so that the topic keeps MOST_CHANGES.
             key = _encoder.encode(["rules_change", number % MOST_CHANGES])
             rows[key] = _encoder.encode(_change(known, new, number, self._adopted_ms))
         return rows
 
 
 def _change(known: RulesRow, new: Outline, number: int, at_ms: int) -> RulesChangeRow:
-    old = _unpacked(known.outline)
+    old = _decompressed(known.outline)
     if old is None:
         return RulesChangeRow(number, at_ms, UNKNOWN, {}, True)
     difference = compare(old, new)
@@ -114,13 +114,13 @@ def _change(known: RulesRow, new: Outline, number: int, at_ms: int) -> RulesChan
     return RulesChangeRow(number, at_ms, summary(difference), few, general)
 
 
-def _packed(outline: Outline) -> str:
+def _compressed(outline: Outline) -> str:
     packed = base64.b64encode(zlib.compress(_encoder.encode(outline), 9)).decode()
     return packed if len(packed) <= MOST_OUTLINE_CHARS else ""
 
 
-def _unpacked(packed: str) -> Outline | None:
-    """None where another version wrote it otherwise, or it was too large."""
+def _decompressed(packed: str) -> Outline | None:
+    """The outline; None if it was left out, or another version wrote it."""
     try:
         return msgspec.json.decode(zlib.decompress(base64.b64decode(packed)), type=Outline)
     except (ValueError, zlib.error):

@@ -1,6 +1,6 @@
-"""Tests, ready to run: every name resolved, every time an instant. Made by `resolve`.
+"""Tests that are ready to run: names are resolved, times are instants. Made by `resolve`.
 
-All times are ms since the epoch. A `Span` says where in the test file something is wanted.
+All times are ms since the epoch. A `Span` is the place in the test file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.ruletests.times import Clock
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event on its way to the broker, and where it is written."""
+    """An event as a Kafka record, and its place in the test file."""
 
     topic: str
     value: bytes
@@ -39,23 +39,23 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowWanted:
-    """What a closed window must be. `value` None with `says_value`: it has none; `events` None:
-    any number."""
+class ExpectedWindow:
+    """A closed window that is expected. `value` None with `checks_value`: it must have none;
+    `events` None: any number."""
 
     kpi: str
     dimensions: Dimensions
     end_ms: int
     value: float | None
-    says_value: bool
+    checks_value: bool
     tolerance: float | None
     events: int | None
     span: Span
 
 
 @dataclass(frozen=True, slots=True)
-class StateWanted:
-    """Where a closed window must stand against its target."""
+class ExpectedTargetState:
+    """The expected target state of a closed window."""
 
     kpi: str
     dimensions: Dimensions
@@ -65,18 +65,18 @@ class StateWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class StandingWanted:
-    """The state of an objective at an instant, or its score."""
+class ExpectedObjective:
+    """The expected state of an objective at an instant, or its score."""
 
     objective: str
     at_ms: int
-    standing: TargetState | float
+    expected: TargetState | float
     span: Span
 
 
 @dataclass(frozen=True, slots=True)
-class AlertWanted:
-    """An alert in a phase, and what it must say; None: anything."""
+class ExpectedAlert:
+    """An alert that is expected in a phase, with value and texts; None: any."""
 
     alert: Alert
     phase: AlertPhase
@@ -87,17 +87,17 @@ class AlertWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """An instant, and exactly the alerts that are pending or firing then."""
+class ExpectedAlerts:
+    """All alerts that are expected to be pending or firing at an instant."""
 
     at_ms: int
-    alerts: tuple[AlertWanted, ...]
+    alerts: tuple[ExpectedAlert, ...]
     span: Span
 
 
 @dataclass(frozen=True, slots=True)
-class StepWanted:
-    """A step of an alert: what it becomes, when."""
+class ExpectedTransition:
+    """A transition of an alert that is expected."""
 
     alert: Alert
     at_ms: int
@@ -107,28 +107,28 @@ class StepWanted:
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """All that a test expects. `steps` and `outcomes` None: not said."""
+    """All expectations of a test. `transitions` and `outcomes` None: none are given."""
 
-    windows: tuple[WindowWanted, ...] = ()
-    states: tuple[StateWanted, ...] = ()
-    standings: tuple[StandingWanted, ...] = ()
-    moments: tuple[Moment, ...] = ()
-    steps: tuple[StepWanted, ...] | None = None
-    steps_span: Span | None = None
+    windows: tuple[ExpectedWindow, ...] = ()
+    states: tuple[ExpectedTargetState, ...] = ()
+    objectives: tuple[ExpectedObjective, ...] = ()
+    alerts_at: tuple[ExpectedAlerts, ...] = ()
+    transitions: tuple[ExpectedTransition, ...] | None = None
+    transitions_span: Span | None = None
     outcomes: Mapping[Outcome, int] | None = None
     outcomes_span: Span | None = None
     tolerance: float | None = None
 
     @property
     def latest_ms(self) -> int | None:
-        """The latest time that is named."""
+        """The latest time of an expectation."""
         return max(
             [
                 *(w.end_ms for w in self.windows),
                 *(s.end_ms for s in self.states),
-                *(o.at_ms for o in self.standings),
-                *(m.at_ms for m in self.moments),
-                *(s.at_ms for s in self.steps or ()),
+                *(o.at_ms for o in self.objectives),
+                *(m.at_ms for m in self.alerts_at),
+                *(t.at_ms for t in self.transitions or ()),
             ],
             default=None,
         )
@@ -137,7 +137,7 @@ class Expectations:
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """A test. Exactly one of `records`, `windows` and `file` is not None. `until_ms` None: up to
-    the last event of the file. `rules` are those that it looks at."""
+    the last event of the file. `rules`: those that it is about."""
 
     name: str
     source: Source

@@ -1,4 +1,4 @@
-"""What a test expects against what came out, side by side."""
+"""Compares the expectations of a test with its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.core.output.messages import transition_json
 from agent.core.output.reasons import because
 from agent.language.problems import Problem
 from agent.language.source import Span
-from agent.ruletests.cases import Alert, AlertWanted, Case, Moment, WindowWanted
+from agent.ruletests.cases import Alert, Case, ExpectedAlert, ExpectedAlerts, ExpectedWindow
 from agent.ruletests.names import show_alert, show_series
 from agent.ruletests.run import RunResult
 
@@ -25,16 +25,16 @@ _ACTIVE = (AlertPhase.PENDING, AlertPhase.FIRING)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that was looked at: when, of what, expected and got; `span` is where it is wanted.
+    """One comparison: when, of what, expected and got; `span` is the place of the expectation.
 
-    `hint` says more of a difference.
+    `hint` explains a difference.
     """
 
     at: str
     what: str
     expected: str
     got: str
-    right: bool
+    matches: bool
     span: Span
     hint: str | None = None
 
@@ -47,14 +47,14 @@ class Section:
     rows: tuple[Row, ...]
 
     @property
-    def right(self) -> bool:
+    def matches(self) -> bool:
         """Whether all is as expected."""
-        return all(row.right for row in self.rows)
+        return all(row.matches for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a test came out; `seconds` is how long it took."""
+    """The result of a test; `seconds`: its duration."""
 
     case: Case
     sections: tuple[Section, ...]
@@ -63,10 +63,10 @@ class Result:
     @property
     def passed(self) -> bool:
         """Whether all is as expected."""
-        return all(section.right for section in self.sections)
+        return all(section.matches for section in self.sections)
 
     def problems(self) -> list[Problem]:
-        """The differences, each at its place in the test file."""
+        """The differences as problems in the test file."""
         return [
             self.case.source.problem(
                 row.span,
@@ -76,7 +76,7 @@ class Result:
             )
             for section in self.sections
             for row in section.rows
-            if not row.right
+            if not row.matches
         ]
 
 
@@ -85,22 +85,22 @@ def _head(section: Section, row: Row) -> str:
 
 
 def compare(plan: Plan, case: Case, ran: RunResult) -> Result:
-    """Hold what came out against what is expected."""
-    looked = _Looked(plan, case, ran)
+    """Compare the result of a run with the expectations of its test."""
+    comparison = _Comparison(plan, case, ran)
     sections = [
-        Section("windows", tuple(looked.windows())),
-        Section("targets", tuple(looked.states())),
-        Section("objectives", tuple(looked.standings())),
-        Section("alerts", tuple(row for m in case.expected.moments for row in looked.moment(m))),
-        Section("transitions", tuple(looked.steps())),
-        Section("nothing else fires", tuple(looked.others())),
-        Section("events", tuple(looked.outcomes())),
+        Section("windows", tuple(comparison.windows())),
+        Section("targets", tuple(comparison.states())),
+        Section("objectives", tuple(comparison.objectives())),
+        Section("alerts", tuple(comparison.alerts_at())),
+        Section("transitions", tuple(comparison.expected_transitions())),
+        Section("nothing else fires", tuple(comparison.others())),
+        Section("events", tuple(comparison.outcomes())),
     ]
     return Result(case, tuple(s for s in sections if s.rows))
 
 
-class _Looked:
-    """One test's expectations, looked at one kind after the other."""
+class _Comparison:
+    """The comparison of one test, with a method for each section."""
 
     def __init__(self, plan: Plan, case: Case, ran: RunResult) -> None:
         self.plan = plan
@@ -118,7 +118,7 @@ class _Looked:
             yield Row(
                 self.show(want.end_ms),
                 show_series(self.plan, want.kpi, want.dimensions),
-                _window_wanted(want),
+                _expected_window(want),
                 _actual_window(want, window),
                 window is not None and _agrees(want, window),
                 want.span,
@@ -147,19 +147,21 @@ class _Looked:
                 hint,
             )
 
-    def standings(self) -> Iterator[Row]:
-        for want in self.case.expected.standings:
+    def objectives(self) -> Iterator[Row]:
+        for want in self.case.expected.objectives:
             score = Score(self._scores(want.at_ms)[want.objective])
-            if isinstance(want.standing, float):
-                expected, got = _number(want.standing), _number(score.value)
-                right = score.value is not None and _close(
-                    want.standing, score.value, self._tolerance
+            if isinstance(want.expected, float):
+                expected, got = _number(want.expected), _number(score.value)
+                matches = score.value is not None and _close(
+                    want.expected, score.value, self._tolerance
                 )
             else:
-                expected, got = want.standing.value, score.state.value
-                right = want.standing is score.state
-            hint = None if right else f"its score is {_number(score.value)}: {score.state.value}"
-            yield Row(self.show(want.at_ms), want.objective, expected, got, right, want.span, hint)
+                expected, got = want.expected.value, score.state.value
+                matches = want.expected is score.state
+            hint = None if matches else f"its score is {_number(score.value)}: {score.state.value}"
+            yield Row(
+                self.show(want.at_ms), want.objective, expected, got, matches, want.span, hint
+            )
 
     def _scores(self, at_ms: int) -> dict[str, float | None]:
         """The scores from the last window of each series that has closed by an instant."""
@@ -175,7 +177,7 @@ class _Looked:
         return scores(self.plan.objectives, attainments)
 
     def _closed(self, kpi: str, dimensions: Dimensions) -> str:
-        """Which windows there are instead."""
+        """A hint with the windows that there are instead."""
         of_kpi = [w for w in self.ran.windows if w.kpi == kpi]
         ends = sorted(w.end_ms for w in of_kpi if w.dimensions == dimensions)
         if ends:
@@ -185,60 +187,64 @@ class _Looked:
 
     # --- alerts ----------------------------------------------------------------------------
 
-    def moment(self, moment: Moment) -> Iterator[Row]:
-        at = self.show(moment.at_ms)
-        now = self._active(moment.at_ms)
-        for want in moment.alerts:
-            step = now.pop(want.alert, None)
-            expected, got = _alert_wanted(want), step.state.value if step else NOTHING
+    def alerts_at(self) -> Iterator[Row]:
+        for expected in self.case.expected.alerts_at:
+            yield from self._alerts_at(expected)
+
+    def _alerts_at(self, wanted: ExpectedAlerts) -> Iterator[Row]:
+        at = self.show(wanted.at_ms)
+        active = self._active(wanted.at_ms)
+        for want in wanted.alerts:
+            step = active.pop(want.alert, None)
+            expected, got = _expected_alert(want), step.state.value if step else NOTHING
             if step is not None:
                 got = self._actual_alert(want, step)
             yield Row(
                 at, self._name(want.alert), expected, got, expected == got, want.span,
-                None if expected == got else self._life(want.alert),
+                None if expected == got else self._transitions_text(want.alert),
             )  # fmt: skip
-        if not moment.alerts and not now:
-            yield Row(at, "alerts", "none", "none", True, moment.span)
-        for alert, step in sorted(now.items(), key=lambda item: repr(item[0])):
+        if not wanted.alerts and not active:
+            yield Row(at, "alerts", "none", "none", True, wanted.span)
+        for alert, step in sorted(active.items(), key=lambda item: repr(item[0])):
             yield Row(
-                at, self._name(alert), NOTHING, step.state.value, False, moment.span,
-                self._life(alert),
+                at, self._name(alert), NOTHING, step.state.value, False, wanted.span,
+                self._transitions_text(alert),
             )  # fmt: skip
 
-    def steps(self) -> Iterator[Row]:
+    def expected_transitions(self) -> Iterator[Row]:
         wanted = self.case.expected
-        if wanted.steps is None or wanted.steps_span is None:
+        if wanted.transitions is None or wanted.transitions_span is None:
             return
-        steps = {(t.at_ms, alert_of(t)): t for t in self.transitions}
-        want = {(s.at_ms, s.alert): s for s in wanted.steps}
-        if not steps and not want:
-            yield Row("", "transitions", "none", "none", True, wanted.steps_span)
-        for at_ms, alert in sorted({*steps, *want}, key=lambda key: (key[0], repr(key[1]))):
-            step, is_wanted = steps.get((at_ms, alert)), want.get((at_ms, alert))
+        actual = {(t.at_ms, alert_of(t)): t for t in self.transitions}
+        want = {(t.at_ms, t.alert): t for t in wanted.transitions}
+        if not actual and not want:
+            yield Row("", "transitions", "none", "none", True, wanted.transitions_span)
+        for at_ms, alert in sorted({*actual, *want}, key=lambda key: (key[0], repr(key[1]))):
+            step, match = actual.get((at_ms, alert)), want.get((at_ms, alert))
             got = step.state.value if step else NOTHING
-            expected = is_wanted.phase.value if is_wanted else NOTHING
+            expected = match.phase.value if match else NOTHING
             yield Row(
                 self.show(at_ms),
                 self._name(alert),
                 expected,
                 got,
                 expected == got,
-                is_wanted.span if is_wanted else wanted.steps_span,
+                match.span if match else wanted.transitions_span,
                 self._why(step) if step and expected != got else None,
             )
 
     def others(self) -> Iterator[Row]:
-        """What fires and is named nowhere."""
-        if self.case.expected.steps is not None:
+        """The alerts that fire though no expectation names them."""
+        if self.case.expected.transitions is not None:
             return
         named = {
             want.alert
-            for moment in self.case.expected.moments
-            for want in moment.alerts
+            for expected in self.case.expected.alerts_at
+            for want in expected.alerts
             if want.phase is AlertPhase.FIRING
         }
-        for moment in self.case.expected.moments:  # what fires there unexpectedly is reported there
-            active = self._active(moment.at_ms).items()
+        for expected in self.case.expected.alerts_at:  # other alerts then are reported there
+            active = self._active(expected.at_ms).items()
             named |= {alert for alert, step in active if step.state is AlertPhase.FIRING}
         for step in self.transitions:
             alert = alert_of(step)
@@ -254,29 +260,29 @@ class _Looked:
         last = {alert_of(t): t for t in self.transitions if t.at_ms <= at_ms}
         return {alert: t for alert, t in last.items() if t.state in _ACTIVE}
 
-    def _actual_alert(self, want: AlertWanted, step: Transition) -> str:
-        said = transition_json(self.plan, self.plan.rules[step.rule], step)
+    def _actual_alert(self, want: ExpectedAlert, step: Transition) -> str:
+        document = transition_json(self.plan, self.plan.rules[step.rule], step)
         parts = [step.state.value]
         if want.value is not None:
             same = step.value is not None and _close(step.value, want.value, self._tolerance)
             parts.append(f"value {_number(want.value if same else step.value)}")
         if want.summary is not None:
-            parts.append(f'"{said["summary"]}"')
+            parts.append(f'"{document["summary"]}"')
         if want.description is not None:
-            parts.append(f'"{said["description"]}"')
+            parts.append(f'"{document["description"]}"')
         return ", ".join(parts)
 
     @property
     def _tolerance(self) -> float | None:
         return self.case.expected.tolerance
 
-    def _life(self, alert: Alert) -> str:
-        """The steps that an alert took."""
-        steps = [t for t in self.transitions if alert_of(t) == alert]
-        if not steps:
-            return "it took no step in this test"
-        shown = _some(f"{t.state.value} at {self.show(t.at_ms)}" for t in steps)
-        return f"its steps: {shown}"
+    def _transitions_text(self, alert: Alert) -> str:
+        """A hint with the transitions of an alert."""
+        own = [t for t in self.transitions if alert_of(t) == alert]
+        if not own:
+            return "it has no transition in this test"
+        shown = _some(f"{t.state.value} at {self.show(t.at_ms)}" for t in own)
+        return f"its transitions: {shown}"
 
     def _why(self, step: Transition) -> str:
         return because(self.plan.subject(step.kpi), step)
@@ -307,15 +313,15 @@ class _Looked:
                     yield Row("", "events", "all folded", shown, False, self.case.span, hint)
 
 
-def alert_of(step: Transition) -> Alert:
-    """The alert that takes a step."""
-    return Alert(step.rule, step.severity, step.dimensions)
+def alert_of(transition: Transition) -> Alert:
+    """The alert of a transition."""
+    return Alert(transition.rule, transition.severity, transition.dimensions)
 
 
-def _agrees(want: WindowWanted, window: WindowValue) -> bool:
+def _agrees(want: ExpectedWindow, window: WindowValue) -> bool:
     if want.events is not None and window.events != want.events:
         return False
-    if not want.says_value:
+    if not want.checks_value:
         return True
     if want.value is None or window.value is None:
         return want.value is window.value
@@ -328,22 +334,22 @@ def _close(a: float, b: float, tolerance: float | None) -> bool:
     return abs(a - b) <= tolerance
 
 
-def _window_wanted(want: WindowWanted) -> str:
+def _expected_window(want: ExpectedWindow) -> str:
     off = f" ± {_number(want.tolerance)}" if want.tolerance and want.value is not None else ""
-    value = [_number(want.value) + off] if want.says_value else []
+    value = [_number(want.value) + off] if want.checks_value else []
     events = [] if want.events is None else [_events(want.events)]
     return " of ".join([*value, *events])
 
 
-def _actual_window(want: WindowWanted, window: WindowValue | None) -> str:
+def _actual_window(want: ExpectedWindow, window: WindowValue | None) -> str:
     if window is None:
         return "no such window"
-    value = [_number(window.value)] if want.says_value else []
+    value = [_number(window.value)] if want.checks_value else []
     events = [] if want.events is None else [_events(window.events)]
     return " of ".join([*value, *events])
 
 
-def _alert_wanted(want: AlertWanted) -> str:
+def _expected_alert(want: ExpectedAlert) -> str:
     parts = [want.phase.value]
     parts += [] if want.value is None else [f"value {_number(want.value)}"]
     parts += [f'"{text}"' for text in (want.summary, want.description) if text is not None]
@@ -359,7 +365,7 @@ def _events(number: int) -> str:
 
 
 def _some(texts: Iterable[str]) -> str:
-    """The first few of many."""
+    """A list of the first few texts."""
     all_ = list(texts)
     more = f", … ({len(all_)} in all)" if len(all_) > _SHOWN else ""
     return ", ".join(all_[:_SHOWN]) + more

@@ -1,7 +1,7 @@
-"""What of the rules the tests have seen: each way an alert can go, each state, each override.
+"""The coverage of the rules by tests: each way that an alert can go, each state, each override.
 
-An item is seen when it happened in a test, whatever the test expected. What a rule does not use
-(no `for`, no `clear`) has no item.
+An item is seen when it happened in a test, whatever the test expected. Features that a rule does
+not use (no `for`, no `clear`) have no item.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from agent.ruletests.run import RunResult
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to see: of a rule (`part`: its severity), a KPI or a maintenance."""
+    """Something that a test can exercise, of a rule (`part`: its severity), a KPI or a
+    maintenance."""
 
     section: str
     name: str
@@ -44,17 +45,17 @@ class Coverage:
 
     @property
     def percent(self) -> float:
-        """How much was seen, from 0 to 100; 100 of nothing."""
+        """The percentage of seen items; 100 if there are none."""
         covered = sum(item in self.seen for item in self.items)
         return 100 * covered / len(self.items) if self.items else 100.0
 
     def add(self, plan: Plan, result: RunResult) -> None:
-        """Note what one test has seen."""
+        """Note the items that one test has seen."""
         self.seen.update(set(self.items).intersection(_seen(plan, result)))
 
 
 def coverage_of(plan: Plan) -> Coverage:
-    """All there is to see of a rule set; nothing is seen yet."""
+    """The coverage of a rule set before any test: all items, none of them seen."""
     items: list[Item] = []
     for rule in plan.rules.values():
         items += _of_rule(rule)
@@ -73,8 +74,8 @@ def _of_rule(rule: Rule) -> Iterator[Item]:
 
 
 def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
-    """Each severity of a rule, with the ways that its alerts may go, and whether these may."""
-    judge = rule if isinstance(rule, ThresholdRule) else None  # of values
+    """Each severity of a rule, with the ways that alerts may go, and whether its alerts can."""
+    threshold = rule if isinstance(rule, ThresholdRule) else None
     for level in rule.levels:
         ways = {"fired": True, "resolved": True}
         ways["pending that ended"] = not isinstance(rule, AbsenceRule) and rule.for_ms > 0
@@ -83,10 +84,11 @@ def _ways(rule: Rule) -> Iterator[tuple[str, dict[str, bool]]]:
             not isinstance(level, AbsenceLevel) and level.clear is not None
         )
         ways["clearing that ended (keep_firing_for)"] = rule.keep_firing_for_ms > 0
-        ways["too few events (min_events)"] = judge is not None and judge.min_events > 0
-        ways["no data"] = judge is not None
-        looks_back = judge is not None and bool(judge.min_history_ms or judge.features)
-        ways["not enough history"] = looks_back
+        ways["too few events (min_events)"] = threshold is not None and threshold.min_events > 0
+        ways["no data"] = threshold is not None
+        ways["not enough history"] = threshold is not None and bool(
+            threshold.min_history_ms or threshold.features
+        )
         ways["flapping"] = rule.flapping is not None
         yield level.severity, ways
 
@@ -116,7 +118,7 @@ def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
     for status in result.targets:
         yield from _of_status(plan.kpis[status.window.kpi], status)
     for step in result.transitions:
-        yield from _of_step(step)
+        yield from _of_transition(step)
     for evaluation in result.evaluations:
         for what in _of_evaluation(evaluation):
             yield Item("rules", evaluation.rule.name, evaluation.severity, what)
@@ -131,7 +133,7 @@ def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:
 
 
 def _watched(rule: Rule, series: Iterable[tuple[str, Dimensions]]) -> Iterator[Dimensions]:
-    """The series of a rule, among those of all KPIs and rules."""
+    """The series that a rule watches, among those of all KPIs and rules."""
     if not isinstance(rule, CompositeRule):
         yield from (dimensions for subject, dimensions in series if subject == rule.kpi)
         return
@@ -151,7 +153,7 @@ def _of_status(kpi: Kpi, status: TargetStatus) -> Iterator[Item]:
     yield Item("kpis", kpi.name, "target", status.state.value)
 
 
-def _of_step(step: Transition) -> Iterator[Item]:
+def _of_transition(step: Transition) -> Iterator[Item]:
     whats = {
         (AlertPhase.FIRING, None): "fired",
         (AlertPhase.RESOLVED, None): "resolved",
@@ -165,27 +167,28 @@ def _of_step(step: Transition) -> Iterator[Item]:
         yield Item("rules", step.rule, step.severity, what)
 
 
-def _of_evaluation(j: Evaluation) -> Iterator[str]:
-    """What of a evaluation no transition says."""
-    rule = j.rule
-    if isinstance(rule, ThresholdRule) and (why := _not_evaluated(j, rule)):
-        yield why
-    elif j.before.phase is AlertPhase.FIRING and j.after.phase is AlertPhase.FIRING:
-        if j.before.clearing_since_ms is not None and j.after.clearing_since_ms is None:
+def _of_evaluation(evaluation: Evaluation) -> Iterator[str]:
+    """The items of an evaluation that has no transition."""
+    rule, before, after = evaluation.rule, evaluation.before, evaluation.after
+    if isinstance(rule, ThresholdRule) and (reason := _not_evaluated(evaluation, rule)):
+        yield reason
+    elif before.phase is AlertPhase.FIRING and after.phase is AlertPhase.FIRING:
+        if before.clearing_since_ms is not None and after.clearing_since_ms is None:
             yield "clearing that ended (keep_firing_for)"
-        elif j.when is False and not j.clear:
+        elif evaluation.when is False and not evaluation.clear:
             yield "firing between when and clear"
-    if j.after.flaps(j.at_ms, rule.flapping):
+    if after.flaps(evaluation.at_ms, rule.flapping):
         yield "flapping"
 
 
-def _not_evaluated(j: Evaluation, rule: ThresholdRule) -> str | None:
-    """Why a window changed nothing; None: it was evaluated."""
-    if j.window is not None and 0 < j.window.events < rule.min_events:
+def _not_evaluated(evaluation: Evaluation, rule: ThresholdRule) -> str | None:
+    """Why a condition was not evaluated for a window; None: it was."""
+    window = evaluation.window
+    if window is not None and 0 < window.events < rule.min_events:
         return "too few events (min_events)"
-    if j.window is None or j.window.value is None:
+    if window is None or window.value is None:
         return "no data"
-    return "not enough history" if j.when is None else None
+    return "not enough history" if evaluation.when is None else None
 
 
 def unseen(coverage: Coverage) -> Iterable[Item]:

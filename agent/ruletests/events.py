@@ -1,4 +1,4 @@
-"""The events of a test, as the producers would send them, in the order in which they arrive."""
+"""The events of a test as records, as producers would send them, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from agent.ruletests.produced_event import ProducedEvent
 from agent.ruletests.resolve_context import ResolveContext
 
 MOST_EVENTS = 1_000_000
-"""Of one test: more is a slip of a unit."""
+"""Of one test; more are taken for a typing error in a duration."""
 
 _WORDS = tuple(f.alias or name for name, f in EventsSpec.model_fields.items())
 
 
 def records(context: ResolveContext) -> tuple[Record, ...]:
-    """All events of a test, by their arrival; those of one instant as they are written."""
-    made: list[Record] = []
+    """All events of a test by their arrival; those of one instant in the order of the file."""
+    arrived: list[Record] = []
     for number, spec in enumerate(context.entry.model.events or ()):
         at: Place = ("events", number)
         contract = _contract(context, at, spec)
         times = _times(context, at, spec)
         if contract is None or not _fields_known(context, at, spec, contract):
             continue
-        if len(made) + len(times) > MOST_EVENTS:
+        if len(arrived) + len(times) > MOST_EVENTS:
             context.wrong(at, f"more than {MOST_EVENTS} events", "repeat them less often", on="key")
             break
         arrives = context.time((*at, "arrives"), spec.arrives)
         span = context.entry.source.locate((*context.entry.place, *at))
         for turn, at_ms in enumerate(times):
-            event = _event(contract, spec, turn, at_ms, len(made))
-            came = at_ms if arrives is None else arrives
-            made.append(event.record(contract.topics.default, came, span))
-    return tuple(sorted(made, key=lambda record: record.arrives_ms))
+            event = _event(contract, spec, turn, at_ms, len(arrived))
+            arrives_ms = at_ms if arrives is None else arrives
+            arrived.append(event.record(contract.topics.default, arrives_ms, span))
+    return tuple(sorted(arrived, key=lambda record: record.arrives_ms))
 
 
 def _contract(context: ResolveContext, at: Place, spec: EventsSpec) -> Contract | None:
@@ -51,7 +51,7 @@ def _contract(context: ResolveContext, at: Place, spec: EventsSpec) -> Contract 
 
 
 def _times(context: ResolveContext, at: Place, spec: EventsSpec) -> range | list[int]:
-    """When the event happens: once, or again and again."""
+    """The times of an event, several if it is repeated."""
     if spec.every is None:
         for key, given in (("from", spec.from_), ("until", spec.until)):
             if given is not None and not context.entry.has_hole(*at, "every"):
@@ -74,7 +74,7 @@ def _times(context: ResolveContext, at: Place, spec: EventsSpec) -> range | list
 
 
 def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract: Contract) -> bool:
-    """Whether each field is one of the contract's, or of one that takes the whole topic."""
+    """Whether all fields are of the contract, or of one for all types of the topic."""
     fields = _fields(context, contract)
     known = True
     for name in spec.model_extra or {}:
@@ -113,7 +113,7 @@ def _fields(context: ResolveContext, contract: Contract) -> Mapping[str, Field]:
 def _event(
     contract: Contract, spec: EventsSpec, turn: int, at_ms: int, number: int
 ) -> ProducedEvent:
-    """One event, as its producer would write it."""
+    """One event, as its producer would send it."""
     event = ProducedEvent()
     paths = {field.name: field.path for field in contract.fields}
     if contract.type_path is not None:

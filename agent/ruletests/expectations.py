@@ -1,4 +1,4 @@
-"""What a test expects, resolved: which window, which alert, at which instant."""
+"""Resolves the expectations of a test: names to series and alerts, times to instants."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from agent.language.problems import suggest
 from agent.language.source import On, Place, Span
 from agent.ruletests.cases import (
     Alert,
-    AlertWanted,
     Expectations,
-    Moment,
-    StandingWanted,
-    StateWanted,
-    StepWanted,
-    WindowWanted,
+    ExpectedAlert,
+    ExpectedAlerts,
+    ExpectedObjective,
+    ExpectedTargetState,
+    ExpectedTransition,
+    ExpectedWindow,
 )
 from agent.ruletests.models import AlertSpec, WindowSpec
 from agent.ruletests.resolve_context import ResolveContext
 
-_SAYS = ("windows", "targets", "objectives", "alerts_at", "transitions", "outcomes")
+_SECTIONS = ("windows", "targets", "objectives", "alerts_at", "transitions", "outcomes")
 
 
 def expectations(context: ResolveContext, *, closed_only: bool) -> Expectations:
-    """The expectations of a test. `closed_only`: nothing but closed windows comes in, so that no
-    rule on current values is ever evaluated."""
+    """The expectations of a test. `closed_only`: the input is closed windows only, so that no rule
+    on current values is evaluated."""
     spec = context.entry.model.expect
-    if not spec.model_fields_set & set(_SAYS) and not context.entry.has_hole("expect"):
-        hint = f"say what must come out: {', '.join(_SAYS)}"
+    if not spec.model_fields_set & set(_SECTIONS) and not context.entry.has_hole("expect"):
+        hint = f"say what must come out: {', '.join(_SECTIONS)}"
         context.wrong(("expect",), "nothing is expected", hint, on="key")
     for section in ("windows", "targets", "objectives"):
         if section in spec.model_fields_set:
@@ -47,9 +47,9 @@ def expectations(context: ResolveContext, *, closed_only: bool) -> Expectations:
     return Expectations(
         tuple(_windows(context)),
         tuple(_states(context)),
-        tuple(_standings(context)),
-        tuple(alerts.moments()),
-        None if spec.transitions is None else tuple(alerts.steps()),
+        tuple(_objectives(context)),
+        tuple(alerts.alerts_at()),
+        None if spec.transitions is None else tuple(alerts.transitions()),
         _span(context, ("expect", "transitions"), "key"),
         outcomes,
         _span(context, ("expect", "outcomes"), "key"),
@@ -65,17 +65,17 @@ def _span(
     return source.locate(place, on) if chars is None else source.locate_text(place, *chars)
 
 
-def _refuse_empty(context: ResolveContext, at: Place, said: Mapping[str, object]) -> None:
-    """What says nothing would always hold."""
-    if not said and not context.entry.has_hole(*at):
+def _refuse_empty(context: ResolveContext, at: Place, section: Mapping[str, object]) -> None:
+    """Note empty expectations as problems: they would always hold."""
+    if not section and not context.entry.has_hole(*at):
         context.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
-    for name, expected in said.items():
+    for name, expected in section.items():
         if isinstance(expected, dict) and not expected and not context.entry.has_hole(*at, name):
             hint = "say when, and what: `10:05: …`"
             context.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
 
 
-def _windows(context: ResolveContext) -> Iterator[WindowWanted]:
+def _windows(context: ResolveContext) -> Iterator[ExpectedWindow]:
     tolerance = context.entry.model.expect.tolerance
     for text, written in context.entry.model.expect.windows.items():
         at: Place = ("expect", "windows", text)
@@ -90,7 +90,7 @@ def _windows(context: ResolveContext) -> Iterator[WindowWanted]:
                 end = kpi.window.first_end_after(end)
                 chars = value.chars if isinstance(written, str) else None
                 span = _span(context, at, chars=chars)
-                yield WindowWanted(
+                yield ExpectedWindow(
                     kpi.name, dimensions, end, value.value, True, tolerance, value.events, span
                 )
             continue
@@ -107,7 +107,7 @@ def _window(
     dimensions: Dimensions,
     end_ms: int,
     expected: object,
-) -> WindowWanted:
+) -> ExpectedWindow:
     spec = expected if isinstance(expected, WindowSpec) else None
     value = spec.value if spec else expected
     if spec is not None and spec.value is None and spec.events is None:
@@ -115,7 +115,7 @@ def _window(
     tolerance = context.entry.model.expect.tolerance
     if spec is not None and spec.tolerance is not None:
         tolerance = spec.tolerance
-    return WindowWanted(
+    return ExpectedWindow(
         kpi.name,
         dimensions,
         end_ms,
@@ -127,7 +127,7 @@ def _window(
     )
 
 
-def _states(context: ResolveContext) -> Iterator[StateWanted]:
+def _states(context: ResolveContext) -> Iterator[ExpectedTargetState]:
     for text, states in context.entry.model.expect.targets.items():
         at: Place = ("expect", "targets", text)
         series = context.series(at, text)
@@ -139,25 +139,25 @@ def _states(context: ResolveContext) -> Iterator[StateWanted]:
                     hint = "give the KPI a `target`"
                     context.wrong((*at, time), f"'{text}' has no target", hint, on="key")
                 span = _span(context, (*at, time))
-                yield StateWanted(kpi.name, dimensions, ended, TargetState(state), span)
+                yield ExpectedTargetState(kpi.name, dimensions, ended, TargetState(state), span)
 
 
-def _standings(context: ResolveContext) -> Iterator[StandingWanted]:
-    for name, standings in context.entry.model.expect.objectives.items():
+def _objectives(context: ResolveContext) -> Iterator[ExpectedObjective]:
+    for name, by_time in context.entry.model.expect.objectives.items():
         at: Place = ("expect", "objectives", name)
         known = name in context.plan.objectives
         if not known:
             hint = suggest(name, context.plan.objectives, "objectives")
             context.wrong(at, f"unknown objective '{name}'", hint, on="key")
-        for time, expected in standings.items():
+        for time, expected in by_time.items():
             at_ms = context.time((*at, time), time, on="key")
             if known and at_ms is not None:
-                standing = TargetState(expected) if isinstance(expected, str) else float(expected)
-                yield StandingWanted(name, at_ms, standing, _span(context, (*at, time)))
+                score = TargetState(expected) if isinstance(expected, str) else float(expected)
+                yield ExpectedObjective(name, at_ms, score, _span(context, (*at, time)))
 
 
 def _end(context: ResolveContext, at: Place, text: str, kpi: Kpi | None) -> int | None:
-    """The end of a window of the KPI at a time as written."""
+    """The time of a text, if a window of the KPI ends then."""
     end = context.time(at, text, on="key")
     if end is None or kpi is None:
         return end
@@ -171,13 +171,13 @@ def _end(context: ResolveContext, at: Place, text: str, kpi: Kpi | None) -> int 
 
 
 class _Alerts:
-    """Expectations of alerts."""
+    """Resolves the expectations of alerts."""
 
     def __init__(self, context: ResolveContext, closed_only: bool) -> None:
         self.context = context
         self.closed_only = closed_only
 
-    def moments(self) -> Iterator[Moment]:
+    def alerts_at(self) -> Iterator[ExpectedAlerts]:
         for time, alerts in self.context.entry.model.expect.alerts_at.items():
             at: Place = ("expect", "alerts_at", time)
             at_ms = self.context.time(at, time, on="key")
@@ -190,22 +190,22 @@ class _Alerts:
                 if alert is not None and alert.alert in seen:
                     self.context.wrong((*at, number), "the same alert twice", "keep one")
                 seen |= {alert.alert} if alert else set()
-            yield Moment(at_ms, tuple(named), _span(self.context, at, "key"))
+            yield ExpectedAlerts(at_ms, tuple(named), _span(self.context, at, "key"))
 
-    def steps(self) -> Iterator[StepWanted]:
-        for text, steps in (self.context.entry.model.expect.transitions or {}).items():
+    def transitions(self) -> Iterator[ExpectedTransition]:
+        for text, phases in (self.context.entry.model.expect.transitions or {}).items():
             at: Place = ("expect", "transitions", text)
             alert = self._named(at, text, "key")
             if alert is not None and alert[1] is not None:
                 hint = f"{{… {alert[1].value}}} belongs behind the time"
                 self.context.wrong(at, f"a phase in the name of an alert: '{text}'", hint, on="key")
-            for time, phase in steps.items():
+            for time, phase in phases.items():
                 at_ms = self.context.time((*at, time), time, on="key")
                 if at_ms is not None and alert is not None:
                     span = _span(self.context, (*at, time))
-                    yield StepWanted(alert[0], at_ms, AlertPhase(phase), span)
+                    yield ExpectedTransition(alert[0], at_ms, AlertPhase(phase), span)
 
-    def _wanted(self, at: Place, written: AlertSpec | str) -> AlertWanted | None:
+    def _wanted(self, at: Place, written: AlertSpec | str) -> ExpectedAlert | None:
         spec = (
             written
             if isinstance(written, AlertSpec)
@@ -220,7 +220,7 @@ class _Alerts:
             message = f"'{phase.value}' in a list of the alerts that are pending or firing"
             self.context.wrong(place, message, "leave it out: what is not named is neither")
         span = _span(self.context, place)
-        return AlertWanted(alert[0], phase, spec.value, spec.summary, spec.description, span)
+        return ExpectedAlert(alert[0], phase, spec.value, spec.summary, spec.description, span)
 
     def _named(self, at: Place, text: str, on: On) -> tuple[Alert, AlertPhase | None] | None:
         alert = self.context.alert(at, text, on=on)

@@ -1,7 +1,7 @@
-"""The language of the rule tests as pydantic models: shape and single values.
+"""The language of rule tests as pydantic models: shape and single values.
 
-What needs the rules (names, dimensions) or the time zone is evaluated in `agent.ruletests.resolve`.
-The models also make the JSON Schema, so every field says what it means and how it is written.
+`agent.ruletests.resolve` checks what needs the rules (names, dimensions) or the time zone. The JSON
+Schema is made of the models, so every field has a description.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from agent.language.models.base import Strict
 from agent.language.models.values import Number, PositiveDuration, Text, TimeZone, form, wrong
 
 TimeText = Annotated[Text, Field(examples=["10:05", "+20m", "2026-03-02 10:05"])]
-"""A time of the test: of the clock, since its start, or with a date. `agent.ruletests.times`."""
+"""A time of the test: time of day, since its start, or with a date (`agent.ruletests.times`)."""
 
 NONE = "none"
 """How a window without a value is written."""
@@ -101,16 +101,16 @@ class WindowSpec(Strict):
 
 
 class AlertSpec(Strict):
-    """An alert, with what it says."""
+    """An alert, with its value and texts."""
 
     alert: Text = Field(
         description='The rule, its series, severity and phase: slow{region="emea"} critical '
         "firing. The severity may be left out where the rule has one; the phase is firing then.",
         examples=['slow_support{region="emea"} critical firing'],
     )
-    value: Number | None = Field(None, description="The value of its last step.")
-    summary: Text | None = Field(None, description="The summary of its last step, in full.")
-    description: Text | None = Field(None, description="The description of its last step.")
+    value: Number | None = Field(None, description="The value of its last transition.")
+    summary: Text | None = Field(None, description="The summary of its last transition, in full.")
+    description: Text | None = Field(None, description="The description of its last transition.")
 
 
 _Window = Annotated[
@@ -125,7 +125,7 @@ _Windows = Annotated[
     | Annotated[Number, Tag("<number>")],
     Discriminator(form),
 ]
-_Standing = Annotated[
+_Objective = Annotated[
     Annotated[StateName, Tag("<text>")] | Annotated[Number, Tag("<number>")], Discriminator(form)
 ]
 _Alert = Annotated[
@@ -151,11 +151,10 @@ class ExpectSpec(Strict):
     )
     targets: dict[Text, dict[TimeText, StateName]] = Field(
         default_factory=dict,
-        description="KPI and series: where closed windows stand against their target, by their "
-        "ends.",
+        description="KPI and series: the target state of closed windows, by their ends.",
         examples=[{'response_time{region="emea"}': {"10:05": "missed"}}],
     )
-    objectives: dict[Text, dict[TimeText, _Standing]] = Field(
+    objectives: dict[Text, dict[TimeText, _Objective]] = Field(
         default_factory=dict,
         description="Objective: its state or its score (0 to 1) at an instant, from the windows "
         "that have closed by then.",
@@ -168,13 +167,13 @@ class ExpectSpec(Strict):
     )
     transitions: dict[Text, dict[TimeText, PhaseName]] | None = Field(
         None,
-        description="Exactly these steps of alerts: the alert, and what it becomes when. {} for "
+        description="Exactly these transitions: the alert, and by time its new phase. {} for "
         "none at all.",
         examples=[{'slow_support{region="emea"} critical': {"10:15": "firing"}}],
     )
     outcomes: dict[OutcomeName, int] | None = Field(
         None,
-        description="What becomes of the events: exactly these numbers. If not given, every event "
+        description="The outcomes of the events: exactly these numbers. If not given, every event "
         "must be folded (of a file: anything goes).",
         examples=[{"folded": 12, "late": 1}],
     )

@@ -1,4 +1,4 @@
-"""Names in tests: which KPI, series, rule and alert a text means, or what is wrong with it."""
+"""Resolves names in tests to KPIs, series, rules and alerts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.core.model.rules import Rule, Severity, dependencies, is_whole, varia
 from agent.core.output.alert_labels import severities
 from agent.language.problems import suggest
 from agent.ruletests.cases import Alert
-from agent.ruletests.notation import Named, NotationError, Word, read_name
+from agent.ruletests.notation import NotationError, ParsedName, Word, read_name
 
 _SEVERITIES: tuple[str, ...] = get_args(Severity)
 _PHASES = tuple(phase.value for phase in AlertPhase)
@@ -33,7 +33,7 @@ def series_of(plan: Plan, text: str) -> tuple[Kpi, Dimensions]:
 
 
 def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
-    """The alert that a text names, and the phase where it says one. Raises NotationError."""
+    """The alert that a text names, and its phase if the text has one. Raises NotationError."""
     named = read_name(text)
     rule = plan.rules.get(named.name.text)
     if rule is None:
@@ -46,7 +46,7 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
     for word in named.words:
         if word.text in _SEVERITIES and severity is None:
             severity = word.text
-            _has(rule, word)
+            _check_severity(rule, word)
         elif word.text in _PHASES and phase is None:
             phase = AlertPhase(word.text)
         else:
@@ -54,8 +54,8 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
             message = f"'{word.text}' is neither a severity nor a phase"
             raise NotationError(message, hint, word.chars)
     if severity is None:
-        here: Rule = variant_for(rule, by, dimensions) or rule
-        own = tuple(level.severity for level in here.levels)
+        variant: Rule = variant_for(rule, by, dimensions) or rule
+        own = tuple(level.severity for level in variant.levels)
         if len(own) > 1:
             message = f"which severity of '{rule.name}'? It has {', '.join(own)}"
             hint = f"for example: {text.strip()} {own[0]}"
@@ -65,12 +65,12 @@ def alert_of(plan: Plan, text: str) -> tuple[Alert, AlertPhase | None]:
 
 
 def show_series(plan: Plan, subject: str, dimensions: Dimensions) -> str:
-    """A series as a test names it; `subject` is its KPI."""
+    """The name of a series in tests; `subject` is its KPI."""
     return f"{subject}{_braces(plan.by_of(subject) or (), dimensions)}"
 
 
 def show_alert(plan: Plan, alert: Alert) -> str:
-    """An alert as a test names it; the severity where the rule has several."""
+    """The name of an alert in tests; with the severity if the rule has several."""
     rule = plan.rules[alert.rule]
     severity = f" {alert.severity}" if len(severities(rule)) > 1 else ""
     return f"{alert.rule}{_braces(plan.by_of(rule.kpi) or (), alert.dimensions)}{severity}"
@@ -82,7 +82,7 @@ def _braces(by: tuple[str, ...], dimensions: Dimensions) -> str:
     return f"{{{inside}}}" if inside else ""
 
 
-def _has(rule: Rule, word: Word) -> None:
+def _check_severity(rule: Rule, word: Word) -> None:
     own = severities(rule)
     if word.text not in own:
         message = f"'{rule.name}' has no severity {word.text}"
@@ -90,7 +90,7 @@ def _has(rule: Rule, word: Word) -> None:
 
 
 def _dimensions(
-    named: Named, by: tuple[str, ...], types: Mapping[str, FieldType], owner: str
+    named: ParsedName, by: tuple[str, ...], types: Mapping[str, FieldType], owner: str
 ) -> Dimensions:
     for key, (word, _) in named.dimensions.items():
         if key not in by:

@@ -1,4 +1,4 @@
-"""The two short notations: names of series and alerts, and values of consecutive windows."""
+"""Parses the two short notations: names of series and alerts, and values of consecutive windows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MOST_VALUES = 100_000
-"""Windows of one series: more is a slip of a digit, and takes long."""
+"""Windows of one series; more are taken for a typing error, and would take long."""
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _ITEM = re.compile(
@@ -24,7 +24,7 @@ _PAIR = re.compile(
 
 
 class NotationError(ValueError):
-    """Text that cannot be read; `chars` says which part of it."""
+    """A text that can't be parsed; `chars`: the wrong part of it."""
 
     def __init__(self, message: str, hint: str | None, chars: tuple[int, int]) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class NotationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A part of a text: `start` to `end` are its characters."""
+    """A part of a text, from `start` to `end`."""
 
     text: str
     start: int
@@ -43,13 +43,13 @@ class Word:
 
     @property
     def chars(self) -> tuple[int, int]:
-        """Where it stands."""
+        """Its range of characters."""
         return self.start, self.end
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """`name{dimension="value", …} word …`, taken apart. A value in quotes is `(text, True)`."""
+class ParsedName:
+    """`name{dimension="value", …} word …`, parsed. A value in quotes is `(text, True)`."""
 
     name: Word
     dimensions: dict[str, tuple[Word, bool]]
@@ -58,15 +58,15 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The value of one window; None for none. `events` None: not said. `chars`: where it stands."""
+    """The value of one window; None: it has none. `events` None: not given. `chars`: its place."""
 
     value: float | None
     events: int | None
     chars: tuple[int, int]
 
 
-def read_name(text: str) -> Named:
-    """A series or an alert by name. Raises NotationError."""
+def read_name(text: str) -> ParsedName:
+    """Parse the name of a series or an alert. Raises NotationError."""
     match = _NAME.match(text)
     if match is None:
         hint = 'write name{dimension="value"}'
@@ -90,15 +90,15 @@ def read_name(text: str) -> Named:
         Word(w[0], w.start() + match.start("rest"), w.end() + match.start("rest"))
         for w in re.finditer(r"\S+", match["rest"])
     )
-    return Named(Word(match["name"], *match.span("name")), dimensions, words)
+    return ParsedName(Word(match["name"], *match.span("name")), dimensions, words)
 
 
 def read_values(text: str) -> tuple[list[Value], list[NotationError]]:
-    """The values of consecutive windows, and what in the text is none.
+    """The values of consecutive windows, and the errors of other parts of the text.
 
     `5` one window, `5x3` three of them, `5+2x3` is 5 7 9, `5-2x3` is 5 3 1; `_` no data, `_x3`
-    three times; `@12` behind a value: of twelve events. `x` always says how many windows, where
-    promtool makes one more than it says of all but `_`.
+    three times; `@12` after a value: of twelve events. `x` is always the number of windows; in
+    promtool it is one less, except for `_`.
     """
     out: list[Value] = []
     wrong: list[NotationError] = []

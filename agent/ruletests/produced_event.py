@@ -1,4 +1,4 @@
-"""An event as its producer would write it: a record that has a value at each path that is put."""
+"""Builds the record of an event from the values of its paths, as its producer would send it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.ruletests.cases import Record
 
 
 class ProducedEvent:
-    """A record in the making."""
+    """The builder of one record."""
 
     def __init__(self) -> None:
         self._value: Any = {}
@@ -20,8 +20,8 @@ class ProducedEvent:
         self._headers: dict[str, bytes] = {}
 
     def put(self, path: Path, value: Any) -> None:
-        """Puts a value where a contract reads it. The record's own timestamp, topic, partition and
-        offset are as they are."""
+        """Put a value at a path of a contract. Paths of the record's timestamp, topic, partition
+        and offset are ignored."""
         root = path[0] if isinstance(path[0], Root) else None
         steps = tuple(step for step in path if not isinstance(step, Root))
         if root is None:
@@ -32,14 +32,14 @@ class ProducedEvent:
             self._headers[root.name] = _bytes(value)
 
     def record(self, topic: str, arrives_ms: int, span: Span) -> Record:
-        """The record, as it arrives."""
+        """The record as it arrives."""
         key = None if self._key is None else _bytes(self._key)
         headers = tuple(self._headers.items())
         return Record(topic, json.dumps(self._value).encode(), arrives_ms, span, key, headers)
 
 
 def _with(at: Any, steps: tuple[Step, ...], value: Any) -> Any:
-    """A tree that has a value at the end of some steps."""
+    """A tree with a value at the end of steps."""
     if not steps:
         return value
     step, rest = steps[0], steps[1:]
@@ -49,13 +49,13 @@ def _with(at: Any, steps: tuple[Step, ...], value: Any) -> Any:
         return at
     at = at if isinstance(at, list) else []
     if isinstance(step, Selector):
-        places = (i for i, item in enumerate(at) if text_of(item.get(step.key)) == step.value)
-        index = next(places, len(at))
-        made: Any = {step.key: step.value}
+        indices = (i for i, item in enumerate(at) if text_of(item.get(step.key)) == step.value)
+        index = next(indices, len(at))
+        default: Any = {step.key: step.value}
     else:
-        index, made = (step if isinstance(step, int) else 0), None
+        index, default = (step if isinstance(step, int) else 0), None
     at += [None] * (index + 1 - len(at))
-    at[index] = _with(made if at[index] is None else at[index], rest, value)
+    at[index] = _with(default if at[index] is None else at[index], rest, value)
     return at
 
 

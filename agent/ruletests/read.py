@@ -1,4 +1,4 @@
-"""Files of rule tests, read with places: every problem of every file is reported."""
+"""Reads files of rule tests, and collects the problems of all of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent.ruletests.resolve import resolve
 
 @dataclass(slots=True)
 class Suite:
-    """The tests of all files, in their order, and what is wrong with them."""
+    """The tests of all files, in their order, and their problems."""
 
     cases: list[Case] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Suite:
 
 
 def test_files(path: Path) -> list[Path]:
-    """The files of rule tests of a folder tree, sorted; or the one that is named."""
+    """The files of rule tests in a folder tree, sorted; or the one that `path` is."""
     if path.is_file():
         return [path]
     return [file for file in yaml_files(path) if is_test_file(file)]
@@ -42,27 +42,27 @@ def read_tests(plan: Plan, paths: list[Path]) -> Suite:
     for path in paths:
         files = test_files(path)
         if not files:
-            suite.problems.append(_nothing(path))
+            suite.problems.append(_no_tests(path))
         for file in files:
             suite.files += 1
-            _file(plan, file, suite)
+            _read_file(plan, file, suite)
     suite.problems = in_order(suite.problems)
     return suite
 
 
-def _nothing(path: Path) -> Problem:
+def _no_tests(path: Path) -> Problem:
     if not path.exists():
         return Problem(str(path), 1, 1, 2, "", "no such file or folder", "is the path right?")
     hint = "rule tests are YAML files whose names end in _test.yaml, beside the rules"
     return Problem(str(path), 1, 1, 2, "", "no rule test in this folder", hint)
 
 
-def _file(plan: Plan, file: Path, suite: Suite) -> None:
+def _read_file(plan: Plan, file: Path, suite: Suite) -> None:
     try:
         source = read(str(file), file.read_bytes())
     except OSError as error:
-        said = f"cannot be read: {error.strerror}"
-        suite.problems.append(Problem(str(file), 1, 1, 2, "", said, "look at its permissions"))
+        message = f"cannot be read: {error.strerror}"
+        suite.problems.append(Problem(str(file), 1, 1, 2, "", message, "look at its permissions"))
         return
     suite.problems += source.problems
     if source.data is None:
@@ -112,8 +112,8 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
 
 
 def _nulls(source: Source, data: Any, place: Place) -> Iterator[Problem]:
-    """`until:` with nothing behind it is more often forgotten than meant; only fields of events
-    may be null."""
+    """Problems of keys without a value, which is usually a mistake; only fields of events may be
+    null."""
     if isinstance(data, dict):
         for key, value in data.items():
             at = (*place, key)

@@ -1,5 +1,5 @@
-"""How tests came out: for people, for programs (`json`), for GitHub's annotations (`github`), and
-for whatever reads JUnit's XML."""
+"""The results of tests: for people, for programs (`json`), as annotations of GitHub (`github`), and
+as JUnit XML."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Format = Literal["human", "json", "github", "junit"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _CONTEXT_ROWS = 12
-"""A longer list is shown by what differs in it, a shorter one as a whole."""
+"""Of longer lists only differences are shown, shorter ones as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of all tests that ran, in their order; `with_coverage`: it is asked for."""
+    """The results of all tests, in their order; `with_coverage`: whether to show the coverage."""
 
     results: Sequence[Result]
     coverage: Coverage
@@ -87,21 +87,21 @@ def _result(console: Console, result: Result) -> None:
     console.print(f"  [{style}]{mark}[/] ", end="")
     console.print(printable(result.case.name), markup=False, soft_wrap=True)
     for section in result.sections:
-        if not section.right:
+        if not section.matches:
             _section(console, result, section)
 
 
 def _section(console: Console, result: Result, section: Section) -> None:
-    """One section side by side: what was expected, what came, and where it is written."""
+    """One section as columns: expected, got, and the place of the expectation."""
     rows = section.rows
     if len(rows) > _CONTEXT_ROWS:
-        rows = tuple(row for row in rows if not row.right)
+        rows = tuple(row for row in rows if not row.matches)
     table = [tuple(map(printable, (row.at, row.what, row.expected, row.got))) for row in rows]
     heads = ("", printable(section.title), "expected", "got")
     widths = [max(cell_len(line[i]) for line in (heads, *table)) for i in range(len(heads))]
     console.print(_line("  ", heads, widths), style="dim", markup=False, soft_wrap=True)
     for row, cells in zip(rows, table, strict=True):
-        if row.right:
+        if row.matches:
             line = _line("= ", cells, widths)
             console.print(line, style="dim", markup=False, soft_wrap=True)
             continue
@@ -122,7 +122,7 @@ def _line(mark: str, cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _coverage_table(coverage: Coverage) -> Table:
-    """What no test has seen; what is seen as a whole is left out."""
+    """A table of the items that no test has seen, grouped."""
     table = Table(title="Not seen by any test", title_justify="left", header_style="bold")
     for name in ("of", "name", "seen", "not seen"):
         table.add_column(name, overflow="fold", justify="right" if name == "seen" else "left")
@@ -166,7 +166,7 @@ def _json_lines(report: Report) -> Iterable[dict[str, Any]]:
                 }
                 for section in result.sections
                 for row in section.rows
-                if not row.right
+                if not row.matches
             ],
         }
     if report.with_coverage:
@@ -208,8 +208,8 @@ def junit(results: Sequence[Result]) -> str:
             problems = result.problems()
             if problems:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-                said = {"message": problems[0].message + more, "type": "difference"}
-                failure = ElementTree.SubElement(case, "failure", said)
+                attributes = {"message": problems[0].message + more, "type": "difference"}
+                failure = ElementTree.SubElement(case, "failure", attributes)
                 failure.text = render(problems)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)

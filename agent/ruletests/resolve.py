@@ -1,4 +1,4 @@
-"""From a test as written to a case that can run: names, times, windows; all problems collected."""
+"""Resolves a test as written to a case that can run; collects all problems."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from agent.ruletests.times import TimeError, clock_of
 def resolve(
     plan: Plan, entry: Entry[TestSpec], file: TestFileSpec
 ) -> tuple[Case | None, list[Problem]]:
-    """The case of a test, None where something is wrong, and its problems."""
+    """The case of a test, None if it has problems, and these."""
     spec = entry.model
     zone = spec.timezone or file.timezone or "UTC"
     try:
@@ -48,29 +48,29 @@ def resolve(
         context.wrong((given[-1],) if given else (), message, hint, on="key")
     expected = expectations(context, closed_only=spec.series is not None)
     until = context.time(("until",), spec.until)
-    came = records(context) if spec.events is not None else None
+    arrived = records(context) if spec.events is not None else None
     windows = _windows(context) if spec.series is not None else None
     path = _path(context) if spec.file is not None else None
     lookups = _lookups(context)
     if context.problems or entry.holes:
         return None, context.problems
-    until = _until(until, expected, came, windows)
+    until = _until(until, expected, arrived, windows)
     span = entry.source.locate(entry.place, "key")
     case = Case(
-        entry.name, entry.source, span, clock, until, context.rules, expected, came, windows, path,
-        lookups,
+        entry.name, entry.source, span, clock, until, context.rules, expected, arrived, windows,
+        path, lookups,
     )  # fmt: skip
     return case, []
 
 
 def _rules(context: ResolveContext) -> frozenset[str]:
-    """The rules that the test looks at."""
+    """The rules that the test is about."""
     named = context.entry.model.rules
     unknown = [n for n in named or () if n not in context.plan.rules]
     for name in unknown:
         hint = suggest(name, context.plan.rules, "rules")
         context.wrong(("rules", (named or []).index(name)), f"unknown rule '{name}'", hint)
-    # Which rule is meant is not known: then none is called wrong for not being named.
+    # With an unknown name, all rules count as named, so that it is the only problem.
     return frozenset(context.plan.rules if named is None or unknown else named)
 
 
@@ -106,12 +106,12 @@ def _lookups(context: ResolveContext) -> tuple[Batch, ...]:
 def _until(
     until: int | None,
     expected: Expectations,
-    came: Iterable[Record] | None,
+    arrived: Iterable[Record] | None,
     windows: Iterable[WindowValue] | None,
 ) -> int | None:
     if until is not None:
         return until
-    ends = [r.arrives_ms for r in came or ()] + [w.end_ms for w in windows or ()]
+    ends = [r.arrives_ms for r in arrived or ()] + [w.end_ms for w in windows or ()]
     if not ends:
         return None
     return max(*ends, expected.latest_ms or 0)
@@ -134,20 +134,20 @@ def _windows(context: ResolveContext) -> tuple[WindowValue, ...]:
             context.wrong(at, "the same series twice", "put the values together", on="key")
         seen.add((kpi.name, dimensions))
         default = spec.events if isinstance(spec, ValuesSpec) else None
-        events = _enough(context.plan, kpi) if default is None else default
-        filled = [(v.value, _number(v, events)) for v in values]
+        events = _enough_events(context.plan, kpi) if default is None else default
+        filled = [(v.value, _event_count(v, events)) for v in values]
         out += consecutive_windows(kpi, dimensions, filled, context.clock.start_ms)
     return tuple(out)
 
 
-def _number(value: Value, default: int) -> int:
+def _event_count(value: Value, default: int) -> int:
     if value.events is not None:
         return value.events
     return 0 if value.value is None else default
 
 
-def _enough(plan: Plan, kpi: Kpi) -> int:
-    """So many events that no rule of the KPI takes the window for no data."""
+def _enough_events(plan: Plan, kpi: Kpi) -> int:
+    """The least number of events with which all rules of a KPI evaluate a window."""
     rules = plan.rules_of(kpi.name)
     return max([1, *(r.min_events for r in rules if isinstance(r, ThresholdRule))])
 

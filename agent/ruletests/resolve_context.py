@@ -1,4 +1,4 @@
-"""What the parts of a test are resolved with, and where they note what is wrong."""
+"""The context in which the parts of a test are resolved, and their problems collected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.ruletests.times import Clock, TimeError
 
 @dataclass(slots=True)
 class ResolveContext:
-    """One test on its way to a case; its readers note what is wrong and give nothing then."""
+    """The context of one test. Its methods note problems, and return nothing then."""
 
     plan: Plan
     entry: Entry[TestSpec]
@@ -37,13 +37,13 @@ class ResolveContext:
         on: On = "value",
         chars: tuple[int, int] | None = None,
     ) -> None:
-        """Note a problem; `at` is below the test."""
+        """Note a problem; `at` is the path below the test."""
         problem = self.entry.problem(at, message, hint, on=on, chars=chars)
         if problem is not None:
             self.problems.append(problem)
 
     def time(self, at: Place, text: str | None, *, on: On = "value") -> int | None:
-        """The instant of a time as written, None where it is not given or wrong."""
+        """The instant of a time; None if it is not given or wrong."""
         if text is None:
             return None
         try:
@@ -70,7 +70,7 @@ class ResolveContext:
         return values
 
     def alert(self, at: Place, text: str, *, on: On) -> tuple[Alert, AlertPhase | None] | None:
-        """The alert that a text names, and its phase where it says one."""
+        """The alert that a text names, and its phase if the text has one."""
         if text == UNKNOWN_NAME:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Run a test: events through the whole core, values of windows from the evaluation on."""
+"""Runs a test: events through the whole core, given windows through the evaluation only."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from agent.language.source import Span
 from agent.replay.runner import Replayed, sources, stream
 from agent.ruletests.cases import Case, Record
 
-FAR_MS = 4_102_444_800_000
-"""2100-01-01: what counts as now for the events of a file, so that none comes from the future."""
+FILE_CLOCK_MS = 4_102_444_800_000
+"""2100-01-01: the current time for events of a file, so that none is from the future."""
 
 
 @dataclass(slots=True)
 class RunResult:
-    """All that one test has brought about, up to its end."""
+    """The results of one test, up to its end."""
 
     windows: tuple[WindowValue, ...] = ()
     targets: tuple[TargetStatus, ...] = ()
     transitions: tuple[Transition, ...] = ()
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refused: list[tuple[Span, str]] = field(default_factory=list)
-    """Events that were not folded: where they are written, and why."""
+    """Events that were not folded: their places in the file, and why."""
     evaluations: list[Evaluation] = field(default_factory=list)
     computed: frozenset[str] = frozenset()
     """The KPIs whose values were computed, not given."""
@@ -42,27 +42,27 @@ def run(plan: Plan, case: Case) -> RunResult:
     result = RunResult()
     until = case.until_ms or 0
     if case.windows is not None:
-        emitted = _given(plan, case, result)
+        emitted = _run_windows(plan, case, result)
     elif case.records is not None:
-        emitted = _events(plan, case, case.records, result)
+        emitted = _run_events(plan, case, case.records, result)
     else:
-        emitted, newest = _file(plan, case, result)
+        emitted, newest = _run_file(plan, case, result)
         until = until or max(newest, case.expected.latest_ms or 0)
     result.windows = tuple(w for w in emitted.windows if w.end_ms <= until)
     result.targets = tuple(t for t in emitted.targets if t.window.end_ms <= until)
     result.transitions = tuple(t for t in emitted.transitions if t.at_ms <= until)
-    result.evaluations = [j for j in result.evaluations if j.at_ms <= until]
+    result.evaluations = [e for e in result.evaluations if e.at_ms <= until]
     given = {w.kpi for w in case.windows or ()}
     result.computed = frozenset(w.kpi for w in result.windows if w.value is not None) - given
     return result
 
 
-def _given(plan: Plan, case: Case, result: RunResult) -> Emitted:
+def _run_windows(plan: Plan, case: Case, result: RunResult) -> Emitted:
     fixed = FixedWindows(plan, case.windows or (), result.evaluations.append)
     return fixed.run(case.until_ms or 0)
 
 
-def _events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
+def _run_events(plan: Plan, case: Case, records: Sequence[Record], result: RunResult) -> Emitted:
     pipeline = _pipeline(plan.in_json(), case, result)
     for topic in plan.default_topics:
         of_topic = [r for r in records if r.topic == topic]
@@ -96,11 +96,13 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
     )
 
 
-def _file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
-    """What the events of a file bring about, and when the last of them happened."""
+def _run_file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
+    """The results of the events of a file, and the time of the newest event."""
     pipeline = _pipeline(plan, case, result)
     out = Replayed(Emitted(), [])
-    emitted = list(stream(plan, sources(plan, [str(case.file)]), FAR_MS, out, pipeline=pipeline))
+    emitted = list(
+        stream(plan, sources(plan, [str(case.file)]), FILE_CLOCK_MS, out, pipeline=pipeline)
+    )
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.expected.latest_ms or 0
     if until > newest:

@@ -1,8 +1,8 @@
-"""The times of a test: of the clock, since its start, or with a date; in its time zone.
+"""Parses the times of a test: time of day, since its start, or with a date; in its time zone.
 
 `10:05`, `10:05:30.5` on the day of the start; `+20m` since the start; `2026-03-02` (its midnight),
 `2026-03-02 10:05`; each of those with a time also with an offset: `Z`, `+01:00`. A time that a
-change of the clocks skips or repeats must say its offset: a test never guesses.
+change of the clocks skips or repeats must have an offset.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from agent.language.models import durations
 
 DEFAULT_DAY = date(2024, 1, 1)
-"""The day of tests that name none: a Monday, and the first of a month, quarter and year."""
+"""The default day of tests: a Monday, and the first of a month, quarter and year."""
 
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})?(?:(?<=\d)[T ](?=\d))?"
@@ -26,7 +26,7 @@ _HINT = "write 10:05, 10:05:30, +20m, 2026-03-02 or 2026-03-02 10:05"
 
 
 class TimeError(ValueError):
-    """A text that is no time; `hint` says what would be."""
+    """A text that is no time; `hint` has valid ones."""
 
     def __init__(self, message: str, hint: str | None = _HINT) -> None:
         super().__init__(message)
@@ -36,13 +36,13 @@ class TimeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How a test says time: its start (ms), and its zone."""
+    """The zone and the start (ms) of a test, to which its times are relative."""
 
     zone: str
     start_ms: int
 
     def read(self, text: str) -> int:
-        """An instant in ms. Raises TimeError."""
+        """Parse a time to an instant in ms. Raises TimeError."""
         text = text.strip()
         if text.startswith("+"):
             try:
@@ -52,7 +52,7 @@ class Clock:
         return _instant(text, self.zone, self._day(self.start_ms))
 
     def show(self, at_ms: int) -> str:
-        """An instant as a test writes it: the time alone on the day of the start."""
+        """An instant as text; on the day of the start, without the date."""
         at = self._local(at_ms)
         form = "%H:%M:%S" if at.second or at.microsecond else "%H:%M"
         text = at.strftime(form)
@@ -72,7 +72,7 @@ class Clock:
 
 
 def clock_of(zone: str, start: str | None) -> Clock:
-    """The clock of a test that begins at `start` as written. Raises TimeError."""
+    """The clock of a test that begins at `start`. Raises TimeError."""
     text = (start or DEFAULT_DAY.isoformat()).strip()
     if text.startswith("+"):
         raise TimeError("the start cannot be relative to itself", "write a date, a time or both")
