@@ -20,7 +20,7 @@ from agent.generate import names
 from agent.generate.templates import literal
 
 REMEMBERED = "1d"
-"""For how long an environment whose agents are all gone is missed."""
+"""How long an environment without any agent is remembered as missing."""
 WORKERS = ", ".join(names.WORKER_LABELS)
 PER_TOPIC = f"{WORKERS}, outcome, reason, contract"
 SHARE_OF_BAD_RECORDS = 0.01
@@ -34,15 +34,16 @@ OBJECTIVE_MISSED = "KpiObjectiveMissed"
 ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
 MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
 OBJECTIVE_HOLD = "15m"
-"""A score follows every window that closes: a dip between two of them is nothing to act on."""
+"""`for` of objective alerts: a score changes with every window that closes, and short dips need no
+action."""
 FRESHNESS_MARGIN_SECONDS = 300
-"""Beyond what a window may take by its own declaration: flushes, scrapes, a rebalance."""
+"""Tolerance beyond the declared time of a window, for flushes, scrapes and rebalances."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentAlert:
-    """One alert over the agent's own series. `runbook` is a file's stem under docs/runbooks/,
-    `board` the uid of the board to look at."""
+    """An alert on the agent's own metrics. `runbook`: the stem of a file in docs/runbooks/;
+    `board`: the uid of its Grafana board."""
 
     name: str
     expr: str
@@ -56,26 +57,26 @@ class AgentAlert:
 
 
 def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
-    """The alerts on the agent's health, worst first. `external`: the names of the labels by which
-    several environments are kept apart."""
+    """The alerts on the agent's health, most severe first. `external`: the names of the labels that
+    distinguish environments."""
     return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside(external))
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
-    """One alert per KPI: its windows no longer close."""
+    """One alert for each KPI: its windows no longer close."""
     return tuple(_stale(kpi, plan) for _, kpi in sorted(plan.kpis.items()))
 
 
 def objective_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
-    """One alert per objective: it is missed."""
+    """One alert for each objective: it is missed."""
     return tuple(_missed(objective) for _, objective in sorted(plan.objectives.items()))
 
 
 def stale_after_seconds(kpi: Kpi, plan: Plan) -> int:
-    """How old the newest closed window's end can get while all is well.
+    """The highest normal age of the end of a KPI's newest closed window.
 
-    A window closes every hop (for calendar windows: every period, at its longest); lateness and,
-    with no new events, the idle time of the contracts below come on top.
+    A window closes every hop (calendar windows: every period, at its longest); lateness and,
+    without new events, the idle time of its contracts are added.
     """
     window = kpi.window
     hop_ms = window.span_ms if isinstance(window, CalendarWindow) else window.hop_ms
@@ -85,10 +86,8 @@ def stale_after_seconds(kpi: Kpi, plan: Plan) -> int:
 
 
 def _absent(external: Sequence[str]) -> str:
-    """No agent at all; where environments are kept apart, also none in one that had some.
-
-    `absent` knows no environments: one agent anywhere would keep it silent.
-    """
+    """The alert that no agent runs; with external labels, also that none runs in an environment
+    that had some, which `absent` can't express."""
     if not external:
         return f"absent({metrics.BUILD_INFO})"
     by = ", ".join(external)
@@ -219,7 +218,7 @@ def _bad_records() -> Iterable[AgentAlert]:
 
 
 def _share(outcome: str) -> str:
-    """The records of one outcome are more than the accepted share of a topic's."""
+    """An alert that one outcome exceeds the accepted share of a topic's records."""
     every = f"sum without ({PER_TOPIC}) (increase({metrics.RECORDS}[15m]))"
     chosen = names.selector(metrics.RECORDS, [("outcome", outcome)])
     share = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"

@@ -28,24 +28,20 @@ EVERYONE, ON_CALL, DIGEST = "everyone", "on-call", "digest"
 
 Entry = dict[str, object]
 Receivers = Mapping[str, Entry]
-"""What people have written of receivers, by name."""
+"""The receivers in `receivers.yml`, by name."""
 
 
 def alertmanager_files(
     plan: Plan, receivers: Receivers | None = None, external: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The generated files by path, relative to the output directory.
-
-    Raises RulesError when a receiver is described that no route leads to.
-    """
+    """The generated files by path, relative to the output directory. Raises RulesError for a
+    receiver that no route uses."""
     return {CONFIG_FILE: configuration(plan, receivers or {}, external)}
 
 
 def read_receivers(file: Path) -> dict[str, Entry]:
-    """The receivers that people have described in a file; none where it does not exist.
-
-    Raises RulesError when it is not a list of receivers as Alertmanager has them.
-    """
+    """The receivers in a file; none if it does not exist. Raises RulesError if it is not a list of
+    receivers in Alertmanager's format."""
     if not file.exists():
         return {}
     try:
@@ -66,14 +62,14 @@ def read_receivers(file: Path) -> dict[str, Entry]:
 
 
 def receiver_names(plan: Plan) -> list[str]:
-    """Every receiver that a route leads to, in the order of the routes."""
+    """All receivers that routes use, in the order of the routes."""
     routes = _routes(plan)
     return list(dict.fromkeys([EVERYONE, *(str(route["receiver"]) for route in routes)]))
 
 
 def configuration(plan: Plan, receivers: Receivers, external: Sequence[str] = ()) -> str:
-    """An alertmanager.yml; `external` are the names of the labels that keep environments apart.
-    Raises RulesError for a receiver that no route leads to."""
+    """An alertmanager.yml; `external`: the names of the labels that distinguish environments.
+    Raises RulesError for a receiver that no route uses."""
     known = receiver_names(plan)
     unknown = sorted(set(receivers) - set(known))
     if unknown:
@@ -109,7 +105,8 @@ def _routes(plan: Plan) -> list[Entry]:
 
 
 def _escalations(plan: Plan) -> Iterator[Entry]:
-    """Routes to whom an alert is escalated; the others were notified when it fired."""
+    """Routes of escalated alerts to their next receivers; the others were notified when the alert
+    fired."""
     receivers = {step.to for rule in plan.rules.values() for step in rule.escalation}
     for name in sorted(receivers):
         yield {
@@ -146,7 +143,7 @@ def _severities() -> Iterator[Entry]:
 
 
 def _owners(plan: Plan) -> Iterator[Entry]:
-    """Each team gets its own alerts; without a team, the owner does."""
+    """Routes by team; without a team, by owner."""
     teams, owners = set(), set()
     pairs = [(kpi.owner, kpi.team) for kpi in plan.kpis.values()]
     pairs += [(objective.owner, objective.team) for objective in plan.objectives.values()]
@@ -170,10 +167,8 @@ def _equal(label: str, value: str) -> str:
 
 
 def skeleton(plan: Plan) -> str:
-    """A `receivers.yml` to begin with, in which no receiver sends anything yet.
-
-    Written once, where there is none; from then on it is people's own.
-    """
+    """An initial `receivers.yml`, in which no receiver sends anything. Written once, if there is
+    none; from then on people maintain it."""
     lines = [
         "# Who the receivers are, and by which channel they are reached. Yours to edit:",
         "# `kpi-agent generate alertmanager` copies what is written here, and never writes to it.",

@@ -15,7 +15,7 @@ RATE = "[$__rate_interval]"
 
 
 def agent_board(external: Sequence[str] = ()) -> Board:
-    """The board of all workers; `external` are the labels that keep environments apart."""
+    """The board of all workers; `external`: the labels that distinguish environments."""
     series = _Series(external)
     return Board(
         uid=AGENT_UID,
@@ -36,24 +36,23 @@ def agent_board(external: Sequence[str] = ()) -> Board:
 
 
 class _Series:
-    """Selects the series of the environment that is chosen on the board."""
+    """Selects the series of the environment that is selected on the board."""
 
     def __init__(self, external: Sequence[str]) -> None:
         self._environment = names.chosen(external)
 
     def of(self, metric: str, *matchers: str) -> str:
-        """All workers' series of a metric."""
+        """The series of all workers of a metric."""
         return names.matching(metric, [*matchers, *self._environment])
 
 
 def _or_zero(query: str, label: str, word: str) -> str:
-    """A query of rare events; where there are none a line at zero, called by the word, in place of
-    `no data`."""
+    """A query of rare events; without any, a line at zero with this legend instead of `no data`."""
     return f'{query} or on () label_replace(vector(0), "{label}", "{word}", "", "")'
 
 
 def _increase(series: str, label: str) -> str:
-    """By the label, where a counter rose."""
+    """The increase of counters that rose, by label."""
     return f"sum by ({label}) (increase({series}{RATE})) > 0"
 
 

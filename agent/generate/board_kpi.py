@@ -32,15 +32,15 @@ BANDS = {
     "warn_at_least": ("warn below", panels.ORANGE),
     "warn_at_most": ("warn above", panels.ORANGE),
 }
-"""What each band of the target metric is called, and its colour."""
+"""The name and colour of each band of the target metric."""
 
 
 WORST_STATES = "worst, now and for how long,"
 
 
 def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str = "") -> Board:
-    """The board of one KPI. `external` are the labels that keep environments apart, `address` is
-    that of the agent's own board, "" where it is not known."""
+    """The board of one KPI. `external`: the labels that distinguish environments; `address`: of the
+    agent's own board, "" if it is not known."""
     series = _Series(kpi, external)
     live = [("Live page", f"{address}/{kpi_path(kpi.name)}")] if address else []
     return Board(
@@ -65,8 +65,8 @@ def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str =
 
 
 def _title(plan: Plan, kpi: Kpi) -> str:
-    """The KPI's title; with its name where another board has the same title, which Grafana refuses
-    in one folder."""
+    """The KPI's title, with its name if another board has the same title, which Grafana does not
+    allow in a folder."""
     fixed = {STRATEGY_UID: STRATEGY_TITLE, AGENT_UID: AGENT_TITLE}
     titles = fixed | {f"kpi-{name}": kpi.title for name, kpi in plan.kpis.items()}
     while True:
@@ -99,7 +99,7 @@ def has_target(kpi: Kpi) -> bool:
 
 
 class _Series:
-    """Selects a KPI's series, whichever worker exports them, as the board's variables choose."""
+    """Selects a KPI's series of all workers, as selected by the board's variables."""
 
     def __init__(self, kpi: Kpi, external: Sequence[str]) -> None:
         self._kpi = kpi
@@ -107,17 +107,17 @@ class _Series:
         self._dimensions = [f'{name}=~"${variable_name(name)}"' for name in kpi.by]
 
     def of(self, metric: str, *fixed: tuple[str, str]) -> str:
-        """Of one of the KPI's own metrics."""
+        """The series of one of the KPI's own metrics."""
         matchers = [*names.equal_to(fixed), *self._dimensions, *self._environment]
         return names.one_of_workers(names.matching(metric, matchers), self._kpi.by)
 
     def shared(self, metric: str, *fixed: tuple[str, str]) -> str:
-        """Of a metric that all KPIs share."""
+        """The KPI's series of a metric of all KPIs."""
         return self.of(metric, ("kpi", self._kpi.name), *fixed)
 
     def worst(self, query: str, limit: int) -> str:
-        """Those of a query whose last closed windows have the worst values, all of a KPI without
-        dimensions."""
+        """The series of a query with the worst values of their last closed windows; all if the KPI
+        has no dimensions."""
         if not self._kpi.by:
             return query
         rank = "topk" if self._kpi.better == "lower" else "bottomk"
@@ -125,24 +125,24 @@ class _Series:
         return f"({query}) and {names.on((), *self._kpi.by)} {rank}({limit}, {values})"
 
     def longest(self, query: str, state: str = "") -> str:
-        """Those of a query of states that are the worst, now and for how long; all of a KPI without
-        dimensions."""
+        """The series of a query of states with the worst states, and those for the longest; all if
+        the KPI has no dimensions."""
         return ranking.longest(query, ranking.ROWS, state) if self._kpi.by else query
 
     def selected(self, metric: str) -> str:
-        """Of a metric that has one series a KPI, as each worker exports it."""
+        """The series of a metric with one series for each KPI, as each worker exports it."""
         matchers = names.equal_to([("kpi", self._kpi.name)])
         return names.matching(metric, [*matchers, *self._environment])
 
 
 def _legend(kpi: Kpi, first: str = "") -> str:
-    """What a series is called: its dimensions, after a first word."""
+    """The legend of a series: its dimensions, after a first word."""
     dimensions = ", ".join(f"{{{{{name}}}}}" for name in kpi.by)
     return f"{first} {dimensions}".strip() or kpi.title
 
 
 def _limited(kpi: Kpi, text: str, limit: int, which: str = "") -> str:
-    """A description that says which series are shown where there are more."""
+    """A description with the selection of series, if there may be more than `limit`."""
     if not kpi.by:
         return text
     which = which or ("highest" if kpi.better == "lower" else "lowest")
@@ -205,14 +205,14 @@ def _course(plan: Plan, kpi: Kpi, series: _Series, address: str) -> Iterator[Cel
 
 
 def _ranked(kpi: Kpi) -> Ranked | None:
-    """The order of a KPI's values in a legend: the worst first."""
+    """The sort order of a KPI's values in a legend, worst first."""
     if not kpi.by:
         return None
     return "highest first" if kpi.better == "lower" else "lowest first"
 
 
 def _page_of_series(kpi: Kpi) -> str:
-    """The agent's page of the series that a reader clicks on."""
+    """The address of the agent's page of the series that is clicked on."""
     if not kpi.by:
         return kpi_path(kpi.name)
     # In quotes, as JSON writes text: a value may hold a comma.

@@ -21,7 +21,7 @@ SCORE_STEPS = (
 )
 """A score has the colour of its objective's state."""
 MOST_ROWS = 200
-"""Rows of the tables: the worst series of a company, not all of them."""
+"""Rows of the tables, of the worst series."""
 
 SEVERITY_COLORS = {
     "critical": panels.VERMILLION,
@@ -37,21 +37,21 @@ RULE_PARAMETER = "rule=${__value.raw:percentencode}"
 NO_SERIES = "or vector(0)"
 
 CHOSEN_KPIS = ('owner=~"$owner"', 'objective=~"(.*,)?$objective(,.*)?"')
-"""Matchers of the KPIs that a reader chooses; `kpi_info` has the objectives of a KPI by comma."""
+"""Matchers of the selected KPIs; `kpi_info` has a KPI's objectives, separated by commas."""
 
 
 KPI_TITLE = "kpi_title"
-"""The label that the tables take a KPI's title from; `title` may be a dimension of the KPI."""
+"""The label with a KPI's title in the tables; `title` may be a dimension of the KPI."""
 BOARD_UID = "kpi_board"
 """The label with the uid of a KPI's board."""
 
 
 class _PublicSeries:
-    """Selects the series that everybody may see, whichever worker exports them.
+    """Selects the public series, of all workers.
 
-    A scrape adds labels of its own to every series. Where a KPI has a dimension of such a name
-    (`pod`, `service`), the dimension is kept for that KPI and the scrape's label is dropped from
-    all others, so that no series are merged and no row shows a value that is not a dimension.
+    A scrape adds its own labels to all series. If a KPI has a dimension with such a name (`pod`,
+    `service`), it is kept for that KPI, and the scrape's label is dropped from all others: so
+    series are not merged, and no row has a value that is no dimension.
     """
 
     def __init__(self, declared: Plan, external: Sequence[str]) -> None:
@@ -68,10 +68,8 @@ class _PublicSeries:
         self._rules = self._by_kept_labels(by_rule)
 
     def of(self, metric: str, *matchers: str) -> str:
-        """The public series of a metric that has the label `kpi`, of the KPIs that are chosen.
-
-        Rules over several KPIs have no such label, and are there whatever is chosen.
-        """
+        """The public series of a metric with the label `kpi`, of the selected KPIs. Rules over
+        several KPIs have no such label, and are included in any case."""
         series = self._of_every_kpi(metric, *matchers)
         on = names.on(self.external, "kpi")
         info = names.matching(metrics.INFO, [*CHOSEN_KPIS, *self._environment])
@@ -107,13 +105,13 @@ class _PublicSeries:
         return names.one_of_workers(names.matching(metric, matchers))
 
     def of_titled_objectives(self, metric: str) -> str:
-        """The same with the title of the objective."""
+        """All series of a metric with the label `objective`, with the objective's title."""
         info = self.of_objectives(metrics.OBJECTIVE_INFO)
         on = names.on(self.external, "objective")
         return f"{self.of_objectives(metric)} * {on} group_left (title) {info}"
 
     def described(self, query: str, plan: Plan) -> str:
-        """Adds title and owner of the KPI, and the uid of its board."""
+        """A query with the title and owner of the KPI, and the uid of its board."""
         joined = self._joined(query, KPI_TITLE, "owner")
         plain = f'label_replace({joined}, "{BOARD_UID}", "kpi-$1", "kpi", "(.+)")'
         shortened = {
@@ -122,11 +120,11 @@ class _PublicSeries:
         return names.labeled(plain, BOARD_UID, "kpi", shortened)
 
     def titled(self, query: str) -> str:
-        """Adds the title of the KPI."""
+        """A query with the title of the KPI."""
         return self._joined(query, KPI_TITLE)
 
     def undescribed(self, query: str) -> str:
-        """What of a query is about no KPI."""
+        """The series of a query that have no KPI."""
         info = names.matching(metrics.INFO, self._environment)
         return f"{query} unless {names.on(self.external, 'kpi')} {info}"
 
@@ -138,7 +136,8 @@ class _PublicSeries:
         return f"({query}) * {on} group_left ({group}) max by ({kept}) ({renamed})"
 
     def _by_kept_labels(self, by: Mapping[str, Sequence[str]]) -> dict[frozenset[str], list[str]]:
-        """The KPIs or rules that have dimensions called like labels of a scrape, by these."""
+        """The KPIs or rules with dimensions that are named like labels of a scrape, by these
+        dimensions."""
         by_labels: dict[frozenset[str], list[str]] = {}
         for name, dimensions in sorted(by.items()):
             if kept := self._ambiguous & set(dimensions):
@@ -155,14 +154,14 @@ def _among(label: str, values: Iterable[str]) -> str:
 
 
 def _without(metric: str, excluded: Mapping[str, Iterable[str]], *matchers: str) -> str:
-    """A metric's series with these matchers, and without those whose labels are excluded."""
+    """The series of a metric with these matchers, without those whose labels are excluded."""
     exclusions = [f'{label}!~"{"|".join(sorted(v))}"' for label, v in excluded.items() if v]
     inside = ",".join([*exclusions, *matchers])
     return f"{metric}{{{inside}}}" if inside else metric
 
 
 def strategy_board(declared: Plan, external: Sequence[str] = (), address: str = "") -> Board:
-    """The one board that everybody starts at; `address` is that of the agent's own, if known."""
+    """The board that people start at; `address`: of the agent's own board, if known."""
     plan, public = public_plan(declared), _PublicSeries(declared, external)
     return Board(
         uid=STRATEGY_UID,
@@ -235,7 +234,7 @@ def _counts(public: _PublicSeries) -> Iterator[Cell]:
 
 
 def _dimensions(plan: Plan) -> list[str]:
-    """The dimensions of all KPIs, each once, in order of name."""
+    """The dimensions of all KPIs, sorted by name."""
     return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
 
 

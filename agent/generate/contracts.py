@@ -125,7 +125,7 @@ def _message(contract: Contract) -> Schema:
 
 
 def _of_root(contract: Contract, wanted: Callable[[Root], bool]) -> Schema:
-    """The schema of what stands outside the event; empty where nothing is read of it."""
+    """The schema of a part of the record outside the event; empty if nothing is read of it."""
     schema: Schema = {}
     for path, leaf, required in _places(contract):
         if not path or not isinstance(root := path[0], Root) or not wanted(root):
@@ -145,7 +145,7 @@ def _const(leaf: Schema) -> Schema:
 
 
 def _places(contract: Contract) -> Iterator[tuple[Path, Schema, bool]]:
-    """All that a contract reads: where, what must stand there, and whether it must be there."""
+    """Everything that a contract reads: path, schema, and whether it is required."""
     if contract.type_path is not None:
         yield contract.type_path, _type(contract.type_value), True
     for source in contract.times:
@@ -199,7 +199,7 @@ def _text_rule(rule: TextRule) -> Schema:
 
 
 def _ways(value: str) -> list[Any]:
-    """How a value may be written that matches as text: `3` is "3"."""
+    """The values that match a text: `3` is "3"."""
     if re.fullmatch(r"-?(0|[1-9][0-9]*)|true|false", value):
         return [value, json.loads(value)]
     return [value]
@@ -215,8 +215,8 @@ def _or_null(leaf: Schema) -> Schema:
 
 
 def _put(schema: Schema, steps: Path, leaf: Schema, required: bool) -> None:
-    """Add to a schema what must stand at the end of some steps; what is not required may be null
-    or absent on the way, too."""
+    """Add the schema at the end of a path; if it is not required, each part of the path may be null
+    or missing."""
     if not steps:
         schema.setdefault("allOf", []).append(leaf) if _is_leaf(schema) else schema.update(leaf)
         return
@@ -225,12 +225,12 @@ def _put(schema: Schema, steps: Path, leaf: Schema, required: bool) -> None:
 
 
 def _is_leaf(schema: Schema) -> bool:
-    """Whether something must stand here already: a time that is a field, too."""
+    """Whether the schema has a leaf here already, as of a time that is also a field."""
     return any(name in schema for name in ("type", "const", "enum"))
 
 
 def _below(schema: Schema, step: Step | Root, required: bool) -> Schema:
-    """The schema of what is one step further."""
+    """The schema of the next step of a path."""
     kind = "object" if isinstance(step, str) else "array"
     known = schema.get("type")
     if required:
@@ -266,12 +266,12 @@ def _described(text: str) -> Schema:
 
 
 def _keys(plan: Plan) -> dict[str, str]:
-    """By event type, its name as files and AsyncAPI can have it."""
+    """By event type, its name in files and AsyncAPI."""
     return _unique(sorted(plan.contracts))
 
 
 def _unique(names: Iterable[str]) -> dict[str, str]:
-    """By name, what files and AsyncAPI can call it; no two are the same."""
+    """By name, a unique name for files and AsyncAPI."""
     keys: dict[str, str] = {}
     for name in names:
         key, number = _key(name), 2

@@ -24,10 +24,10 @@ def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -
 
 
 def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
-    """The dashboards' JSON by file name: strategy, agent, and one a KPI that is not private.
+    """The dashboards' JSON by file name: strategy, agent, and one for each KPI that is not private.
 
-    `external`: the names of the labels that keep environments apart; each board shows one.
-    `address`: that of the agent's own board, which these then link to.
+    `external`: the names of the labels that distinguish environments; each board shows one
+    environment. `address`: of the agent's own board, which these link to.
     """
     boards = {
         "strategy.json": strategy_board(plan, external, address),
@@ -42,16 +42,14 @@ def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> d
 
 
 def queries(dashboard_json: str) -> list[str]:
-    """The PromQL of a dashboard, its variables filled in so that a Prometheus can run it.
-
-    Every dimension takes `All`, rates are over a minute, and the range shown is an hour.
-    """
+    """The PromQL of a dashboard with its variables filled in: `All` for every dimension, one minute
+    for rates, and a range of an hour."""
     return [fill(expr) for expr in _expressions(json.loads(dashboard_json)["panels"])]
 
 
 def fill(expr: str, span: str = "1h", interval: str = "1m") -> str:
-    """An expression as Grafana would send it with every variable at its default, for a time range
-    of this span and points at this interval."""
+    """An expression with Grafana's variables at their defaults, for a time range of `span` and
+    points at `interval`."""
     own = {"$__rate_interval": "1m", "$__interval": interval, "$__range": span}
     filled = _VARIABLE.sub(r"\1.*", expr)
     for variable, value in own.items():

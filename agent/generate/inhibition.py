@@ -115,7 +115,7 @@ def _no_agent() -> Entry:
 
 
 def _among(label: str, values: Iterable[str]) -> str | None:
-    """A matcher for any of the values; None when there is none."""
+    """A matcher for any of the values; None if there are none."""
     listed = list(values)
     if not listed:
         return None

@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A titled row of the board. `height` is of each of its lines, in grid units (30 px)."""
+    """A titled row of the board. `height`: of each of its lines, in grid units (30 px)."""
 
     title: str
     height: int
@@ -42,10 +42,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Mark(Builder[models.AnnotationQuery]):
-    """Stretches of time to mark on all panels: a query that has samples while they last.
-
-    `says` is what a mark says of itself, with `{{label}}`s of its sample.
-    """
+    """Periods to mark on all panels: those in which a query has samples. `says`: the text of a
+    mark, with `{{label}}`s of its sample."""
 
     name: str
     expr: str
@@ -58,7 +56,7 @@ class Mark(Builder[models.AnnotationQuery]):
 
 
 class _Annotation(models.AnnotationQuery):
-    """With the field of Prometheus' annotations that the SDK lacks: without it, marks are mute."""
+    """An annotation with the text field of Prometheus annotations that the SDK lacks."""
 
     def __init__(self, mark: Mark) -> None:
         super().__init__(
@@ -75,7 +73,7 @@ class _Annotation(models.AnnotationQuery):
 
 @dataclass(slots=True)
 class Board:
-    """What a dashboard is made of; `json_text` gives it as Grafana reads it."""
+    """The parts of a dashboard; `json_text` is it in Grafana's format."""
 
     uid: str
     title: str
@@ -96,7 +94,7 @@ class Board:
     _number: int = field(default=0, init=False)
 
     def json_text(self) -> str:
-        """The dashboard as JSON, the same text for the same board."""
+        """The dashboard as JSON; the same board has always the same text."""
         built = self._builder()
         y = 0
         for section in self.sections:
@@ -111,7 +109,7 @@ class Board:
         )
 
     def _place(self, built: dashboard.Dashboard, section: Section, y: int) -> int:
-        """Put the section's panels from left to right, line by line; returns the next free y."""
+        """Place the section's panels from left to right, line by line; returns the next free y."""
         x = 0
         for cell in section.cells:
             if x + cell.width > COLUMNS:
@@ -173,7 +171,7 @@ def _dimension_variables(
 
 
 def _multiple(variable: str, label: str, metric: str) -> dashboard.QueryVariable:
-    """A variable of which several values of a label can be chosen; all of them at first."""
+    """A variable for several values of a label, at first all of them."""
     every = models.VariableOption(selected=True, text="All", value="$__all")
     return (
         dashboard.QueryVariable(variable)

@@ -12,28 +12,28 @@ JOB = "kpi-agent"
 
 
 HELD_RULE_STATE = "kpi:kpi_rule_state:max"
-"""Recorded: `kpi_rule_state` of each series, whichever worker holds it."""
+"""A recorded series: `kpi_rule_state` of each series, whichever worker exports it."""
 HELD_OBJECTIVE_STATE = "kpi:kpi_objective_state:max"
-"""Recorded: `kpi_objective_state`, whichever worker is the leader."""
+"""A recorded series: `kpi_objective_state`, whichever worker is the leader."""
 
 GAP = "10m"
-"""For so long a series may be missing, as while its worker is restarted, before its alert ends.
-`agent/export/alertmanager.py` gives the alerts that agents send themselves as long."""
+"""How long a series may be missing, as while its worker restarts, before its alert ends. Alerts
+that agents send themselves have as long (`agent/export/alertmanager.py`)."""
 GAP_OF_SENDERS = "15m"
-"""For so long after the last scrape of agents that send their alerts themselves Prometheus sends
-none: longer than `GAP`, so that it never takes up an alert of theirs."""
+"""How long after the last scrape of agents that send alerts themselves Prometheus sends none:
+longer than `GAP`, so that Prometheus never takes over one of their alerts."""
 
 FIRING = 2
 """`kpi_rule_state` of a firing alert."""
 INHIBITED = 3
 """`kpi_rule_state` of an inhibited alert."""
 MISSED = 3
-"""`kpi_objective_state` of an objective that is missed."""
+"""`kpi_objective_state` of a missed objective."""
 
 WORKER_LABELS = ("instance", "pod")
 """The labels by which Prometheus distinguishes the workers."""
 SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
-"""The labels that a scrape by the Prometheus operator adds to every series, beside `job`."""
+"""The labels that a scrape by the Prometheus operator adds to every series, besides `job`."""
 
 
 def value_metric(kpi: Kpi) -> str:
@@ -52,12 +52,12 @@ def target_metric(kpi: Kpi) -> str:
 
 
 def on(external: Iterable[str] = (), *labels: str) -> str:
-    """`on (kpi, environment)`: by which labels two sides of an expression belong together."""
+    """`on (kpi, environment)`: the labels that the sides of a binary operator are matched on."""
     return f"on ({', '.join((*labels, *external))})"
 
 
 def chosen(external: Iterable[str]) -> list[str]:
-    """The matchers by which a board shows the environment that is chosen on it."""
+    """The matchers of the environment that is selected on a board."""
     return [f'{name}=~"${name}"' for name in external]
 
 
@@ -68,7 +68,7 @@ def matching(metric: str, matchers: Iterable[str]) -> str:
 
 
 def equal_to(labels: Iterable[tuple[str, str]]) -> list[str]:
-    """Matchers for labels of these values."""
+    """Matchers for labels with these values."""
     return [f"{name}={quoted(value)}" for name, value in labels]
 
 
@@ -78,28 +78,29 @@ def selector(metric: str, labels: Iterable[tuple[str, str]] = ()) -> str:
 
 
 def one_of_workers(query: str, dimensions: Iterable[str] = ()) -> str:
-    """The series whichever worker holds it.
+    """A query's series, whichever worker exports them.
 
-    While a series changes hands two workers may export it for a scrape or two: the larger one is
-    taken, and the series keeps its identity. Labels of the environment (namespace, cluster) stay. A
-    KPI's own dimension is never dropped, even when it is called like a worker's label.
+    While a series is reassigned, two workers may export it for a scrape or two: the larger value is
+    used, and the series keeps its identity. Labels of the environment (namespace, cluster) are
+    kept, and so is a KPI's dimension that is named like a label of workers.
     """
     drop = ", ".join(label for label in WORKER_LABELS if label not in set(dimensions))
     return f"max without ({drop}) ({query})"
 
 
 def urgency(rule_state: str) -> str:
-    """How much alerts ask of people: 2 firing, 1 pending, 0 all others."""
+    """The urgency of alerts: 2 firing, 1 pending, 0 all others."""
     return f"({rule_state}) % {INHIBITED}"
 
 
 def through_gaps(recorded: str) -> str:
-    """A recorded series as it is, or as it last was while no worker exports it."""
+    """A recorded series, or its last value while no worker exports it."""
     return f"last_over_time({recorded}[{GAP}])"
 
 
 def labeled(query: str, label: str, source: str, values: Mapping[str, str]) -> str:
-    """The query with one label more: for each value of the label `source`, what `values` says."""
+    """A query with an additional label: for each value of the label `source`, its value in
+    `values`."""
     for value, text in sorted(values.items()):
         replacement = quoted(text.replace("$", "$$"))
         pattern = quoted(re.escape(value))
@@ -108,6 +109,6 @@ def labeled(query: str, label: str, source: str, values: Mapping[str, str]) -> s
 
 
 def quoted(text: str) -> str:
-    """A PromQL string."""
+    """A string literal of PromQL."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

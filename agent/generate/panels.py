@@ -37,7 +37,7 @@ SKY = "#56B4E9"
 SOURCE = models.DataSourceRef(type_val="prometheus", uid=f"${{{DATA_SOURCE_VARIABLE}}}")
 
 States = Mapping[int, tuple[str, str]]
-"""Text and colour of each number of a state metric."""
+"""The text and colour of each number of a state metric."""
 
 TARGET_STATES: States = {
     0: ("○ no data", GREY),
@@ -70,7 +70,7 @@ Ranked = Literal["highest first", "lowest first"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression, and what its series are called in the panel (`{{label}}`)."""
+    """A PromQL expression, and the legend of its series (`{{label}}`)."""
 
     expr: str
     legend: str = ""
@@ -78,7 +78,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What every panel says of itself. `unit` is Grafana's id (see `units.py`)."""
+    """The header of a panel. `unit`: Grafana's id (see `units.py`)."""
 
     title: str
     description: str
@@ -93,7 +93,7 @@ def stat_panel(
     steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
     sparkline: bool = False,
 ) -> stat.Panel:
-    """Single numbers, one for each series."""
+    """A number for each series."""
     graph = common_models.BigValueGraphMode
     panel = (
         stat.Panel()
@@ -113,7 +113,7 @@ def stat_panel(
 def bar_panel(
     about: About, queries: Sequence[Query], steps: Sequence[tuple[float | None, str]], most: float
 ) -> bargauge.Panel:
-    """One horizontal bar a series, from 0 to `most`, below its name, which is not cut there."""
+    """A horizontal bar for each series, from 0 to `most`, below its full name."""
     panel = (
         bargauge.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -139,8 +139,8 @@ def line_panel(
     limit: float | None = None,
     ranked: Ranked | None = None,
 ) -> timeseries.Panel:
-    """Lines over time (or bars). `zero`: the axis begins at 0; `limit`: a dashed line; `ranked`:
-    a table of the lines' last values, in this order, in place of a list of their names."""
+    """Lines over time (or bars). `zero`: the axis begins at 0; `limit`: a dashed line; `ranked`: a
+    legend table of the lines' last values, in this order, instead of a list."""
     draw = common_models.GraphDrawStyle
     panel = (
         timeseries.Panel()
@@ -170,7 +170,7 @@ def line_panel(
 
 
 def style_lines(panel: timeseries.Panel, legend: str, color: str, dash: Sequence[float]) -> None:
-    """Draw the series whose legend begins with the text in one colour, dashed."""
+    """Draw the series whose legend begins with a text in one colour, dashed."""
     panel.override_by_regexp(
         f"/^{legend}/",
         [
@@ -182,13 +182,13 @@ def style_lines(panel: timeseries.Panel, legend: str, color: str, dash: Sequence
 
 
 def leave_out_of_legend(panel: timeseries.Panel, legend: str) -> None:
-    """Draw the series whose legend begins with the text without naming them in the legend."""
+    """Leave the series whose legend begins with a text out of the legend."""
     hidden = {"legend": True, "tooltip": False, "viz": False}
     panel.override_by_regexp(f"/^{legend}/", [_value("custom.hideFrom", hidden)])
 
 
 def link_series(panel: timeseries.Panel | statetimeline.Panel, title: str, url: str) -> None:
-    """Make the series of the first query lead to an address (`${__field.labels.…}` works in it)."""
+    """Link the series of the first query to an address (with `${__field.labels.…}`)."""
     panel.override_by_query("A", [_value("links", [{"title": title, "url": url}])])
 
 
@@ -199,7 +199,7 @@ def color_lines(panel: timeseries.Panel, colors: Iterable[tuple[str, str]]) -> N
 
 
 def thin_lines(panel: timeseries.Panel, legend: str) -> None:
-    """Draw the series whose legend begins with the text thin and dotted, in their own colour."""
+    """Draw the series whose legend begins with a text thin and dotted, in their own colour."""
     panel.override_by_regexp(
         f"/^{legend}/",
         [
@@ -210,7 +210,7 @@ def thin_lines(panel: timeseries.Panel, legend: str) -> None:
 
 
 def timeline_panel(about: About, queries: Sequence[Query], states: States) -> statetimeline.Panel:
-    """One band a series, in the colour and word of its state."""
+    """A band for each series, in the colour and with the text of its state."""
     panel = (
         statetimeline.Panel()
         .mappings(_mappings(states))
@@ -233,9 +233,9 @@ def table_panel(
 ) -> table.Panel:
     """A table of instant queries, joined on their labels.
 
-    `columns` names the fields shown, in their order: labels, and `Value #A`, `Value #B`… of the
-    queries; a scrape may add labels that nobody asked for. Rows are sorted by the highest of the
-    field `sort_by`, shown or not.
+    `columns`: the fields to show, in order: labels, and `Value #A`, `Value #B`… of the queries;
+    other labels are hidden. Rows are sorted by the field `sort_by`, descending, whether it is shown
+    or not.
     """
     panel = (
         table.Panel()
@@ -279,22 +279,22 @@ def unit_column(panel: table.Panel, column: str, unit: str) -> None:
 
 
 def link_column(panel: table.Panel, column: str, title: str, url: str) -> None:
-    """Make a column's cells lead to an address (Grafana's `${__data.fields.…}` works in it)."""
+    """Link a column's cells to an address (with Grafana's `${__data.fields.…}`)."""
     panel.override_by_name(column, [_value("links", [{"title": title, "url": url}])])
 
 
 def widen_column(panel: table.Panel, column: str) -> None:
-    """Give a column of sentences more room than the others have."""
+    """Make a column of sentences wider than others."""
     panel.override_by_name(column, [_value("custom.minWidth", WIDE_COLUMN)])
 
 
 def hide_column(panel: table.Panel, column: str) -> None:
-    """Keep a column for links without showing it."""
+    """Hide a column that links use."""
     panel.override_by_name(column, [_value("custom.hidden", True)])
 
 
 def text_panel(about: About, markdown: str) -> text.Panel:
-    """Words."""
+    """A panel of Markdown."""
     panel = text.Panel().mode(TextMode.MARKDOWN).content(markdown)
     return _finished(panel, about, ())
 

@@ -19,7 +19,7 @@ _WITHOUT = f"{WORKERS}, topic, outcome, reason"
 
 
 def rejected_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
-    """One alert per event that somebody answers for: a share of its records is rejected."""
+    """One alert for each event with an owner: the agent rejects a share of its records."""
     contracts = (contract for _, contract in sorted(plan.contracts.items()))
     return tuple(_rejected(contract) for contract in contracts if contract.team or contract.owner)
 

@@ -37,10 +37,9 @@ Entry = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the rules must know of where they are used. `board`, `grafana`, `runbooks`: base
-    addresses of the annotations' links, without a slash at the end; "": it is not known, and
-    nothing links there. `external_labels`: names of the labels that keep several environments
-    apart."""
+    """The deployment that the rules are for. `board`, `grafana`, `runbooks`: base addresses for
+    links in annotations, without a slash at the end; "": not known, so that nothing links there.
+    `external_labels`: the names of the labels that distinguish environments."""
 
     board: str = ""
     grafana: str = ""
@@ -111,8 +110,8 @@ def _rule_entries(plan: Plan, rule: Rule, kpi: Kpi, deployment: Deployment) -> I
 
 
 def _escalated(entry: Entry, escalation: Escalation) -> Entry:
-    """The alert that calls the next one up. How long people have had is a matter of the clock, so
-    it is Prometheus that waits."""
+    """The alert that notifies the next receiver. The time that people have had is wall-clock time,
+    so Prometheus measures it."""
     labels = cast(dict[str, str], entry["labels"])
     return {
         "alert": entry["alert"],
@@ -124,10 +123,11 @@ def _escalated(entry: Entry, escalation: Escalation) -> Entry:
 
 
 def _recorded_state(labels: Sequence[tuple[str, str]], kpi: Kpi) -> Entry:
-    """The states of a KPI's rules, or of one rule over rules, whichever worker exports them.
+    """Recording rules for the states of a KPI's rules, or of a composite rule, whichever worker
+    exports them.
 
-    They are recorded so that what a series last was is one value: of two workers that have both
-    held it within the time of a gap, each last value alone would be known.
+    They are recorded so that a series has one last value: if two workers had it within a gap, only
+    the last value of each would be known.
     """
     states = names.selector(metrics.RULE_STATE, labels)
     return {"record": names.HELD_RULE_STATE, "expr": names.one_of_workers(states, kpi.by)}
@@ -142,16 +142,16 @@ def _firing(rule: Rule, kpi: Kpi, severity: Severity, external: Sequence[str]) -
 
 
 def _unless_agents_send(external: Sequence[str]) -> str:
-    """Where agents send their alerts themselves, Prometheus sends none of them, whether they reach
-    an Alertmanager or not: two senders of one alert would resolve it for each other. While all of
-    them are down it goes by how they were."""
+    """A condition: where agents send alerts themselves, Prometheus sends none, whether agents reach
+    an Alertmanager or not, because two senders of an alert would resolve it for each other. While
+    all agents are down, their last state counts."""
     on, up = names.on(external), metrics.ALERT_DELIVERY_UP
     lately = f"last_over_time({up}[{names.GAP_OF_SENDERS}]) unless {on} {metrics.BUILD_INFO}"
     return f"unless {on} ({up} or ({lately}))"
 
 
 def _labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
-    """Who and what; never a value. Rule, KPI and dimensions also come with the series."""
+    """The labels of an alert, never a value. Rule, KPI and dimensions are labels of the series."""
     labels = alert_labels(plan, rule, kpi, severity)
     fixed = {name: templates.literal(value) for name, value in labels.items()}
     series = templates.series_text(kpi.by, ",")
@@ -188,7 +188,7 @@ def _description(rule: Rule, kpi: Kpi, condition: str) -> str:
 
 
 def _board(kpi: Kpi, deployment: Deployment) -> str:
-    """The KPI's board, with the alert's series chosen; what has none is on the strategy board."""
+    """The KPI's board, with the alert's series selected; the strategy board if it has none."""
     if not deployment.grafana:
         return ""
     if not kpi.name or kpi.person is not None:
@@ -200,7 +200,7 @@ def _board(kpi: Kpi, deployment: Deployment) -> str:
 
 
 def _page(rule: Rule, kpi: Kpi, deployment: Deployment) -> str:
-    """The page of the alert's series on the agent's own board (`core.output.addresses`)."""
+    """The page of the alert's series on the agent's board (`core.output.addresses`)."""
     if not deployment.board or kpi.person is not None:
         return ""
     if not kpi.name:

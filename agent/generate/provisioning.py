@@ -13,10 +13,8 @@ DASHBOARDS_PATH = "/var/lib/grafana/dashboards"
 
 
 def provisioning(prometheus_url: str = "$PROMETHEUS_URL") -> dict[str, str]:
-    """Text by path, relative to Grafana's provisioning folder.
-
-    `prometheus_url` is as Grafana's server sees it; `$PROMETHEUS_URL` is read from its environment.
-    """
+    """Texts by path, relative to Grafana's provisioning folder. `prometheus_url`: the address for
+    Grafana's server; `$PROMETHEUS_URL` is read from its environment."""
     datasource = {
         "apiVersion": 1,
         "datasources": [

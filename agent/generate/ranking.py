@@ -9,27 +9,25 @@ from __future__ import annotations
 NUMBERS = 6
 """Single numbers in a panel."""
 ROWS = 10
-"""Bands of states in a panel, and its horizontal bars."""
+"""Bands of states in a panel, or horizontal bars."""
 LINES = 20
 """Lines in a panel."""
 
 
 def highest(query: str, limit: int) -> str:
-    """The series of a query whose last values are the highest."""
+    """The series of a query with the highest last values."""
     return f"({query}) and topk({limit}, {last(query)})"
 
 
 def longest(query: str, limit: int, state: str = "") -> str:
-    """The series whose states are the highest now; then those that were high for the longest.
-
-    `state` is what is ranked, if not the query itself; it has the query's labels.
-    """
+    """The series with the highest states now, then those that had them for the longest. `state`:
+    the query of states, if not the query itself; it has the same labels."""
     ranked = state or query
     return f"({query}) and topk({limit}, {last(ranked)} + {_over_time('avg', ranked)})"
 
 
 def last(query: str) -> str:
-    """The last value of each series in the range that is shown."""
+    """The last value of each series in the displayed range."""
     return _over_time("last", query)
 
 

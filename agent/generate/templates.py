@@ -30,20 +30,17 @@ FILTERS: Mapping[str, str] = {
     "string": "",
     "float": "",
 }
-"""Filters without arguments that both sides have: Prometheus' name by the language's."""
+"""Filters without arguments that both languages have: by our name, that of Prometheus."""
 
 _UNITS = {"ratio": "humanizePercentage", "seconds": "humanizeDuration"}
-"""Prometheus' function that words a value, by its unit."""
+"""The functions of Prometheus that format a value, by its unit."""
 
 
 def annotation(
     template: str, rule: Rule, kpi: Kpi, severity: Severity, condition: str
 ) -> str | None:
-    """A rule's text as a Prometheus annotation template.
-
-    `condition` is what the template reads as `bound`. None when the text is empty, or has an
-    expression that Prometheus can't render.
-    """
+    """A rule's text as a Prometheus annotation template. `condition`: the value of `bound` in the
+    template. None if the text is empty, or has an expression that Prometheus can't render."""
     if not template.strip():
         return None
     try:
@@ -69,7 +66,7 @@ def plain_summary(kpi: Kpi, condition: str) -> str:
 
 
 def where(dimensions: Iterable[str]) -> str:
-    """The series in words: ` (region={{ $labels.region }})`, empty without dimensions."""
+    """The dimensions as text: ` (region={{ $labels.region }})`, empty without dimensions."""
     inside = series_text(dimensions)
     return f" ({inside})" if inside else ""
 
@@ -80,19 +77,19 @@ def series_text(dimensions: Iterable[str], between: str = ", ") -> str:
 
 
 def literal(text: str) -> str:
-    """Text that means itself in a Prometheus template."""
+    """A text, escaped for a Prometheus template."""
     return text.replace("{{", '{{ "{{" }}')
 
 
 def value_with_unit(rule: Rule, kpi: Kpi) -> str:
-    """The rule's value with its unit, in the forms that Prometheus has: `2m 15s`, `12.3%`."""
+    """The rule's value with its unit, in Prometheus' forms: `2m 15s`, `12.3%`."""
     unit = kpi.unit or ""
     text = value_text(rule, kpi, f" | {_UNITS.get(unit, 'humanize')}")
     return text if unit in ("", *_UNITS) else f"{text} {unit_text(unit)}"
 
 
 def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
-    """The rule's value of the alert's own series through a filter, or that there is none."""
+    """The rule's value of the alert's own series through a filter, or a text that there is none."""
     if not kpi.name:
         return NO_VALUE  # a composite rule is about no single value
     on_current = isinstance(rule, ThresholdRule) and rule.on == "current"
@@ -115,7 +112,7 @@ def _query(metric: str, by: Iterable[str]) -> str:
 
 
 def _constants(rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
-    """What is the same for every alert of the rule."""
+    """The variables that are the same for all alerts of a rule."""
     return {
         "rule": rule.name,
         "severity": severity,
@@ -129,7 +126,7 @@ def _constants(rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
 
 
 def _piece(node: nodes.Expr, rule: Rule, kpi: Kpi, values: Mapping[str, str]) -> str | None:
-    """One part of a jinja template; None when Prometheus has no counterpart."""
+    """A part of a jinja template; None if Prometheus has no counterpart."""
     if isinstance(node, nodes.TemplateData):
         return literal(node.data)
     if isinstance(node, nodes.Filter) and node.name == "with_unit":
@@ -148,7 +145,7 @@ def _piece(node: nodes.Expr, rule: Rule, kpi: Kpi, values: Mapping[str, str]) ->
 
 
 def _filter(node: nodes.Filter) -> str | None:
-    """One step of a Go pipeline, empty where nothing is to be done."""
+    """A step of a Go pipeline; empty if the filter has no effect."""
     digits = node.args[0] if node.args else nodes.Const(0)
     if node.name == "round" and isinstance(digits, nodes.Const) and not node.kwargs:
         return f' | printf "%.{int(digits.value)}f"'
@@ -167,7 +164,7 @@ def _member(mapping: str, name: str, pipe: str, rule: Rule, kpi: Kpi) -> str | N
 
 
 def _named(name: str, pipe: str, rule: Rule, kpi: Kpi, values: Mapping[str, str]) -> str | None:
-    """A variable of the template. Those that the language has come before dimensions, as there."""
+    """A variable of the template. As in our language, predefined ones precede dimensions."""
     if name in values:
         return _constant(values[name], pipe)
     if name == "value":

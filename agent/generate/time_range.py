@@ -5,9 +5,9 @@ from __future__ import annotations
 from agent.core.model.windows import Window
 
 WINDOWS = 48
-"""A board shows about this many windows at first."""
+"""About as many windows are displayed at first."""
 SPANS = 4
-"""Where windows overlap, it looks back at least this many of their lengths."""
+"""For overlapping windows, at least so many of their lengths are displayed."""
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -27,24 +27,24 @@ _RANGES = (
     ("now-2y", 730 * _DAY_MS),
     ("now-5y", 1826 * _DAY_MS),
 )
-"""Ranges that Grafana offers to choose, and their lengths in ms."""
+"""Ranges that Grafana offers, and their lengths in ms."""
 
 _REFRESHES = (
     ("5m", 5 * _MINUTE_MS),
     ("1m", _MINUTE_MS),
     ("30s", 30_000),
 )
-"""Refreshes that Grafana offers to choose, and their lengths in ms."""
+"""Refresh intervals that Grafana offers, and their lengths in ms."""
 SHORTEST_REFRESH = "10s"
 
 
 def range_start(window: Window) -> str:
-    """The start of the time range for a KPI of this window, as `now-6h`: five years at most."""
+    """The start of the time range for a window, as `now-6h`; five years at most."""
     wanted = max(WINDOWS * window.step_ms, SPANS * window.span_ms)
     return next((text for text, length in _RANGES if length >= wanted), _RANGES[-1][0])
 
 
 def refresh_interval(window: Window) -> str:
-    """How often the board asks again: some ten times a window, and every five minutes at least."""
+    """The refresh interval of a board: about a tenth of a window, five minutes at most."""
     wanted = window.step_ms // 10
     return next((text for text, length in _REFRESHES if length <= wanted), SHORTEST_REFRESH)

@@ -21,7 +21,7 @@ SCALED: Mapping[str, str] = {
     "joules": "joule",
     "celsius": "celsius",
 }
-"""Units that Grafana scales by itself."""
+"""Units that Grafana scales itself."""
 
 # fmt: off
 CURRENCIES = frozenset({
@@ -33,7 +33,7 @@ CURRENCIES = frozenset({
 
 
 def grafana_unit(unit: str | None) -> str:
-    """Grafana's id for a unit; one that Grafana doesn't know is written after the number."""
+    """Grafana's id of a unit; an unknown unit is a suffix of the number."""
     if unit is None:
         return "short"
     if unit in CURRENCIES:
