@@ -20,14 +20,12 @@ from agent.language.load import check
 from agent.language.problems import Problem
 
 MOST_ROUNDS = 100
-"""Each round leaves out all that is refused; what follows from that is refused in the next."""
+"""Each round leaves out everything that is refused, after which other parts may be refused."""
 
 
 def sound_drafts(drafts: Sequence[EventDraft], owner: str) -> tuple[list[EventDraft], Plan]:
-    """The drafts without the fields and KPIs that the check refuses, and their plan.
-
-    Raises RulesError for what an answer is to blame for: a window, a zone, a path.
-    """
+    """The drafts without the fields and KPIs that the check refuses, and their plan. Raises
+    RulesError if an answer is refused: a window, a zone, a path."""
     kept = list(drafts)
     for _ in range(MOST_ROUNDS):
         plan, errors = _checked(document(kept, {}, {}, owner))
@@ -48,7 +46,7 @@ def sound_rules(
     owner: str,
     schema: str,
 ) -> tuple[str, Plan]:
-    """The document, and its plan, without the rules and targets that the check refuses."""
+    """The document without the rules and targets that the check refuses, and its plan."""
     proposed, quiet = dict(proposals), dict(silences)
     for _ in range(MOST_ROUNDS):
         text = document(drafts, proposed, quiet, owner, schema)
@@ -69,7 +67,7 @@ def sound_rules(
 
 
 def _checked(text: str) -> tuple[Plan | None, list[Problem]]:
-    """The plan of a document, and the errors in it."""
+    """The plan of a document, and its errors."""
     with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
         place = Path(made) / "draft.yaml"
         place.write_text(text, encoding="utf-8")
@@ -78,7 +76,7 @@ def _checked(text: str) -> tuple[Plan | None, list[Problem]]:
 
 
 def _errors_about(errors: Sequence[Problem], event: str, events: Sequence[str]) -> list[Problem]:
-    """The errors without those that are about other events. Names of events may hold dots."""
+    """The errors without those of other events. Names of events may have dots."""
 
     def of(error: Problem) -> str:
         named = [name for name in events if error.where.startswith(f"events.{name}.")]
@@ -88,10 +86,8 @@ def _errors_about(errors: Sequence[Problem], event: str, events: Sequence[str]) 
 
 
 def _without(draft: EventDraft, errors: Sequence[Problem]) -> EventDraft:
-    """A draft without the fields and KPIs that errors are about, and the KPIs of those fields.
-
-    Raises RulesError for an error that is about an answer.
-    """
+    """A draft without the fields and KPIs that have errors, and the KPIs of those fields. Raises
+    RulesError for an error of an answer."""
     fields = {
         f.name for f in draft.fields if _about(errors, f"events.{draft.event}.fields.{f.name}")
     }
@@ -119,7 +115,7 @@ def _without(draft: EventDraft, errors: Sequence[Problem]) -> EventDraft:
 
 
 def _about(errors: Sequence[Problem], *places: str) -> bool:
-    """Whether an error is at one of the places, or below a field's."""
+    """Whether an error is at one of the paths, or below a field's."""
     return any(
         error.where == place or (".fields." in place and error.where.startswith(f"{place}."))
         for error in errors

@@ -20,7 +20,7 @@ _WINDOW: TypeAdapter[object] = TypeAdapter(WindowText)
 
 @dataclass(frozen=True, slots=True)
 class TimeDraft:
-    """Where an event's time is, and the format that it is written in, if it needs one."""
+    """The path of an event's time, and its format, if it needs one."""
 
     path: Path
     format: str | None = None
@@ -28,8 +28,8 @@ class TimeDraft:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a topic's records are written. `schema`: as rules have it, None for plain JSON;
-    `subject`: that of the registry, where the topic's name doesn't say it."""
+    """The format of a topic's records. `schema`: as in rules, None for plain JSON; `subject`: of
+    the registry, unless it follows from the topic's name."""
 
     format: str = "json"
     schema: str | None = None
@@ -40,10 +40,10 @@ class Encoding:
 class EventDraft:
     """An event type with its KPIs.
 
-    `type_field` None: all events of the topic are of this type; `type` is the value that names it,
-    where that is not the event's name. `times` and `ids` are empty where the envelope says them, or
-    nothing does. `notes` say why something is as it is, by what it is about; `left_out` why a part
-    of the events has no field or KPI, by its path.
+    `type_field` None: all events of the topic have this type; `type`: its value, if it is not the
+    event's name. `times` and `ids` are empty if they follow from the envelope, or there are none.
+    `notes`: comments that explain parts of the draft; `left_out`: by path, why a part of the events
+    has no field or KPI.
     """
 
     event: str
@@ -66,7 +66,7 @@ class EventDraft:
     encoding: Encoding = Encoding()
 
     def slice_ms(self) -> int:
-        """The slice in which the events of its KPIs are counted (ms)."""
+        """The slice in which the events of its KPIs are counted, in ms."""
         try:
             window = _WINDOW.validate_python(self.window)
         except ValidationError:
@@ -75,10 +75,8 @@ class EventDraft:
 
 
 def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
-    """The drafts with KPIs that are called differently, also of types that fold to one name.
-
-    `order.paid` and `order-paid` are both `order_paid` as a KPI is called.
-    """
+    """The drafts with unique names of KPIs: types such as `order.paid` and `order-paid` would both
+    have the prefix `order_paid`."""
     used: set[str] = set()
     made = []
     for draft in drafts:
@@ -91,7 +89,7 @@ def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
 
 
 def is_event_name(name: str) -> bool:
-    """Whether an event can have the name."""
+    """Whether rules allow a name for an event."""
     try:
         _EVENT_NAME.validate_python(name)
     except ValidationError:

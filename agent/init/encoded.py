@@ -28,16 +28,16 @@ from agent.replay.record_forms import FileBatch, FileRecord, record_line
 from agent.settings import Settings
 
 MOST_RECORDS = 50_000
-"""So many of a topic's newest events are the sample."""
+"""The size of a sample: the newest events of a topic."""
 _FORMATS: Mapping[SchemaKind, str] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "json"}
 
 Encoded = tuple[str, str | None]
-"""A file in JSON, and the format that its records had; None: they name no schemas."""
+"""A file in JSON, and the format of its original records; None: they have no schemas."""
 
 
 def sample_of_topic(settings: Settings, topic: str, folder: Path) -> Encoded:
-    """The newest events of a topic, as a file in a folder. Raises EnvironmentFault where the
-    topic, or the registry that its records need, can't be read."""
+    """Write the newest events of a topic to a file. Raises EnvironmentFault if the topic, or the
+    registry that its records need, can't be read."""
     records = asyncio.run(newest(settings, topic, MOST_RECORDS))
     if not any(record.value for record in records):
         raise EnvironmentFault(f"{topic} holds no event")
@@ -53,7 +53,7 @@ def sample_of_topic(settings: Settings, topic: str, folder: Path) -> Encoded:
 
 
 def sample_of_file(settings: Settings, name: str, folder: Path) -> Encoded:
-    """A file of events: itself, or another one in a folder if its records name schemas. Raises
+    """A file of events: itself, or a file in JSON if its records have schemas. Raises
     EnvironmentFault as `sample_of_topic` does."""
     path = event_file(name)
     if path is None:
@@ -69,7 +69,7 @@ def sample_of_file(settings: Settings, name: str, folder: Path) -> Encoded:
 def _in_json(
     batches: Sequence[FileBatch], settings: Settings
 ) -> tuple[list[FileBatch], str | None]:
-    """Batches as JSON, and the format of those whose schemas are known."""
+    """Batches as JSON, and the format of records with known schemas."""
     whole = [file.batch("sample", 0, range(len(file.values)), 0, 0) for file in batches]
     # Keys alone prove nothing: a number of eight bytes begins like a schema's id.
     if not any(_name_schemas(batch) for batch in whole):
@@ -87,14 +87,14 @@ def _in_json(
 
 
 def _name_schemas(batch: Batch) -> bool:
-    """Whether a value names a schema."""
+    """Whether a value of a batch has the id of a schema."""
     rows = np.array([row for row, value in enumerate(batch.values) if value], np.int64)
     groups, _ = grouped([batch.value(row) for row in rows.tolist()], headers_of(batch, rows))
     return bool(groups)
 
 
 def _decoded(file: FileBatch, batch: Batch, reads: Format) -> FileBatch:
-    """Records as JSON; what can't be read stays as it is."""
+    """Records as JSON; unreadable ones stay as they are."""
     values, keys = list(file.values), list(file.keys)
     for row, value in enumerate(values):
         if value:
@@ -112,7 +112,7 @@ def _json(batch: Batch, row: int, tree: Callable[[Batch, int, None], Any]) -> by
 
 
 def _written(batches: Iterable[FileBatch], file: Path) -> str:
-    """A file of records, with what they have beside their values."""
+    """Write a file of records with keys, headers and timestamps."""
     with file.open("wb") as out:
         for batch in batches:
             for row, value in enumerate(batch.values):

@@ -28,21 +28,21 @@ from agent.init.places import depth, keys_before, long_name_of, name_of, written
 from agent.init.sample import Seen
 
 LEAST_CONSTANT = 20
-"""Texts that are the same in so many events say nothing."""
+"""A text that is the same in so many events gets no field."""
 _FIRST_DAY, _LAST_DAY = 10_957, 25_567
 """2000 and 2040 as days since 1970, as Kafka Connect and Debezium write dates."""
 _NUMBERS = frozenset({
     "$numberInt", "$numberLong", "$numberDecimal", "$numberDouble", "N", "intValue", "int_value",
     "doubleValue",
 })  # fmt: skip
-"""How MongoDB, DynamoDB, OpenTelemetry and Google Analytics say that a text is a number."""
+"""The keys by which MongoDB, DynamoDB, OpenTelemetry and Google Analytics mark a text as a
+number."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldDraft:
-    """A field of a contract: its name in the rules, where it is, and how it is read. `read`,
-    `scale`, `format` and `required` as rules have them; `epoch` is the unit of a number that is a
-    time; `values` are those of an enum."""
+    """A field of a contract: its name, path, and how it is read. `read`, `scale`, `format` and
+    `required` as in rules; `epoch`: the unit of a number that is a time; `values`: of an enum."""
 
     name: str
     path: Path
@@ -57,18 +57,18 @@ class FieldDraft:
 
     @property
     def is_number(self) -> bool:
-        """Whether it can be added up."""
+        """Whether it is numeric."""
         return self.type in ("integer", "float", "decimal")
 
 
 def fields_of(
     seen: Mapping[Path, Seen], without: Iterable[Path]
 ) -> tuple[list[FieldDraft], dict[Path, str]]:
-    """The fields that KPIs may use: those of one type, under names that SQL takes. And why others
-    are left out.
+    """The fields for KPIs: those of one type, under names that SQL accepts; and why others are left
+    out.
 
-    That all events of a sample have a field, or none is negative, is no promise of the producer's:
-    nothing is required, and nothing has bounds.
+    That all events of a sample have a field, or that none is negative, is no guarantee of the
+    producer: no field is required or has bounds.
     """
     made: list[FieldDraft] = []
     left_out: dict[Path, str] = {}
@@ -90,7 +90,7 @@ def fields_of(
 
 
 def _constant(part: Seen) -> str | None:
-    """Why a text that is always the same says nothing. A currency does."""
+    """Why a text that is always the same is left out; None for a currency."""
     is_whole = part.known == part.count >= LEAST_CONSTANT
     if part.distinct != 1 or not is_whole or name_of(part.path).endswith("currency"):
         return None
@@ -99,8 +99,8 @@ def _constant(part: Seen) -> str | None:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """What fields are called, as SQL takes it: of several with one name, only one nearer to the top
-    has it, the others also have the name of what they are in."""
+    """Names for paths that SQL accepts: if several have the same last part, only one nearer to the
+    top gets it as its name, the others are prefixed with the object that they are in."""
     alike: dict[str, list[Path]] = {}
     for path in paths:
         alike.setdefault(name_of(path), []).append(path)
@@ -114,7 +114,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def _spelled(part: Seen) -> FieldDraft | None:
-    """How the values of a field are written, as a field without a name; None: in no one way."""
+    """How the values of a field are written, as a field without a name; None: in several ways."""
     name, path = name_of(part.path), part.path
     unit = unit_of(keys_before(path)[-1])
     if words_of(name)[-1] in CODES and part.type == "string":
@@ -130,7 +130,7 @@ def _spelled(part: Seen) -> FieldDraft | None:
 
 
 def _decimal(part: Seen, unit: str | None) -> FieldDraft:
-    """Numbers that are text."""
+    """The field of numbers that are written as text."""
     scale = _scale(part)
     if scale is None:
         return FieldDraft("", part.path, "float", unit, read="text")
@@ -138,7 +138,7 @@ def _decimal(part: Seen, unit: str | None) -> FieldDraft:
 
 
 def _scalar(part: Seen, name: str, unit: str | None) -> FieldDraft | None:
-    """What is no text."""
+    """The field of values that are not text."""
     if part.type == "float" and any(isinstance(value, Decimal) for value in part.values):
         return FieldDraft("", part.path, "decimal", unit)
     if part.type == "integer" and name.endswith(("date", "day")) and _are_days(part):
@@ -147,7 +147,7 @@ def _scalar(part: Seen, name: str, unit: str | None) -> FieldDraft | None:
 
 
 def _text(part: Seen, unit: str | None) -> FieldDraft:
-    """A text that may be a time or a number."""
+    """The field of texts, which may be times or numbers."""
     if form := part.format:
         kind: FieldType = "timestamp" if "%H" in form or "%I" in form else "date"
         return FieldDraft("", part.path, kind, format=form)
@@ -162,7 +162,7 @@ def _unit(part: Seen, unit: str | None) -> str | None:
 
 
 def _scale(part: Seen) -> int | None:
-    """The decimals of numbers in text; None where there are more than a decimal has."""
+    """The decimals of numbers in text; None if a decimal can't have as many."""
     most = max(part.decimals)
     if most > DECIMAL_DIGITS // 2 or part.kinds["float"]:
         return DEFAULT_SCALE if most <= DEFAULT_SCALE else None
@@ -170,14 +170,14 @@ def _scale(part: Seen) -> int | None:
 
 
 def _is_count_in_text(part: Seen, name: str) -> bool:
-    """Whether whole numbers as text are amounts, not codes."""
+    """Whether whole numbers in text are amounts, not codes."""
     if not part.number_texts or part.number_texts != part.known or part.decimals != {0}:
         return False
     return _is_amount(part.path, name) and not {*name.split("_")} & IDENTIFIERS
 
 
 def _is_amount(path: Path, name: str) -> bool:
-    """Whether a number is an amount by its name, or by what stands around it."""
+    """Whether a number is an amount, by its name or that of its object."""
     is_lasting = words_of(name)[-1] in LASTS or unit_of(name) in DURATIONS
     return path[-1] in _NUMBERS or is_lasting or bool(amounts_in(name))
 
@@ -187,7 +187,7 @@ def _are_days(part: Seen) -> bool:
 
 
 def _is_column(name: str) -> bool:
-    """Whether SQL takes a name for that of a column, as it doesn't take `select`."""
+    """Whether SQL accepts a name as that of a column; `select` is none."""
     try:
         tree = sqlglot.parse_one(f"select count({name})", dialect="duckdb")
     except SqlglotError:

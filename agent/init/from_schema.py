@@ -26,12 +26,12 @@ from agent.init.times import time_of
 from agent.kafka.registered import Registered
 
 _CHANGE = frozenset({"op", "source", "after"})
-"""What records of Debezium have."""
+"""Members of Debezium's records."""
 
 
 def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft]:
-    """What a topic's schema says. Raises EnvironmentFault where it can't be read, or is of no
-    object."""
+    """Draft a contract from a topic's schema. Raises EnvironmentFault if it can't be read, or is
+    not of an object."""
     shape, envelope = event_shape(registered)
     is_promise = _is_promise(registered.schema.kind, envelope)
     own = (
@@ -63,7 +63,7 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
 
 
 def beside_sample(drafts: Sequence[EventDraft], registered: Registered) -> list[EventDraft]:
-    """Drafts of a sample, with what the topic's schema says of their fields."""
+    """The drafts of a sample, supplemented by the topic's schema."""
     shape, envelope = event_shape(registered)
     is_promise = _is_promise(registered.schema.kind, envelope)
     return [
@@ -73,7 +73,7 @@ def beside_sample(drafts: Sequence[EventDraft], registered: Registered) -> list[
 
 
 def event_shape(registered: Registered) -> tuple[Shape, Envelope | None]:
-    """The shape of the events in a schema's records, and the envelope that they are in."""
+    """The shape of the events in a schema's records, and their envelope."""
     where = f"subject {registered.subject}, schema {registered.number}"
     try:
         shape = shape_of(registered.schema)
@@ -87,19 +87,19 @@ def event_shape(registered: Registered) -> tuple[Shape, Envelope | None]:
 
 
 def encoding_of(registered: Registered, topic: str) -> Encoding:
-    """How the records of a topic are written that have a registered schema."""
+    """The encoding of a topic's records with a registered schema."""
     is_usual = registered.subject == f"{topic}-value"
     return Encoding(registered.format, REGISTRY, None if is_usual else registered.subject)
 
 
 def _is_promise(kind: SchemaKind, envelope: Envelope | None) -> bool:
-    """Whether what is never null in a schema is in every event. In Protobuf, a message may be
-    unset and a scalar is its default; of a row that was deleted, only the key may be left."""
+    """Whether non-nullable values of a schema are in every event. In Protobuf, a message may be
+    unset and a scalar has a default; of a deleted row, only the key may be left."""
     return kind != "PROTOBUF" and envelope is None
 
 
 def _time(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
-    """When it happened: what the schema says is a time, or what is called so."""
+    """The time of an event, by its type in the schema or its name."""
     path, note = _guessed_time(leaves)
     proposed = shown(path) if path is not None else "record"
     answer = ask("time", f"{made.event}: when it happened", proposed)
@@ -117,7 +117,7 @@ def _time(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
 
 
 def _guessed_time(leaves: Collection[Leaf]) -> tuple[Path | None, str]:
-    """The path of the time, and a note on it; in every event, if there is one."""
+    """The path of the time, and a note about it; one that is in every event, if there is one."""
     by_name = "a time by its name: the schema does not say so"
     for is_by_name, note in ((False, ""), (True, by_name)):
         able = [leaf for leaf in leaves if _is_time(leaf, is_by_name)]
@@ -140,7 +140,7 @@ def _is_time(leaf: Leaf, is_by_name: bool) -> bool:
 
 
 def _identify(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
-    """What identifies an event, by its name."""
+    """Set the id of an event, by the names of its fields."""
     seen = _seen([leaf for leaf in leaves if not leaf.may_lack])
     number = identity.id_of(seen, 1, made.event)
     times = _seen([leaf for leaf in leaves if _is_time(leaf, False)], is_time=True)
@@ -163,7 +163,7 @@ def _identify(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
 
 
 def _seen(leaves: Collection[Leaf], is_time: bool = False) -> Mapping[Path, Seen]:
-    """Values as one event would show them."""
+    """The values of a schema, as profiles of one event."""
     return {
         leaf.path: Seen(
             leaf.path,
@@ -178,7 +178,7 @@ def _seen(leaves: Collection[Leaf], is_time: bool = False) -> Mapping[Path, Seen
 
 
 def _lines(draft: EventDraft, leaves: Collection[Leaf], is_promise: bool) -> list[EventDraft]:
-    """A contract for each array of objects that have a number to measure."""
+    """A contract for each array of objects with a number to measure."""
     made = []
     for leaf in leaves:
         if not leaf.is_list_of_objects or leaf.shape.items is None or written(leaf.path) is None:

@@ -11,9 +11,9 @@ from agent.init.places import depth, is_header, keys_before, name_of, written
 from agent.init.sample import Occurrence, Seen
 
 IDENTIFIES = ("cloudevents",)
-"""Envelopes that say themselves what identifies an event."""
+"""Envelopes with an id of the event."""
 _DELIVERY_IDS = ("delivery", "webhook_id", "event_id", "message_id")
-"""How the names of headers end that identify what a webhook delivered."""
+"""Last parts of names of headers with the id of a webhook's delivery."""
 _EVENT_IDS = (
     "insert_id", "event_id", "event_uuid", "message_id", "uuid", "delivery", "webhook_id",
 )  # fmt: skip
@@ -25,12 +25,12 @@ _POSITIONS: Sequence[tuple[Path, ...]] = (
     (("kinesis", "partitionKey"), ("kinesis", "sequenceNumber")),
     (("event", "replayId"),),
 )
-"""Positions in the logs of databases and streams, which identify what was read there: MySQL,
-PostgreSQL and Oracle by Debezium, Maxwell, Kinesis, Salesforce."""
+"""Positions in the logs of databases and streams, which identify records: MySQL, PostgreSQL and
+Oracle by Debezium, Maxwell, Kinesis, Salesforce."""
 
 
 def id_of(seen: Mapping[Path, Seen], events: int, event: str) -> Path | None:
-    """The field that identifies an event: by its name, and as its values hardly repeat."""
+    """The field that identifies an event, by its name and by values that hardly repeat."""
     last = snake(event).rpartition("_")[0] or snake(event)
     own = ("id", f"{snake(event)}_id", f"{last}_id", "transaction_id", snake(event), last)
     rank = {name: i for i, name in reversed(list(enumerate((*_EVENT_IDS, *own))))}
@@ -39,7 +39,7 @@ def id_of(seen: Mapping[Path, Seen], events: int, event: str) -> Path | None:
 
 
 def _id_name(path: Path) -> str:
-    """The name of a field as one of an identity: `sg_event_id` is an `event_id`."""
+    """The identity-like end of a field's name: of `sg_event_id`, `event_id`."""
     name = name_of(path)
     endings = _DELIVERY_IDS if is_header(path) else ("event_id", "event_uuid")
     return next((end for end in endings if name.endswith(f"_{end}")), name)
@@ -51,7 +51,8 @@ def is_strong(path: Path) -> bool:
 
 
 def touched(seen: Mapping[Path, Seen], number: Path) -> Path | None:
-    """When the entity was last changed that a number is of; None: that isn't said beside it."""
+    """The time of the last change of the entity that a number belongs to; None: there is none
+    beside it."""
     words = {"updated", "modified"}
     beside = ((at, s) for at, s in seen.items() if at[:-1] == number[:-1] and s.is_time)
     return next((at for at, _ in beside if {*words_of(name_of(at))} & words), None)
@@ -69,12 +70,12 @@ def positions_of(events: Sequence[Occurrence]) -> tuple[Path, ...]:
 
 
 MOST_CHANGED = 0.01
-"""An identity comes again with other values in so few events at most."""
+"""The share of events that may repeat an identity with other values."""
 
 
 def repeats(events: Sequence[Occurrence], paths: Sequence[Path]) -> tuple[int, int]:
-    """How many events have an identity that one before them had; and how many of these have
-    something else in them."""
+    """How many events have the identity of an earlier one, and how many of these have other
+    values."""
     first: dict[tuple[Any, ...], Any] = {}
     again = other = 0
     for event in events:
@@ -89,7 +90,8 @@ def repeats(events: Sequence[Occurrence], paths: Sequence[Path]) -> tuple[int, i
 
 
 def _identifies(seen: Seen, events: int, names: Mapping[str, int]) -> bool:
-    """Whether a field may be the identity; below the top only one that says so is of the event."""
+    """Whether a field may be the identity; below the top only one that is named so is of the
+    event."""
     name = _id_name(seen.path)
     if name not in names or written(seen.path) is None or not _is_own(seen.path):
         return False
@@ -103,5 +105,5 @@ def _identifies(seen: Seen, events: int, names: Mapping[str, int]) -> bool:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a field is the event's, not its record's or that of something in it."""
+    """Whether a field is of the event, not of its record or of an object in it."""
     return is_header(path) or (not isinstance(path[0], Root) and 0 not in path)

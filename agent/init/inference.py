@@ -17,23 +17,23 @@ TYPE_NAMES = (
     "message_type", "event_code", "topic", "action", "name",
 )  # fmt: skip
 _WEAK_NAMES = frozenset({"topic", "action", "name"})
-"""What names the type of an event only where nothing else does."""
+"""Names of the type of an event only if no other field has one."""
 _EVENT_NAME = re.compile(r"\w+([._/:-]\w+)+")
 _LEVELS = frozenset({
     "trace", "debug", "info", "normal", "notice", "warn", "warning", "error", "critical", "alert",
     "fatal", "emergency",
 })  # fmt: skip
-"""Values of a type that say how bad it was."""
+"""Values of a type that are severities."""
 OPERATIONS = frozenset({
     "insert", "update", "delete", "remove", "modify", "create", "upsert", "replace", "read",
     "bootstrap-insert", "load", "c", "u", "d", "r", "i",
 })  # fmt: skip
-"""Values of a type that say what was done to a row, not what happened."""
+"""Values of a type that are operations on a row."""
 _DIRECTIONS = frozenset({
     "credit", "debit", "cr", "dr", "crdt", "dbit", "in", "out", "buy", "sell", "inbound",
     "outbound",
 })  # fmt: skip
-"""Values that say which way something went."""
+"""Values that are directions."""
 MOST_TYPES = 20
 _SPLITS = (
     "op", "region", "country", "city", "channel", "market", "store", "device", "plan", "language",
@@ -44,10 +44,10 @@ _NO_SPLITS = frozenset({
     "url", "uri", "path", "email", "token", "address", "message", "body", "text", "subject",
     "description", "title", "version",
 })  # fmt: skip
-"""Words in the names of what has ever more values, or says little."""
+"""Words in the names of fields with ever more values, or of little use."""
 MOST_SERIES = 50
 LEAST_OF_SERIES = 10
-"""Events in a window of the middle series, for a KPI to be split by a field."""
+"""The least events in a window of the median series, for a KPI to be split by a field."""
 LEAST_OF_WINDOW = 20
 LEAST_WINDOWS = 30
 MINUTE_MS = 60_000
@@ -58,7 +58,7 @@ WINDOWS = {
 
 
 def type_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
-    """What names the type of an event: a field, or a header or key. None: they are all of one."""
+    """The field, header or key with the type of an event. None: all events are of one type."""
     able = [s for s in seen.values() if s.type == "string" and s.known == events]
     able = [s for s in able if s.distinct <= min(MOST_TYPES, max(events // 5, 1))]
     ranked = [(rank, s) for s in able if (rank := _type_rank(s)) is not None]
@@ -66,7 +66,7 @@ def type_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
 
 
 def _type_rank(seen: Seen) -> tuple[bool, int, int, int] | None:
-    """Of two types, the better one has the smaller rank: one that differs, near the top."""
+    """The rank of a type field, lower is better: one that differs, near the top."""
     is_constant = seen.distinct == 1
     name = _type_name(seen.path)
     root = seen.path[0]
@@ -96,14 +96,14 @@ def _may_be_type(name: str, seen: Seen) -> bool:
 
 
 def _type_name(path: Path) -> str:
-    """The name of a field as one of a type: `X-GitHub-Event` and `webhookEvent` are events."""
+    """The type-like part of a field's name: `X-GitHub-Event` and `webhookEvent` are events."""
     name = name_of(path).removeprefix("x_")
     endings = ("event_type", "event_name", "event", *(("topic",) if is_header(path) else ()))
     return next((end for end in endings if name.endswith(f"_{end}")), name)
 
 
 def is_operation(seen: Seen, others: frozenset[str] = frozenset()) -> bool:
-    """Whether the values of a type say what was done to a row, or one of some others."""
+    """Whether the values of a type are operations on a row, or among some others."""
     return all(str(value).lower() in OPERATIONS | others for value in seen.values)
 
 
@@ -134,7 +134,7 @@ def split_of(
 
 
 def needed_splits(fields: Sequence[FieldDraft], seen: Mapping[Path, Seen]) -> list[FieldDraft]:
-    """The fields over whose values no sum says anything: what was done, and the currency."""
+    """The fields over whose values sums are meaningless: operations, and the currency."""
     operation = next((f for f in fields if _is_operation(f, seen[f.path])), None)
     currency = next((f for f in fields if _is_currency(f)), None)
     if not any(f.is_number and _is_money(f) for f in fields):
@@ -148,8 +148,8 @@ def _is_currency(field: FieldDraft) -> bool:
 
 
 def split_by_names(fields: Sequence[FieldDraft]) -> list[str]:
-    """The fields to split the KPIs by where no values are known: enums, and what is called like
-    something with few values."""
+    """The fields to split the KPIs by if no values are known: enums, and fields whose names suggest
+    few values."""
     currency = next(filter(_is_currency, fields), None)
     if currency is not None and any(f.is_number and _is_money(f) for f in fields):
         return [currency.name]

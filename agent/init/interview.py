@@ -35,14 +35,12 @@ from agent.init.times import lateness_of, time_of, times_of, times_with_gaps
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
 Ask = Callable[[str, str, str], str]
-"""From an option's name, a question and what is proposed to the answer."""
+"""Asks a question: the name of an option, the question and the proposed answer to the answer."""
 
 
 def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[str, list[int]]]:
-    """What the files of a sample show, by type of event; and the times (ms) of each.
-
-    Raises EnvironmentFault or RulesError where nothing can be made of them.
-    """
+    """Draft contracts from files of a sample, by type of event; with the times (ms) of each. Raises
+    EnvironmentFault or RulesError if that is not possible."""
     sample = _sample(names)
     stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
     topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
@@ -82,7 +80,7 @@ def _sample(names: Sequence[str]) -> Sample:
 
 
 def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[str, list[int]]]:
-    """The path of the type, and the numbers of the events of each."""
+    """The path of the type, and the indices of the events of each."""
     events = sample.events
     own = snake(topic)
     path: Path | None
@@ -115,14 +113,14 @@ _TABLE: Path = (Root("envelope"), "source", "table")
 
 
 def _chosen(answer: str, proposed: Path | None) -> Path:
-    """The path that an answer says."""
+    """The path of an answer."""
     return proposed if proposed is not None and answer == shown(proposed) else read_path(answer)
 
 
 def _event(
     name: str, topic: str, path: Path | None, sample: Sample, ask: Ask
 ) -> tuple[EventDraft, list[int]]:
-    """One event type of the sample, and the times of its events."""
+    """The draft of one event type of the sample, and the times of its events."""
     if not is_event_name(name):
         raise RulesError(f"{name!r} can't be the name of an event")
     events = sample.events
@@ -141,7 +139,7 @@ def _event(
 
 
 def _measure(made: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int], ask: Ask) -> None:
-    """The fields and KPIs of an event, and how these are split; `times` are those of its events."""
+    """Set the fields and KPIs of an event, and their dimensions; `times`: of its events."""
     type_path = () if made.type_field is None else (made.type_field,)
     fields, constant = fields_of(seen, {*made.ids, *type_path})
     made.kpis, no_measures = kpis_of(made.event, fields, seen)
@@ -167,7 +165,7 @@ def _times_of(made: EventDraft) -> set[Path]:
 
 
 def is_only_time(field: FieldDraft, made: EventDraft) -> bool:
-    """Whether a field is when it happened, and nothing is subtracted from it."""
+    """Whether a field is the event's time, and no KPI subtracts from it."""
     of_kpis = any(re.search(rf"\b{field.name}\b", kpi.value) for kpi in made.kpis)
     return field.path in _times_of(made) and not of_kpis
 
@@ -176,11 +174,11 @@ _SAYS_TIME: Mapping[str, Path] = {
     "cloudevents": (Root("envelope"), "time"),
     "debezium": (Root("envelope"), "source", "ts_ms"),
 }
-"""Where an envelope says when its event happened."""
+"""The path of the event's time in an envelope."""
 
 
 def _time(made: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask) -> list[int]:
-    """Where it stands when an event happened, for the draft; the times of the events, in order."""
+    """Set the path of the time; returns the times of the events in order."""
     events = sample.events
     said = _SAYS_TIME.get("" if made.envelope is None else made.envelope.name)
     if said is not None and all(event.at(said) is not None for event in events):
@@ -224,8 +222,8 @@ def _is_naive(format: str | None) -> bool:
 def _identify(
     made: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen], ask: Ask
 ) -> None:
-    """What identifies an event: a field that says so, a position in a log, or the key of records
-    that come twice."""
+    """Set the id of an event: a field, a position in a log, or the key of records that are
+    repeated."""
     if made.envelope is not None and made.envelope.name in identity.IDENTIFIES:
         return
     paths, why = _identity(made, events, seen)
@@ -245,8 +243,8 @@ def _identify(
 def _identity(
     made: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen]
 ) -> tuple[tuple[Path, ...], str | None]:
-    """The paths of an identity, and why there is none. A row's number is that of the row, not of
-    its change."""
+    """The paths of an identity, and why there is none. The id of a row does not identify its
+    changes."""
     is_row = made.envelope is not None and made.envelope.name == "debezium"
     number = None if is_row else identity.id_of(seen, len(events), made.event)
     if number is None:
@@ -269,11 +267,11 @@ _KEY: tuple[Path, ...] = ((Root("key_text"),),)
 
 
 Timed = tuple[EventDraft, list[int]]
-"""What is drafted, and the times of its events (ms)."""
+"""A draft, and the times of its events (ms)."""
 
 
 def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> list[Timed]:
-    """A contract for the lines of records that have no time, where the lines have one."""
+    """A contract for the lines of records without a time, if the lines have times."""
     made = []
     for path in lines_of(events, timed=True):
         seen = profile_of(events, path)
@@ -289,7 +287,7 @@ def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> l
 
 
 def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) -> list[Timed]:
-    """A contract for the lines of an event, where it has any with a number to measure."""
+    """A contract for the lines of an event, if they have a number to measure."""
     made = []
     for path in lines_of(events, timed=False):
         seen = profile_of(events, path)
@@ -320,7 +318,7 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
 
 
 def from_answers(ask: Ask) -> list[EventDraft]:
-    """A contract without a sample: what is asked for, and no thresholds."""
+    """Draft a contract without a sample, from answers only, without thresholds."""
     event = ask("event", "The event's type", "order.placed")
     topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
     type_field = ask("type_field", "The field that names the type", "type")

@@ -14,18 +14,18 @@ from agent.init.sample import Occurrence, Seen, flat, objects_in, without_long
 from agent.init.times import time_of
 
 DEEPEST = 3
-"""Arrays in arrays."""
+"""Levels of arrays in arrays."""
 
 
 def lines_of(events: Sequence[Occurrence], *, timed: bool) -> list[Path]:
-    """The arrays whose elements have a number that is worth a KPI, or are `timed` themselves; of
-    one in another, the inner one where the outer has none."""
+    """The arrays whose elements have a number that is worth a KPI, or a time (`timed`); of nested
+    ones, the inner one if the outer has none."""
     arrays = (_measured(events, path, DEEPEST, timed) for path in objects_in(events))
     return [path for path in arrays if path is not None]
 
 
 def _measured(events: Sequence[Occurrence], path: Path, deepest: int, timed: bool) -> Path | None:
-    """An array that has a number to measure, or times: this one, or one in it."""
+    """The array with numbers to measure, or times: this one, or one in it."""
     seen = profile_of(events, path)
     if timed:
         is_one = time_of_lines(seen) is not None
@@ -40,7 +40,7 @@ def _measured(events: Sequence[Occurrence], path: Path, deepest: int, timed: boo
 
 
 def time_of_lines(seen: Mapping[Path, Seen]) -> Path | None:
-    """What says of every line when it happened."""
+    """The field with the time of every line."""
     return time_of(seen, max((part.count for part in seen.values()), default=0))
 
 
@@ -51,7 +51,7 @@ def values_in(events: Sequence[Occurrence], path: Path, field: Path) -> list[Any
 
 
 def profile_of(events: Sequence[Occurrence], path: Path) -> dict[Path, Seen]:
-    """Every field of the elements of an array, by its path from the event on."""
+    """Every field of the elements of an array, by its path in the event."""
     seen: dict[Path, Seen] = {}
     for event in events:
         for element in _elements(event.value, path):
@@ -74,10 +74,10 @@ def _elements(tree: Any, path: Path) -> Iterator[Any]:
 def kpis_of_lines(
     event: str, fields: Sequence[FieldDraft], seen: Mapping[Path, Seen]
 ) -> tuple[list[KpiDraft], dict[Path, str]]:
-    """The KPIs of the lines' own numbers: those of the event would count once for each line."""
+    """The KPIs of the lines' own numbers; the event's would count once for each line."""
     return measures_of(snake(event), fields, seen)
 
 
 def event_name(event: str, path: Path) -> str:
-    """What the contract of an event's lines is called."""
+    """The name of the contract of an event's lines."""
     return f"{event}.{name_of(path)}"

@@ -25,25 +25,25 @@ from agent.init.places import keys_before
 from agent.init.sample import Seen
 
 MOST_MEASURES = 5
-"""Of one event: more KPIs than people look at hide those that matter."""
+"""For each event: more KPIs would hide those that matter."""
 LEAST_IDENTIFIERS = 20
-"""Numbers that are all different, of so many, are more likely identifiers than amounts."""
+"""So many numbers that are all different are probably identifiers, not amounts."""
 _SENDING = frozenset(
     {"approximate", "retry", "retries", "attempt", "attempts", "redelivered", "webhooks"}
 )
 _BEFORE = frozenset({"before", "old", "previous", "prev", "old_state", "old_image", "pre_image"})
-"""Objects that hold the values before a change."""
+"""Objects with the values before a change."""
 _TOTALS = frozenset({
     "amount", "amt", "total", "revenue", "sum", "payment", "sales", "subtotal", "value",
 })  # fmt: skip
-"""Words in the names of what a price times a quantity would be."""
+"""Words in the names of a price times a quantity."""
 _PARTS = frozenset({"discount", "tax", "vat", "shipping", "fee"})
-"""Words in the names of what is a part of such a total, or taken from it."""
+"""Words in the names of parts of such a total, or of deductions."""
 _RESERVED = ("total", "count", "sum", "created", "info", "bucket")
-"""Endings of names that Prometheus keeps for other types of metrics."""
+"""Last parts of names that Prometheus reserves for other types of metrics."""
 _LEAST_CODE = 10**5
 _SEQUENCE = 0.8
-"""So large a share of the numbers of a sequence are greater than the one before."""
+"""The share of increases from which on numbers count as a sequence."""
 _FLAGS = ({0}, {1}, {0, 1})
 _BEGINS = (
     "ordered",
@@ -61,12 +61,12 @@ _TIMED = frozenset({
     "lead", "hold", "talk", "execution", "run", "load", "reply", "resolution", "transit", "travel",
     "setup", "idle", "down",
 })  # fmt: skip
-"""Words before `time` in the names of how long something took."""
+"""Words before `time` in the names of durations."""
 _ENDS = (
     "delivered", "completed", "closed", "finished", "resolved", "answered", "shipped", "ended",
     "end", "picked", "arrived",
 )  # fmt: skip
-"""Words of the times between which something lasted, the likeliest first."""
+"""Words in the names of the start and end of a duration, the most likely first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ class KpiDraft:
 
 
 Measured = tuple[list[KpiDraft], dict[Path, str]]
-"""KPIs, and why other numbers have none, by the path of their field."""
+"""KPIs, and by path why other numbers have none."""
 
 
 def kpis_of(
     event: str, fields: Sequence[FieldDraft], seen: Mapping[Path, Seen] | None = None
 ) -> Measured:
-    """How many events there are; sums, means and slow ends of what is measured; how many people."""
+    """The number of events; sums, means and high percentiles of measures; the number of people."""
     prefix = snake(event)
     made = [KpiDraft(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
     measures, left_out = measures_of(prefix, fields, seen or {})
@@ -121,7 +121,7 @@ def measures_of(prefix: str, fields: Sequence[FieldDraft], seen: Mapping[Path, S
 
 
 def _revenue(prefix: str, fields: Sequence[FieldDraft]) -> Iterator[KpiDraft]:
-    """A price times a quantity, where no amount says so already."""
+    """A price times a quantity, if there is no such amount already."""
     price = next(filter(_is_price, fields), None)
     quantity = next((f for f in fields if f.name.split("_")[-1] in QUANTITIES), None)
     is_said = any(f is not price and _is_total(f) for f in fields)
@@ -141,7 +141,7 @@ def _is_price(field: FieldDraft) -> bool:
 
 
 def _measure(prefix: str, field: FieldDraft) -> tuple[int, KpiDraft]:
-    """The KPI of a number, and its rank among others: what is added up says most."""
+    """The KPI of a number, and its rank among others: sums come first."""
     words = set(field.name.split("_"))
     if _is_duration(field):
         value, ending = f"quantile({field.name}, 0.95)", "_p95"
@@ -158,7 +158,7 @@ def _measure(prefix: str, field: FieldDraft) -> tuple[int, KpiDraft]:
 
 
 def _not_a_measure(field: FieldDraft, seen: Seen | None) -> str | None:
-    """Why a number is nothing to be averaged or added up; None: it may be."""
+    """Why a number can't be averaged or added up; None: it can."""
     *_, last = words = field.name.split("_")
     if field.path[:1] == (Root("envelope"),):
         return "stands beside the event, maybe for several"
@@ -198,13 +198,13 @@ def _code_by_values(seen: Seen) -> str | None:
 
 
 def _is_duration(field: FieldDraft) -> bool:
-    """Whether a number is how long something took: `wait_seconds`, `duration`, `request_time`."""
+    """Whether a number is a duration: `wait_seconds`, `duration`, `request_time`."""
     *before, last = field.name.split("_")
     return field.unit in DURATIONS or last in LASTS or (last == "time" and bool({*before} & _TIMED))
 
 
 def _times(prefix: str, fields: Iterable[FieldDraft]) -> Iterator[KpiDraft]:
-    """How long it took, where an event says when it began and ended."""
+    """The duration of an event with a start and an end."""
     times = [field for field in fields if field.type == "timestamp"]
     begin, end = _named(times, _BEGINS), _named(times, _ENDS)
     if begin is not None and end is not None and begin is not end:
@@ -222,7 +222,7 @@ def _named(times: Sequence[FieldDraft], words: Sequence[str]) -> FieldDraft | No
 def _failures(
     prefix: str, fields: Iterable[FieldDraft], seen: Mapping[Path, Seen]
 ) -> Iterator[KpiDraft]:
-    """The share of failures, by a status of HTTP."""
+    """The share of failures, by an HTTP status."""
     for field in fields:
         part = seen.get(field.path)
         if field.type != "integer" or "status" not in field.name or part is None:
@@ -234,7 +234,7 @@ def _failures(
 
 
 def _is_person(field: FieldDraft, seen: Seen | None) -> bool:
-    """Whether a field says who: `customer`, `user_id`, but not `customer_tier`."""
+    """Whether a field identifies a person: `customer`, `user_id`, but not `customer_tier`."""
     words = field.name.split("_")
     if field.type not in ("string", "integer") or (seen is not None and seen.distinct < 2):
         return False

@@ -19,29 +19,29 @@ UNITS = {
     "celsius": "celsius", "kwh": "kilowatt_hours", "h": "hours", "min": "minutes",
     "watts": "watts",
 }  # fmt: skip
-"""What the last word of a field's name says about its unit."""
+"""The unit of a number by the last word of its name."""
 SUMS = frozenset({
     "amount", "total", "revenue", "units", "quantity", "qty", "items", "pieces", "bytes", "eur",
     "usd", "gbp", "chf", "cost", "costs", "count", "sales", "profit", "tax", "fee", "fees",
     "discount", "refund", "volume", "cents", "clicks", "views", "length", "size", "weight",
     "price", "payment", "subtotal", "shipping", "amt", "fare",
 })  # fmt: skip
-"""Words in the names of what is added up."""
+"""Words in the names of numbers that are added up."""
 _ADJECTIVES = frozenset({
     "sales", "payment", "shipping", "price", "cost", "tax", "discount", "fee", "refund", "volume",
 })  # fmt: skip
-"""Words of amounts that say what else something is of: `sales_order`, `cost_center`."""
+"""Words of amounts that qualify another word: `sales_order`, `cost_center`."""
 CODES = frozenset({
     "id", "ids", "uid", "uuid", "code", "key", "number", "no", "nr", "hash", "seq", "sequence",
     "offset", "serial", "account", "phone", "version", "sku", "ean", "isbn", "zip", "postcode",
     "ip",
 })  # fmt: skip
-"""Last words in the names of what is no number and no time, whatever it looks like."""
+"""Last words in the names of codes, which are no numbers or times even if they look so."""
 MEANS = frozenset({
     "mean", "avg", "average", "median", "rate", "ratio", "percent", "pct", "share", "per",
     "balance", "unit", "rank", "score", "rating", "level", "temperature", "value",
 })  # fmt: skip
-"""Words in the names of what is averaged, whatever else they have."""
+"""Words in the names of numbers that are averaged, whatever other words they have."""
 MONEY = frozenset({
     "amount", "total", "revenue", "price", "cost", "fee", "tax", "sum", "balance", "payment",
     "discount", "refund", "sales", "profit", "subtotal", "shipping", "value", "amt", "fare",
@@ -55,7 +55,7 @@ IDENTIFIERS = frozenset({
     "timestamp", "time", "date", "ean", "sku", "isbn", "serial", "account", "status", "state",
     "mmsi", "imo", "iid", "check", "uid", "organization", "center", "centre",
 })  # fmt: skip
-"""Words in the names of numbers that are nothing to count with."""
+"""Words in the names of numbers that are identifiers."""
 PEOPLE = frozenset({
     "customer", "user", "account", "client", "member", "rider", "visitor", "patient", "buyer",
     "distinct", "subscriber", "passenger", "guest",
@@ -68,7 +68,7 @@ DURATIONS = frozenset({
     "seconds", "milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days",
 })  # fmt: skip
 LASTS = frozenset({"duration", "latency", "elapsed", "delay", "lag", "wait"})
-"""Last words in the names of how long something took, in a unit that the name doesn't say."""
+"""Last words in the names of durations without a unit."""
 _LETTERS = str.maketrans({
     "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "ß": "ss", "ł": "l", "Ł": "L",
 })  # fmt: skip
@@ -77,7 +77,7 @@ _SIGNS = {"$": "usd", "€": "eur", "£": "gbp", "%": "percent"}
 
 
 def snake(text: str) -> str:
-    """A name as KPIs and fields are called: `invoice.placedAt` is `invoice_placed_at`."""
+    """A name in the form of KPIs and fields: `invoice.placedAt` is `invoice_placed_at`."""
     plain = unicodedata.normalize("NFKD", text.translate(_LETTERS)).encode("ascii", "ignore")
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain.decode())
     name = re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")
@@ -90,19 +90,19 @@ def words_of(name: str) -> list[str]:
 
 
 def unit_of(name: str) -> str | None:
-    """The unit that the name of a number says: `wait_seconds`, `Amount ($)`."""
+    """The unit in the name of a number: `wait_seconds`, `Amount ($)`."""
     signs = [unit for sign, unit in _SIGNS.items() if sign in name.lstrip("$")]
     return signs[0] if signs else UNITS.get(words_of(name)[-1])
 
 
 def unit_beside(example: str) -> str | None:
-    """The unit that stands beside the digits of a number: `1234.50s`, `€ 12`."""
+    """The unit beside the digits of a number: `1234.50s`, `€ 12`."""
     beside = "".join(char for char in example if not char.isdigit() and char not in ".,' ")
     return unit_of(beside) if beside else None
 
 
 def amounts_in(name: str) -> frozenset[str]:
-    """The words of a name that say that it is an amount: none of `sales_order`."""
+    """The words of a name for amounts: none of `sales_order`."""
     *before, last = words = name.split("_")
     is_unit = last in UNITS or last in SUMS
     said = [w for w in before if is_unit or w not in _ADJECTIVES]
@@ -110,6 +110,6 @@ def amounts_in(name: str) -> frozenset[str]:
 
 
 def free(name: str, used: Container[str]) -> str:
-    """A name, numbered where it is taken."""
+    """A name, with a number if it is used."""
     numbered = (f"{name}_{i}" for i in count(2))
     return next(candidate for candidate in chain((name,), numbered) if candidate not in used)

@@ -21,7 +21,7 @@ ABOUT_EVENT = frozenset({
     "event", "header", "headers", "meta", "metadata", "meta_data", "attributes",
     "message_attributes", "context", "envelope",
 })  # fmt: skip
-"""Objects in which a type is that of the event."""
+"""Objects whose type is that of the event."""
 RECORD_TIME: Path = (Root("timestamp"),)
 """The record's own timestamp."""
 
@@ -33,8 +33,8 @@ _WRAPPERS = frozenset({
     "float_value", "StringValue", "stringValue", "intValue", "doubleValue", "boolValue", "#text",
     "_text", "$t",
 })  # fmt: skip
-"""Keys that say how a value is written, not what it is: those of DynamoDB, MongoDB, OpenTelemetry,
-and of XML that was made JSON."""
+"""Keys for the form of a value: those of DynamoDB, MongoDB, OpenTelemetry, and of XML that was
+converted to JSON."""
 
 
 def quoted(text: str) -> str:
@@ -44,7 +44,7 @@ def quoted(text: str) -> str:
 
 
 def written(path: Path) -> str | None:
-    """A path as YAML; None where rules can't write it."""
+    """A path as YAML; None if rules can't express it."""
     if path == RECORD_TIME:
         return "record"
     root, steps = _rooted(path)
@@ -83,7 +83,7 @@ def _key(step: str | int) -> str:
 
 
 def read_path(text: str) -> Path:
-    """The path that an option says. Raises RulesError."""
+    """The path of an option. Raises RulesError."""
     try:
         value = yaml.safe_load(text) if text[:1] in ("{", "[") else text
         return RECORD_TIME if value == "record" else parse_path(value)
@@ -106,7 +106,7 @@ def at(tree: Any, path: Path) -> Any:
 
 
 def keys_before(path: Path) -> list[str]:
-    """The keys on a path that say what a value is, without those that say how it is written."""
+    """The keys of a path without those for the form of a value."""
     steps = [step for step in path if isinstance(step, str | Selector | Root)]
     while len(steps) > 1 and isinstance(steps[-1], str) and steps[-1] in _WRAPPERS:
         steps.pop()
@@ -119,22 +119,22 @@ def _called(step: Selector | Root) -> str:
 
 
 def name_of(path: Path) -> str:
-    """What the value at a path is called: `total` at `NewImage.total.N`. Salesforce marks what its
-    customers added by `__c`."""
+    """The name of the value at a path: `total` at `NewImage.total.N`. Salesforce marks custom
+    fields with `__c`."""
     keys = keys_before(path)
     return snake(keys[-1].removesuffix("__c")) if keys else "value"
 
 
 def long_name_of(path: Path) -> str:
-    """The same with what stands above it."""
+    """The name of the value at a path, with those of the objects that it is in."""
     return snake(" ".join(keys_before(path)[-2:])) or "value"
 
 
 def depth(path: Path) -> int:
-    """How deep in the event a value is."""
+    """The depth of a value in the event."""
     return len([step for step in path if not isinstance(step, Root | Elements)])
 
 
 def is_header(path: Path) -> bool:
-    """Whether something stands in a header."""
+    """Whether a path is of a header."""
     return isinstance(path[0], Root) and path[0].part == "header"

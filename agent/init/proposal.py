@@ -13,14 +13,14 @@ from agent.init.measures import KpiDraft
 from agent.replay.runner import Replayed, Source, sources, stream
 
 LEAST_WINDOWS = 20
-"""Of fewer windows a quantile says nothing."""
+"""The least windows for quantiles."""
 
 _NAMES = {0.01: "1st", 0.1: "10th", 0.25: "25th", 0.75: "75th", 0.9: "90th", 0.99: "99th"}
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A number that is proposed, and of what."""
+    """A proposed number, and its origin."""
 
     value: float
     why: str
@@ -28,8 +28,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The bounds of one KPI. `target` and `warn` are what most windows reach, `fire` is beyond what
-    nearly all do, `clear` what is usual again."""
+    """The bounds of one KPI. `target` and `warn`: met by most windows; `fire`: exceeded by very
+    few; `clear`: usual again."""
 
     target: Bound
     warn: Bound
@@ -54,7 +54,7 @@ def observe(plan: Plan, files: Sequence[str], clock_ms: int) -> tuple[Observed, 
 
 
 def proposals(drafts: Sequence[EventDraft], observed: Observed) -> dict[str, Proposal]:
-    """Bounds for each KPI whose windows have enough to say, by its name."""
+    """Bounds for each KPI with enough windows, by its name."""
     by_kpi = {}
     for draft in drafts:
         for kpi in draft.kpis:

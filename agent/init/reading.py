@@ -27,21 +27,21 @@ from agent.init.times import has_time, time_of
 from agent.replay.record_forms import FileBatch
 
 MOST = 0.9
-"""An envelope is one where so large a share of the records is as it says."""
+"""The share of records that must have an envelope's form."""
 MOST_DECIMAL_BYTES = 8
 GUESSED_SCALE = 2
-"""The decimals of nearly all columns that hold money."""
+"""The decimals of nearly all columns of money."""
 _CARRIED = frozenset({
     "events", "records", "batch", "messages", "notifications", "notification", "logs", "entries",
 })  # fmt: skip
-"""Words in the names of arrays that carry events."""
+"""Words in the names of arrays of events."""
 MOST_DECODED = 3
-"""Strings in strings are looked for to such a depth."""
+"""The depth of JSON in strings that is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The events of a sample, how they stand in their records, and whether these have times."""
+    """The events of a sample, their envelope, and whether the records have timestamps."""
 
     events: Sequence[Occurrence]
     envelope: Envelope | None = None
@@ -49,12 +49,12 @@ class Sample:
     is_timestamped: bool = False
 
     def of(self, rows: Iterable[int]) -> Sample:
-        """Some of the events."""
+        """A sample of some of the events."""
         return replace(self, events=[self.events[row] for row in rows])
 
 
 def read(batches: Iterable[FileBatch]) -> Sample:
-    """The events of records; what can't be read is left out."""
+    """The events of records; unreadable ones are left out."""
     files = [(file, list(_trees(file))) for file in batches]
     headers = [_headers(file, row) for file, rows in files for row, _ in rows]
     envelope = _envelope_of([tree for _, rows in files for _, tree in rows], headers)
@@ -131,13 +131,12 @@ _SIGNS: Mapping[str, Callable[[Any, Headers], bool]] = {
     "connect": _is_connect,
     "list": lambda tree, _: isinstance(tree, list),
 }
-"""What the records of each envelope have, the most special first."""
+"""How to recognize the envelope of a record, the most specific first."""
 
 
 def _list_of_events(events: Sequence[Occurrence]) -> Path | None:
-    """The array that holds the events, where a record is only what carries them: its elements say
-    when they happened, the record itself has no identity, and no time unless it is called a batch.
-    """
+    """The array of events, if records only carry them: the elements have times, the record has no
+    identity, and no time unless it is named a batch."""
     arrays = objects_in(events)
     outer = profile(events) if arrays else {}
     if not arrays or id_of(outer, len(events), ""):
@@ -153,7 +152,7 @@ def _list_of_events(events: Sequence[Occurrence]) -> Path | None:
 
 
 def _decoded(sample: Sample) -> Sample:
-    """The sample with what its strings hold in their place."""
+    """The sample with the JSON of strings in their place."""
     for _ in range(MOST_DECODED):
         inner = [
             InnerText(path, codings, GUESSED_SCALE if codings[-1] == "decimal" else 0)
@@ -179,7 +178,7 @@ def _with_inner(event: Occurrence, inner: Iterable[InnerText]) -> Occurrence:
 
 
 def _codings_of(texts: Sequence[str]) -> tuple[Coding, ...]:
-    """How all of some texts hold JSON; empty: they don't."""
+    """The encoding of JSON that all of some texts have; empty: none."""
     for codings, unpack in _UNPACK.items():
         if all(_is_json(text, unpack) for text in texts):
             return codings
@@ -187,7 +186,7 @@ def _codings_of(texts: Sequence[str]) -> tuple[Coding, ...]:
 
 
 def _decimals(sample: Sample, path: Path, texts: Sequence[str]) -> tuple[Coding, ...]:
-    """How money is written by Debezium without its schema: the unscaled number in base64."""
+    """Money as Debezium writes it without its schema: the unscaled number in base64."""
     is_change = sample.envelope is not None and sample.envelope.name == "debezium"
     if not is_change or not {*words_of(name_of(path))} & MONEY:
         return ()

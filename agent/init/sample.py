@@ -18,29 +18,29 @@ from agent.init.places import at, name_of, shown, written
 from agent.init.spelling import number_example, time_format
 
 MOST_DISTINCT = 1_000
-"""So many values of a field are shown apart; beyond, it has "many"."""
+"""The distinct values of a field that are counted; beyond, it has "many"."""
 
 DEEPEST = 8
 """Fields nested deeper are left out."""
 
 LEAST_EPOCH_MS = 10**12
-"""September 2001: a number that stands for an earlier time is taken for something else."""
+"""September 2001: numbers that would be earlier times are not taken for times."""
 _LENGTH_OF_DATE = 10
 MOST_SPAN_MS = 3 * 366 * 86_400_000
-"""Numbers that would be times further apart are taken for something else."""
+"""Numbers that would be times further apart are not taken for times."""
 _ATTRIBUTES = frozenset({
     "specversion", "type", "source", "id", "time", "data", "data_base64", "datacontenttype",
     "dataschema",
 })  # fmt: skip
 _KEYS, _VALUES = ("key", "name", "Key", "Name"), ("value", "values", "Value", "Values")
 _TRANSPORT = ("ce_", "traceparent", "tracestate", "content-type", "b3", "x-b3-", "spring_", "__")
-"""What the names of headers begin with that say nothing about what happened."""
+"""Prefixes of headers that are about the transport."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One event: its value, what stands around it in the record, and the record's key and headers.
-    `envelope` names the envelope that it stood in."""
+    """One event: its value, the record's value around it, and the record's key and headers.
+    `envelope`: the name of its envelope."""
 
     value: Any
     around: Any = None
@@ -53,7 +53,7 @@ class Occurrence:
         return replace(self, value=value)
 
     def at(self, path: Path) -> Any:
-        """What stands at a path; None where nothing does."""
+        """The value at a path; None if there is none."""
         if not path or not isinstance(root := path[0], Root):
             return at(self.value, path)
         if root.part == "header":
@@ -67,7 +67,7 @@ class Occurrence:
 
 @dataclass(slots=True)
 class Seen:
-    """One field over all events of a sample."""
+    """The profile of one field over all events of a sample."""
 
     path: Path
     count: int = 0
@@ -85,7 +85,7 @@ class Seen:
     most_elements: int = 0
 
     def add(self, value: Any) -> None:
-        """Take in the field of one more event."""
+        """Add the value of one more event."""
         self.count += 1
         if value is None or value == []:
             self.nulls += 1
@@ -125,12 +125,12 @@ class Seen:
 
     @property
     def known(self) -> int:
-        """How many events have a value there."""
+        """The number of events with a value."""
         return self.count - self.nulls
 
     @property
     def type(self) -> FieldType | None:
-        """The type that all values have; None where there is none, or several."""
+        """The type of all values; None if there are none, or several types."""
         kinds = set(self.kinds)
         if kinds == {"integer", "float"}:
             return "float"
@@ -139,8 +139,8 @@ class Seen:
 
     @property
     def is_number_in_text(self) -> bool:
-        """Whether all values are numbers, of which some are written as text: with decimals, or
-        beside others that are not. Whole numbers as text alone are codes."""
+        """Whether all values are numbers, some of them in text: with decimals, or beside others
+        that are not text. Only whole numbers in text are codes."""
         numbers = self.kinds["integer"] + self.kinds["float"]
         if not self.number_texts or self.number_texts + numbers != self.known:
             return False
@@ -148,8 +148,8 @@ class Seen:
 
     @property
     def is_time(self) -> bool:
-        """Whether all values are times that need no format: numbers only where they lie close to
-        each other."""
+        """Whether all values are times that need no format; numbers only if they are close to each
+        other."""
         if not self.known or self.times != self.known:
             return False
         if self.number_texts + self.kinds["integer"] and name_of(self.path).split("_")[-1] in CODES:
@@ -166,19 +166,19 @@ class Seen:
 
     @property
     def number_example(self) -> str | None:
-        """How numbers are written that are not plain."""
+        """An example of numbers in text that are not plain."""
         is_text = self.type == "string" and self.number_texts < self.known
         return number_example(self.values) if is_text else None
 
     @property
     def distinct(self) -> int:
-        """How many values there are, up to `MOST_DISTINCT`."""
+        """The number of distinct values, up to `MOST_DISTINCT`."""
         return len(self.values)
 
 
 def profile(events: Iterable[Occurrence | Mapping[str, Any]]) -> dict[Path, Seen]:
-    """Every field by its path, in the order in which they come. A field of an array's element is
-    one where the array never has more than one."""
+    """Every field by its path, in the order of the events. A field of an array's element is one if
+    the array never has several elements."""
     fields: dict[Path, Seen] = {}
     for event in events:
         for path, value in fields_in(event):
@@ -187,7 +187,7 @@ def profile(events: Iterable[Occurrence | Mapping[str, Any]]) -> dict[Path, Seen
 
 
 def without_long(fields: Mapping[Path, Seen]) -> dict[Path, Seen]:
-    """The fields without those of arrays that have more than one element."""
+    """The fields without those of arrays with several elements."""
     arrays = {path: seen for path, seen in fields.items() if seen.kinds["objects"]}
     long = [path for path, seen in arrays.items() if seen.most_elements > 1]
     return {
@@ -198,7 +198,7 @@ def without_long(fields: Mapping[Path, Seen]) -> dict[Path, Seen]:
 
 
 def fields_in(event: Occurrence | Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """The fields of an event by their paths: its own, and those of its record and envelope."""
+    """The fields of an event by path: its own, and those of its record and envelope."""
     if not isinstance(event, Occurrence):
         event = Occurrence(event)
     for path, value in flat(event.value):
@@ -220,7 +220,7 @@ def fields_in(event: Occurrence | Mapping[str, Any]) -> Iterator[tuple[Path, Any
 
 
 def _is_said(envelope: str | None, name: str) -> bool:
-    """Whether a member of an envelope says something about the event."""
+    """Whether a member of an envelope is about the event."""
     if envelope == "cloudevents":
         return name not in _ATTRIBUTES
     if envelope == "debezium":
@@ -229,8 +229,8 @@ def _is_said(envelope: str | None, name: str) -> bool:
 
 
 def flat(tree: Any, above: Path = (), most: int = 0) -> Iterator[tuple[Path, Any]]:
-    """The values below a path, to a depth of `most`. An array of objects is a value, and so is what
-    its first element has; one of names and values is as an object."""
+    """The values below a path, to a depth of `most`. An array of objects is a value, and so are the
+    members of its first element; an array of names and values is like an object."""
     most = most or len(above) + DEEPEST
     if isinstance(tree, dict):
         for name, value in tree.items():
@@ -254,8 +254,7 @@ def flat(tree: Any, above: Path = (), most: int = 0) -> Iterator[tuple[Path, Any
 
 
 def _key_of(items: Sequence[Any]) -> str | None:
-    """The member by which the elements of an array are called, where it is one of names and
-    values."""
+    """The member with the names of an array's elements, if it is an array of names and values."""
     for key in _KEYS:
         if items and all(
             isinstance(item, dict) and isinstance(item.get(key), str) and set(_VALUES) & item.keys()
@@ -266,7 +265,7 @@ def _key_of(items: Sequence[Any]) -> str | None:
 
 
 def objects_in(events: Sequence[Occurrence]) -> list[Path]:
-    """The arrays of objects that stand in the events, not in another array."""
+    """The arrays of objects in the events that are not in other arrays."""
     seen: dict[Path, None] = {}
     for event in events:
         for path, value in flat(event.value):
@@ -276,7 +275,7 @@ def objects_in(events: Sequence[Occurrence]) -> list[Path]:
 
 
 def elements_of(events: Iterable[Occurrence], path: Path) -> Iterator[Occurrence]:
-    """The elements of an array in the events, each as an event that has nothing else."""
+    """The elements of an array in the events, each as an event of its own."""
     for event in events:
         elements = event.at(path)
         if isinstance(elements, list):
@@ -284,7 +283,7 @@ def elements_of(events: Iterable[Occurrence], path: Path) -> Iterator[Occurrence
 
 
 def texts_in(events: Sequence[Occurrence]) -> dict[Path, list[str]]:
-    """What stands where all that stands is text."""
+    """The values at a path, if all of them are text."""
     texts: dict[Path, list[str]] = {}
     others: set[Path] = set()
     for event in events:
@@ -297,7 +296,7 @@ def texts_in(events: Sequence[Occurrence]) -> dict[Path, list[str]]:
 
 
 def left_out(seen: Mapping[Path, Seen]) -> dict[Path, str]:
-    """The parts of the events that no field is made of, by path, and why."""
+    """The parts of the events without a field, by path, and why."""
     reasons: dict[Path, str] = {}
     for path, part in seen.items():
         if written(path) is None:
@@ -313,7 +312,7 @@ def left_out(seen: Mapping[Path, Seen]) -> dict[Path, str]:
 
 
 def named(reasons: Mapping[Path, str]) -> dict[str, str]:
-    """Reasons by paths as people read them."""
+    """Reasons by paths for people."""
     return {shown(path): reason for path, reason in reasons.items()}
 
 

@@ -15,7 +15,7 @@ from agent.init.places import keys_before, written
 from agent.init.sample import DEEPEST
 
 MOST_VALUES = 20
-"""An enum of more is not listed."""
+"""Enums with more values are not listed."""
 _SCALARS: dict[str, FieldType] = {
     "string": "string", "integer": "integer", "number": "float", "boolean": "boolean",
 }  # fmt: skip
@@ -26,8 +26,8 @@ _LOGICAL: dict[str, FieldType] = {
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value in the records of a schema. `may_lack`: it may be null or absent, or what it is in;
-    or it may be newer than some records."""
+    """A value in the records of a schema. `may_lack`: it, or an object that it is in, may be null
+    or absent, or newer than some records."""
 
     path: Path
     shape: Shape
@@ -55,8 +55,8 @@ def leaves_of(shape: Shape, above: Path = (), may_lack: bool = False) -> Iterato
 def fields_of_schema(
     leaves: Collection[Leaf], without: Collection[Path], is_promise: bool
 ) -> tuple[list[FieldDraft], dict[Path, str]]:
-    """The fields that KPIs may use, and why others are left out. `is_promise`: what is never null
-    in the schema is required."""
+    """The fields for KPIs, and why others are left out. `is_promise`: non-nullable values are
+    required."""
     able: list[Leaf] = []
     left_out: dict[Path, str] = {}
     for leaf in leaves:
@@ -73,7 +73,7 @@ def fields_of_schema(
 
 
 def with_schema(draft: EventDraft, shape: Shape, is_promise: bool) -> EventDraft:
-    """A draft of a sample with what the schema of its events says of the fields."""
+    """A draft of a sample, supplemented by the schema of its events."""
     fields = []
     for field in draft.fields:
         leaf = _leaf_at(shape, field.path)
@@ -104,7 +104,7 @@ def _field(name: str, leaf: Leaf, is_promise: bool) -> FieldDraft:
 
 
 def _type(shape: Shape) -> FieldType | None:
-    """The type of a field; None: it has none that fields can have."""
+    """The type of a field; None: fields can't have its type."""
     if shape.logical in _LOGICAL:
         return _LOGICAL[shape.logical]
     if shape.kinds == {"integer", "number"}:
@@ -117,7 +117,7 @@ def _type(shape: Shape) -> FieldType | None:
 
 
 def _reason(leaf: Leaf) -> str | None:
-    """Why no field is made of a value; None: one is."""
+    """Why a value gets no field; None: it gets one."""
     shape = leaf.shape
     if shape.logical == "bytes":
         return "bytes"
@@ -127,7 +127,7 @@ def _reason(leaf: Leaf) -> str | None:
 
 
 def _other_kind(leaf: Leaf) -> str:
-    """What a value is that has no type of a field."""
+    """The kind of a value that fields can't have."""
     if leaf.is_list_of_objects:
         return "an array of objects without a number to measure"
     if leaf.shape.kinds >= ANYTHING_KINDS:
@@ -138,7 +138,7 @@ def _other_kind(leaf: Leaf) -> str:
 
 
 def _leaf_at(shape: Shape, path: Path) -> Leaf | None:
-    """What the schema has at a path of an event; None: nothing that it says."""
+    """The schema at a path of an event; None: it has none."""
     at, may_lack = shape, False
     for step in path:
         if isinstance(step, str):

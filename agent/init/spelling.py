@@ -19,7 +19,7 @@ TIME_FORMATS = (
     "%d/%b/%Y:%H:%M:%S %z", "%a %b %e %H:%M:%S %Y", "%b %e %Y %H:%M:%S", "%d %b %Y %H:%M:%S",
     "%Y%m%d%H%M%S", "%Y%m%d-%H:%M:%S%.f",
 )  # fmt: skip
-"""What is tried where a text is no ISO 8601, RFC 2822 or epoch number."""
+"""The formats that are tried for texts that are no ISO 8601, RFC 2822 or epoch numbers."""
 _SIGNS = frozenset(
     {
         "",
@@ -48,12 +48,12 @@ _EARLIEST_US, _LATEST_US = 631_152_000_000_000, 4_102_444_800_000_000
 _EXAMPLES = {
     ",": "1,234.50", ".": "1.234,50", " ": "1 234,50", "'": "1'234.50", "\u2019": "1\u2019234.50",
 }  # fmt: skip
-"""A number by the sign between its groups of three digits."""
+"""An example of a number by its thousands separator."""
 
 
 def time_format(texts: Collection[str]) -> str | None:
-    """The format in which all of some texts are times; None: there is none. Where day and month
-    could be either, the one in which the times are closer together."""
+    """The format in which all of some texts are times; None: there is none. If day and month could
+    be either, the one in which the times are closer together."""
     column = pl.Series(list(texts), dtype=pl.String)
     best: tuple[int, str] | None = None
     for format in TIME_FORMATS if len(column) else ():
@@ -66,7 +66,7 @@ def time_format(texts: Collection[str]) -> str | None:
 
 
 def is_either(texts: Collection[str], format: str) -> bool:
-    """Whether times are as likely with day and month the other way round."""
+    """Whether times are as likely with day and month exchanged."""
     other = re.sub("%[dm]", lambda part: "%m" if part[0] == "%d" else "%d", format)
     if other not in TIME_FORMATS:
         return False
@@ -76,8 +76,8 @@ def is_either(texts: Collection[str], format: str) -> bool:
 
 
 def number_example(texts: Collection[str]) -> str | None:
-    """An example of how all of some texts are written as numbers, where that is not plain:
-    `1,234.50`, `€12`. None: they are no numbers, or it is not clear which."""
+    """An example of the form in which all of some texts are numbers, if it is not plain:
+    `1,234.50`, `€12`. None: they are no numbers, or the form is ambiguous."""
     if all(map(_ADDRESS.fullmatch, texts)):
         return None
     matches = [_NUMBER.fullmatch(text) for text in texts]
@@ -95,7 +95,7 @@ def number_example(texts: Collection[str]) -> str | None:
 
 
 def _example(numbers: list[str]) -> str | None:
-    """An example of numbers without what stands around them."""
+    """An example of numbers without surrounding text."""
     signs = {sign for number in numbers for sign in re.findall(r"\D", number)}
     decimal = _decimal_sign(numbers)
     groups = signs - {decimal}
@@ -115,7 +115,7 @@ def _example(numbers: list[str]) -> str | None:
 
 
 def _decimal_sign(numbers: list[str]) -> str | None:
-    """The decimal sign; "": there are no decimals; None: the numbers don't say."""
+    """The decimal sign; "": there are no decimals; None: it is ambiguous."""
     certain, doubtful = set(), set()
     for number in numbers:
         signs = re.findall(r"[.,]", number)

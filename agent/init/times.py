@@ -26,26 +26,26 @@ _LOADING = frozenset({
     "sync", "published", "exported", "end", "ended", "expires", "expiry", "etl", "collector",
     "upload", "uploaded", "observed", "indexed", "current", "first",
 })  # fmt: skip
-"""When an event was handled, or its entity last touched: not when it happened."""
+"""Words in the names of times at which an event was handled, or its entity last changed."""
 _PLAIN_TIMES = frozenset({
     "time", "timestamp", "ts", "datetime", "date_time", "time_stamp", "tstamp", "at",
 })  # fmt: skip
 _LEAST_CONSTANT = 5
-"""A time that is the same in so many events is not when they happened."""
+"""A time that is the same in so many events is not the event's."""
 _MOST_LATE_MS = 3_600_000
-"""A time that goes back by more, while another doesn't, is that of an earlier step."""
+"""A time that goes back by more, while another doesn't, is of an earlier step."""
 
 
 def time_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
-    """The field that says when an event happened: one that can be read as a time in every event, by
-    its name first. None: there is none."""
+    """The field with the time of an event: a readable time in every event, judged by its name
+    first. None: there is none."""
     whole = [s for s in _times(seen) if s.known == events]
     return whole[0].path if whole else None
 
 
 def times_with_gaps(seen: Mapping[Path, Seen], events: Sequence[Occurrence]) -> list[Path]:
-    """The fields of which the first that is there says when an event happened, where none is in
-    every event; empty, where most events have none."""
+    """The fields of which the first one present is the time of an event, if no field is in every
+    event; empty, if most events have none."""
     able = _times(seen)
     main = next((s for s in able if s.known >= len(events) / 2), None)
     paths: list[Path] = []
@@ -58,7 +58,7 @@ def times_with_gaps(seen: Mapping[Path, Seen], events: Sequence[Occurrence]) -> 
 
 
 def _times(seen: Mapping[Path, Seen]) -> list[Seen]:
-    """The fields that hold times, the best first."""
+    """The fields with times, the best first."""
     able = [s for s in seen.values() if s.known and _is_when(s) and written(s.path) is not None]
     able = [s for s in able if 0 not in s.path]
     return sorted(able, key=_time_rank)
@@ -69,9 +69,9 @@ def _is_when(seen: Seen) -> bool:
 
 
 def _time_rank(seen: Seen) -> tuple[bool | int, ...]:
-    """Of two times, the better one has the smaller rank: one that differs, with a time of day and
-    in the order of the events; not when it was handled; in the event; a time by its name, that of
-    the event; a short name, near the top."""
+    """The rank of a time, lower is better: one that differs, with a time of day and in the order of
+    the events; not of handling; in the event; named as a time, that of the event; with a short
+    name, near the top."""
     *above, last = keys_before(seen.path)
     words = words_of(last)
     named = 0 if set(words) & TIME_WORDS else 1 if seen.type == "string" else 2
@@ -89,7 +89,7 @@ def _time_rank(seen: Seen) -> tuple[bool | int, ...]:
 
 
 def _time_tier(words: Sequence[str], above: Sequence[str]) -> int:
-    """0: that of the event by its name; 1: one that something happened at; 2: another."""
+    """0: named as the time of the event; 1: a time at which something happened; 2: another."""
     is_plain = "_".join(words).removesuffix("_ms").removesuffix("_utc") in _PLAIN_TIMES
     # What captures changes writes when the database made them below `source`.
     is_about = bool(above) and (above[-1] in ABOUT_EVENT or above[-1] == "source")
@@ -101,13 +101,13 @@ def _time_tier(words: Sequence[str], above: Sequence[str]) -> int:
 
 
 def has_time(seen: Mapping[Path, Seen], events: int) -> bool:
-    """Whether the events say themselves when they happened, not only when they were handled."""
+    """Whether the events have a time of their own, not only of their handling."""
     able = (s for s in _times(seen) if s.known >= events / 2)
     return any(not set(words_of(name_of(s.path))) & _LOADING for s in able)
 
 
 def lateness_of(times: Sequence[int]) -> int:
-    """The most that an event came behind an earlier one, in ms."""
+    """How far an event was behind an earlier one at most, in ms."""
     newest, worst = times[0] if times else 0, 0
     for at in times:
         newest = max(newest, at)
@@ -116,7 +116,7 @@ def lateness_of(times: Sequence[int]) -> int:
 
 
 def times_of(values: Iterable[Any], timezone: str, format: str | None = None) -> list[int]:
-    """The times that values are (ms), in their order, those that can be read."""
+    """Values as times (ms), in their order; unreadable ones are left out."""
     if format is not None:
         texts = pl.Series([value if isinstance(value, str) else None for value in values])
         us, readable = parse_formatted(texts.cast(pl.String), TimeFormat(format=format), timezone)

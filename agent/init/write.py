@@ -18,7 +18,7 @@ from agent.init.proposal import Bound, Proposal
 
 MODELINE = "# yaml-language-server: $schema={schema}"
 MOST_LEFT_OUT = 20
-"""Comments on what is left out, of one event."""
+"""Comments on what is left out, for each event."""
 
 
 def document(
@@ -28,8 +28,8 @@ def document(
     owner: str,
     schema: str = "",
 ) -> str:
-    """One YAML file. `proposals` are by KPI, `silences` (ms) by event; `schema`: where editors find
-    the JSON Schema."""
+    """One YAML file. `proposals`: by KPI; `silences` (ms): by event; `schema`: the path of the JSON
+    Schema for editors."""
     lines = [MODELINE.format(schema=schema), "#"] if schema else []
     lines += [
         "# A first draft by `kpi-agent init`: read it, and change what you know better.",
@@ -84,7 +84,7 @@ def _event(draft: EventDraft) -> Iterator[str]:
 
 
 def _encoding(encoding: Encoding) -> Iterator[str]:
-    """How the records are written, where they are not plain JSON."""
+    """The encoding of the records, if they are not plain JSON."""
     if encoding.format != "json":
         yield f"    format: {encoding.format}"
     if encoding.schema != (None if encoding.format == "json" else REGISTRY):
@@ -94,7 +94,7 @@ def _encoding(encoding: Encoding) -> Iterator[str]:
 
 
 def _type(draft: EventDraft) -> Iterator[str]:
-    """Where the type is, unless it is where the envelope has it, or at `type`."""
+    """The path of the type, unless it follows from the envelope, or is `type`."""
     usual = {"cloudevents": "{envelope: type}", "debezium": "none"}
     path = "none" if draft.type_field is None else written(draft.type_field)
     if path != (usual.get(draft.envelope.name, "type") if draft.envelope else "type"):
@@ -126,7 +126,7 @@ def _one_or_list(items: Sequence[str]) -> str:
 
 
 def _left_out(draft: EventDraft) -> Iterator[str]:
-    """What has no field or KPI, and why."""
+    """Comments on parts without a field or KPI, and why."""
     for path, reason in list(draft.left_out.items())[:MOST_LEFT_OUT]:
         yield f"    # left out: {printable(path)}: {printable(reason)}"
     more = len(draft.left_out) - MOST_LEFT_OUT
