@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
 
     from agent.core.erasure import Person, PersonRecords
     from agent.core.output.privacy import Privacy
-    from agent.kafka.erasure import delete, find
+    from agent.kafka.erasure import delete, find, require_stopped
     from agent.language.load import load
     from agent.settings import load_settings
 
@@ -60,6 +60,8 @@ def run(options: Namespace) -> int:
     privacy = Privacy(*settings.secrets_of("person"))
     person = Person.of(plan, privacy, options.dimension, _name(options.file))
     records = PersonRecords(plan, person)
+    if options.apply:
+        asyncio.run(require_stopped(settings))
     with topic_progress("erase") as progress:
         topics = asyncio.run(find(settings, records, progress))
     sys.stdout.writelines(f"{line}\n" for line in _report(plan, person, topics))

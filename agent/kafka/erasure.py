@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 
 from agent.core.erasure import PersonRecords
 from agent.errors import EnvironmentFault
@@ -98,45 +98,51 @@ async def find(
     return list(topics.values())
 
 
-async def delete(settings: Settings, topics: Iterable[PersonTopic]) -> int:
-    """Delete a person's rows from the compacted topics; how many. Raises EnvironmentFault, also
-    where a worker runs, and has deleted nothing then.
-
-    Of a series' rows the shortest key goes first, as when it expires: what is deleted only in part
-    leaves the table whole (`agent.core.state.rows`).
-    """
+async def require_stopped(settings: Settings) -> None:
+    """Raises EnvironmentFault where a worker runs, or the brokers do not say whether one does."""
+    running = []
     try:
-        await _require_stopped(settings)
-        producer = new_producer(settings)
-        await producer.start()
-        deleted = 0
-        try:
-            for topic in topics:
-                for partition, key in sorted(topic.rows, key=lambda row: len(row[1])):
-                    await producer.send_and_wait(topic.topic, None, key, partition)
-                    deleted += 1
-        finally:
-            await producer.stop()
+        async with _admin(settings) as admin:
+            for group in (f"{settings.group}-ingest", f"{settings.group}-merge"):
+                # aiokafka misreads a response about several groups.
+                (response,) = await admin.describe_consumer_groups([group])
+                ((code, _, _, _, _, members),) = response.groups
+                if code:
+                    raise for_code(code)(f"group {group}")
+                running += [f"{group} has {len(members)} members"] if members else []
     except (KafkaError, OSError) as error:
         raise EnvironmentFault(
-            f"the rows can't be deleted: {error or type(error).__name__}"
+            f"it is not known whether agents are running: {error or type(error).__name__}",
+            "The user needs the permission to describe both consumer groups.",
         ) from error
-    return deleted
-
-
-async def _require_stopped(settings: Settings) -> None:
-    running = []
-    async with _admin(settings) as admin:
-        for group in (f"{settings.group}-ingest", f"{settings.group}-merge"):
-            # aiokafka misreads a response about several groups.
-            (response,) = await admin.describe_consumer_groups([group])
-            ((_, _, _, _, _, members),) = response.groups
-            running += [f"{group} has {len(members)} members"] if members else []
     if running:
         raise EnvironmentFault(
             f"agents are running: {', '.join(running)}. They would write the rows again",
             "Stop all workers; one that was killed leaves the group after session_timeout.",
         )
+
+
+async def delete(settings: Settings, topics: Iterable[PersonTopic]) -> int:
+    """Delete a person's rows from the compacted topics; how many. No worker may run. Raises
+    EnvironmentFault.
+
+    Of a series' rows the shortest key goes first, as when it expires: what is deleted only in part
+    leaves the table whole (`agent.core.state.rows`).
+    """
+    producer, deleted = new_producer(settings), 0
+    try:
+        await producer.start()
+        for topic in topics:
+            for partition, key in sorted(topic.rows, key=lambda row: len(row[1])):
+                await producer.send_and_wait(topic.topic, None, key, partition)
+                deleted += 1
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(
+            f"the rows can't be deleted: {error or type(error).__name__}"
+        ) from error
+    finally:
+        await producer.stop()
+    return deleted
 
 
 def _readers(names: TopicNames, person: PersonRecords) -> Mapping[str, Names]:

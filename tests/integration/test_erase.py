@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 
 from agent.core.output.privacy import Privacy
 
+from .agents import Agent
 from .feeds import Record, evaluated, place_of, read
 from .stage import PARTITIONS, PERSON_SECRET, Stage
 from .waiting import until
@@ -42,6 +43,9 @@ rules:
 """
 ANNA, ZAPHOD = "anna", "zaphod"
 PRIVACY = Privacy(PERSON_SECRET)
+HASH = PRIVACY.pseudonym("employee", ZAPHOD)
+
+Place = tuple[str, int, int]
 
 
 class Work:
@@ -108,66 +112,77 @@ def windows_of(lines: list[dict[str, object]], name: str) -> dict[tuple[str, ...
     return {place_of(line): line["value"] for line in lines if person in str(line["dimensions"])}
 
 
+def start(agents: list[Agent]) -> None:
+    for agent in agents:
+        agent.start()
+    for agent in agents:
+        agent.wait_ready()
+
+
+def check_report(stage: Stage, report: str) -> None:
+    """Every topic that names Zaphod is in it, and how Prometheus forgets him."""
+    for topic in ("series", "board", "frames"):
+        assert int(row(report, f"{stage.prefix}agent-{topic}")[0]) > 0
+    assert int(row(report, f"{stage.prefix}agent-dead-letters")[0]) == PARTITIONS
+    assert int(row(report, f"{stage.prefix}agent-late")[0]) == 0
+    for topic in (stage.values_topic, stage.alerts_topic):
+        assert int(row(report, topic)[0]) > 0
+    assert f'match[]={{employee=~"{HASH}"}}' in report
+
+
+def check_nothing_came_back(stage: Stage, agents: list[Agent], old: set[Place]) -> None:
+    new = [r for r in read(stage.broker.address, [stage.values_topic]) if r.place not in old]
+    assert new
+    assert not [record for record in new if HASH.encode() in record.key]
+    assert naming(stage, ZAPHOD) == set()
+    page = f"/private/{PRIVACY.person_tokens('employee', ZAPHOD)[0]}"
+    for agent in agents:
+        assert agent.get(page)[0] == 404
+        assert HASH not in agent.get("/metrics")[1]
+
+
 def test_a_persons_series_go_and_everything_else_stays(stage: Stage) -> None:
     stage.rules.mkdir(parents=True)
     (stage.rules / "work.yaml").write_text(RULES.replace("PREFIX", stage.prefix))
     stage.topics = [f"{stage.prefix}tasks"]
     stage.create_topics()
     work, agents = Work(stage), [stage.agent(name) for name in ("first", "second")]
-    zaphod_hash = PRIVACY.pseudonym("employee", ZAPHOD)
     work.do(range(30), ANNA, ZAPHOD)
     work.do(range(30, 31), ZAPHOD, minutes=-1)
-    for agent in agents:
-        agent.start()
-    for agent in agents:
-        agent.wait_ready()
+    start(agents)
     until(lambda: naming(stage, ZAPHOD) == {"series", "board"}, 60, stage.words)
+    assert [agent.terminate() for agent in agents] == [0, 0]
     code, report, said = erase(stage, "--apply")
     assert (code, "slice is not closed yet" in said) == (1, True), said
+    assert naming(stage, ZAPHOD) == {"series", "board"}
 
+    start(agents)
     work.do(range(30, 60), ANNA)
     until(lambda: "slice is not closed" not in erase(stage)[2], 60, stage.words)
     code, report, said = erase(stage)
     assert code == 0, said
-    assert int(row(report, f"{stage.prefix}agent-series")[0]) > 0
-    assert int(row(report, f"{stage.prefix}agent-board")[0]) > 0
-    assert int(row(report, f"{stage.prefix}agent-frames")[0]) > 0
-    assert int(row(report, f"{stage.prefix}agent-dead-letters")[0]) == PARTITIONS
-    assert int(row(report, stage.values_topic)[0]) > 0
-    assert int(row(report, stage.alerts_topic)[0]) > 0
-    assert f'match[]={{employee=~"{zaphod_hash}"}}' in report
+    check_report(stage, report)
     code, _, said = erase(stage, "--apply")
     assert (code, "agents are running" in said) == (3, True), said
     assert naming(stage, ZAPHOD) == {"series", "board"}
 
-    agents[0].kill()
+    agents[0].kill()  # which is in the group until the session timeout
     assert agents[1].terminate() == 0
     others = {k: r.value for k, r in state(stage).items() if ZAPHOD.encode() not in k[1]}
-    assert erase(stage, "--apply")[0] == 3  # the killed one is in the group for a while
     until(lambda: erase(stage, "--apply")[0] == 0, 60, stage.words)
     assert naming(stage, ZAPHOD) == set()
     assert {k: r.value for k, r in state(stage).items() if ZAPHOD.encode() not in k[1]} == others
     old = {record.place for record in read(stage.broker.address, [stage.values_topic])}
 
-    for agent in agents:
-        agent.start()
-    for agent in agents:
-        agent.wait_ready()
+    start(agents)
     work.do(range(60, 90), ANNA)
-    address = stage.broker.address
-    expected = evaluated(address, stage.rules, stage.topics, stage.folder / "events", PERSON_SECRET)
+    address, folder = stage.broker.address, stage.folder / "events"
+    expected = evaluated(address, stage.rules, stage.topics, folder, PERSON_SECRET)
     annas = windows_of(list(expected.closed.values()), ANNA)
-    until(
-        lambda: windows_of(list(stage.published_windows().values()), ANNA).keys() >= annas.keys(),
-        120,
-        stage.words,
-    )
-    assert windows_of(list(stage.published_windows().values()), ANNA) == annas
-    new = [r for r in read(address, [stage.values_topic]) if r.place not in old]
-    assert new
-    assert not [record for record in new if zaphod_hash.encode() in record.key]
-    assert naming(stage, ZAPHOD) == set()
-    page = f"/private/{PRIVACY.person_tokens('employee', ZAPHOD)[0]}"
-    for agent in agents:
-        assert agent.get(page)[0] == 404
-        assert zaphod_hash not in agent.get("/metrics")[1]
+
+    def closed() -> dict[tuple[str, ...], object]:
+        return windows_of(list(stage.published_windows().values()), ANNA)
+
+    until(lambda: closed().keys() >= annas.keys(), 120, stage.words)
+    assert closed() == annas
+    check_nothing_came_back(stage, agents, old)
