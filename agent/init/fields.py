@@ -173,6 +173,8 @@ def _is_count_in_text(part: Seen, name: str) -> bool:
     """Whether whole numbers in text are amounts, not codes."""
     if not part.number_texts or part.number_texts != part.known or part.decimals != {0}:
         return False
+    if part.path[-1] in _NUMBERS:
+        return True
     return _is_amount(part.path, name) and not {*name.split("_")} & IDENTIFIERS
 
 

@@ -178,17 +178,18 @@ def _by_values(field: FieldDraft, seen: Seen, named: bool) -> str | None:
     """Why a number is no measure, by its values."""
     if seen.is_time:
         return "a time"
+    is_whole = field.type == "integer"
     if named or field.name.endswith("length"):
         return None
     if seen.distinct == 1 and seen.known > 1:
         return f"always {next(iter(seen.values))}"
-    if field.type == "integer" and set(seen.values) in _FLAGS:
+    return _no_measure([int(value) for value in seen.values], seen) if is_whole else None
+
+
+def _no_measure(values: Sequence[int], seen: Seen) -> str | None:
+    """Why whole numbers are no measure; `values` are the different ones, in their order."""
+    if set(values) in _FLAGS:
         return "a yes or no"
-    return _code_by_values(seen) if field.type == "integer" else None
-
-
-def _code_by_values(seen: Seen) -> str | None:
-    values = list(seen.values)
     rises = sum(a < b for a, b in pairwise(values))
     if seen.distinct == seen.known >= LEAST_IDENTIFIERS and rises > _SEQUENCE * (len(values) - 1):
         return "another number in each event"
@@ -227,7 +228,7 @@ def _failures(
         part = seen.get(field.path)
         if field.type != "integer" or "status" not in field.name or part is None:
             continue
-        if part.distinct > 1 and all(100 <= value < 600 for value in part.values):
+        if part.distinct > 1 and all(100 <= int(value) < 600 for value in part.values):
             share = f"count(*) filter (where {field.name} >= 500) / count({field.name})"
             yield KpiDraft(f"{prefix}_failed_share", share, "ratio", "lower")
             return

@@ -279,6 +279,89 @@ def _of_some_topic(rng: random.Random, number: int, at: datetime) -> Record:
     return {"topic": topic, "timestamp": _ms(at), "value": order}
 
 
+def _charge(rng: random.Random, number: int, at: datetime) -> Record:
+    charge = {
+        "id": f"ch_{number}",
+        "amount": rng.randrange(100, 99_999),
+        "currency": rng.choice(["eur", "usd"]),
+        "outcome": {"risk_score": rng.randrange(100)},
+        "customer": rng.choice([None, "cus_1", "cus_2"]),
+    }
+    kind = rng.choice(["charge.succeeded", "charge.succeeded", "charge.failed"])
+    event = {"id": f"evt_{number}", "created": int(at.timestamp()), "type": kind}
+    return event | {"api_version": "2024-06-20", "data": {"object": charge}}
+
+
+def _webhook(rng: random.Random, number: int, at: datetime) -> Record:
+    started = at - timedelta(seconds=rng.randrange(30, 900))
+    run = {
+        "conclusion": rng.choice(["success", "failure", None]),
+        "run_started_at": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "updated_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    value = {"action": "completed", "workflow_run": run}
+    value["repository"] = {"full_name": rng.choice(["acme/api", "acme/web"])}
+    event = rng.choice(["workflow_run", "workflow_run", "push"])
+    headers = {"X-GitHub-Event": event, "X-GitHub-Delivery": f"d{number}"}
+    return {"topic": "github", "timestamp": _ms(at), "headers": headers, "value": value}
+
+
+def _analytics(rng: random.Random, number: int, at: datetime) -> Record:
+    parameters: list[Record] = [
+        {"key": "engagement_time_msec", "value": {"int_value": str(rng.randrange(9000))}},
+        {"key": "value", "value": {"double_value": _amount(rng)}},
+    ]
+    rng.shuffle(parameters)
+    return {
+        "event_date": at.strftime("%Y%m%d"),
+        "event_timestamp": str(_ms(at) * 1000),
+        "event_name": rng.choice(["purchase", "page_view"]),
+        "event_params": parameters,
+        "user_pseudo_id": f"{rng.randrange(20)}.{rng.randrange(3)}",
+        "geo": {"country": rng.choice(["Norway", "Sweden"])},
+    }
+
+
+def _otlp(rng: random.Random, number: int, at: datetime) -> Record:
+    def log(i: int) -> Record:
+        status = {"key": "http.status", "value": {"intValue": str(rng.choice([200, 500]))}}
+        return {"timeUnixNano": f"{_ms(at) + i}000000", "attributes": [status]}
+
+    def of_service(name: str) -> Record:
+        service = {"key": "service.name", "value": {"stringValue": name}}
+        scopes = [{"scope": {}, "logRecords": [log(i) for i in range(rng.randint(1, 3))]}]
+        return {"resource": {"attributes": [service]}, "scopeLogs": scopes}
+
+    return {"resourceLogs": [of_service(name) for name in ("cart", "pay")[: rng.randint(1, 2)]]}
+
+
+def _outbox(rng: random.Random, number: int, at: datetime) -> Record:
+    payload = {"total": _amount(rng), "customer": {"country": rng.choice(["NO", "SE"])}}
+    row = {
+        "id": f"e{number}",
+        "type": rng.choice(["OrderPlaced", "OrderPlaced", "OrderSent"]),
+        "payload": json.dumps(payload),
+        "created": _ms(at) * 1000,
+    }
+    source = {"ts_ms": _ms(at) + 20, "table": "outbox", "lsn": 100 + number}
+    return {"before": None, "after": row, "source": source, "op": "c"}
+
+
+def _odata(rng: random.Random, number: int, at: datetime) -> Record:
+    order = {"SalesOrder": f"{number:010}", "LastChangeDateTime": f"/Date({_ms(at)}+0000)/"}
+    net = {"TotalNetAmount": f"{_amount(rng):.2f}", "TransactionCurrency": rng.choice("€$")}
+    return {"d": order | net}
+
+
+def _access(rng: random.Random, number: int, at: datetime) -> Record:
+    return {
+        "time_local": at.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+        "status": rng.choice(["200", "404", "503"]),
+        "request_time": f"{rng.randrange(2000) / 1000:.3f}",
+        "upstream_response_time": rng.choice(["-", "0.012", "0.004, 0.010"]),
+    }
+
+
 SHAPES: dict[str, Shape] = {
     "cloudevents": _cloudevent,
     "debezium": _change,
@@ -304,6 +387,13 @@ SHAPES: dict[str, Shape] = {
     "headers": _with_headers,
     "lines": _order,
     "topics": _of_some_topic,
+    "stripe": _charge,
+    "github": _webhook,
+    "ga4": _analytics,
+    "otlp": _otlp,
+    "outbox": _outbox,
+    "odata": _odata,
+    "nginx": _access,
 }
-REPEATED = frozenset({"cloudevents", "headers", "lines"})
+REPEATED = frozenset({"cloudevents", "headers", "lines", "stripe", "github", "outbox"})
 """Those whose truth leaves repeated events out."""

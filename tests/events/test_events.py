@@ -44,7 +44,7 @@ def test_a_shape_gives_what_duckdb_says(
     assert (summary["outcomes"]["rejected"], summary["outcomes"]["late"]) == (0, 0)
 
 
-@pytest.mark.parametrize("name", [name for name in SHAPES if name != "headers"])
+@pytest.mark.parametrize("name", [n for n in SHAPES if n not in ("headers", "github")])
 def test_the_record_of_the_page_counts(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

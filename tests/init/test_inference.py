@@ -280,6 +280,15 @@ def test_a_number_is_a_measure_or_has_a_reason_why_not(
     assert len(made) == (1 if reason is None else 0)
 
 
+def test_numbers_that_say_so_as_text_are_measures_as_others_are() -> None:
+    seen = profile(
+        [{"load": {"$numberInt": str(n % 7)}, "lit": {"N": str(n % 2)}} for n in range(30)]
+    )
+    made, left_out = measures_of("e", fields_of(seen, ())[0], seen)
+    assert [kpi.value for kpi in made] == ["avg(load)"]
+    assert left_out == {("lit", "N"): "a yes or no"}
+
+
 def test_a_value_before_a_change_is_no_measure() -> None:
     seen = profile([{"before": {"amount": n}, "after": {"amount": n}} for n in range(9)])
     fields, _ = fields_of(seen, ())

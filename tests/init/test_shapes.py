@@ -45,6 +45,13 @@ WANTED: dict[str, list[str]] = {
     "headers": ["sum(total) by region"],
     "lines": ["sum(price * quantity) by country", "sum(quantity) by country"],
     "topics": ["sum(total)"],
+    "stripe": ["sum(amount) by currency", "count(distinct customer) by currency"],
+    "github": ["count(*) by full_name"],
+    "ga4": ["avg(value) by country", "quantile(engagement_time_msec, 0.95) by country"],
+    "otlp": ["count(*) filter (where http_status >= 500) / count(http_status)"],
+    "outbox": ["sum(total) by country"],
+    "odata": ["sum(total_net_amount) by transaction_currency"],
+    "nginx": ["quantile(request_time, 0.95) by status"],
 }
 
 Record = Callable[[random.Random, int, datetime], Any]
@@ -169,7 +176,7 @@ OTHERS: dict[str, tuple[Record, str]] = {
     "row_alone": (_row_alone, "sum(price)"),
     "decimals_without_schema": (_decimals_without_schema, "sum(price)"),
     "gaps": (_gaps, "sum(amount_cents)"),
-    "line_times": (_line_times, "quantile(took_ms, 0.95) by status"),
+    "line_times": (_line_times, "quantile(took_ms, 0.95)"),
     "carried": (_carried, "sum(amount) by currency"),
     "own_time": (_own_time, "quantile(duration, 0.95)"),
     "by_line": (_by_line, "sum(amt) by cdt_dbt_ind, ccy"),
