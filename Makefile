@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup wheel sbom audit demo test fuzz simulate chaos soak bench bench-report lint check generate check-generated docs docs-serve format clean
+.PHONY: help setup wheel sbom audit demo test fuzz simulate chaos soak bench bench-report lint check generate pictures check-generated docs docs-serve format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,12 @@ generate: $(READY) $(HELM) ## Write the boards, alert rules, JSON Schema and pic
 	$(BIN)/kpi-agent schema --tests > docs/tests.schema.json
 	$(BIN)/python -m scripts.draw_rules
 	$(BIN)/python -m scripts.chart
+
+pictures: $(READY) ## Take the pictures of docs/images again, from the running demo
+	@.ci/install-prometheus.sh
+	@.ci/install-chromium.sh
+	@.ci/install-node.sh
+	$(BIN)/python -m tests.pictures
 
 check-generated: $(READY) $(HELM) ## Check the rules, run their tests, compare the files that they generate
 	$(BIN)/kpi-agent check

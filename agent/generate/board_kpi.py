@@ -49,7 +49,7 @@ def kpi_board(plan: Plan, kpi: Kpi, external: Sequence[str] = (), address: str =
         description=kpi.description or f"The KPI {kpi.name}.",
         tags=[kpi.team] if kpi.team else [],
         sections=[
-            Section("Now", 5, list(_now(plan, kpi, series))),
+            Section("Now", 6, list(_now(plan, kpi, series))),
             Section("Against its target", 10, list(_course(plan, kpi, series, address))),
             Section("Targets over time", 9, list(_targets(kpi, series))),
             Section("Rules", 9, list(_rules(plan, kpi, series, address))),

@@ -30,6 +30,9 @@ SEVERITY_COLORS = {
     "info": panels.SKY,
 }
 
+TITLE_PIXELS, NAME_PIXELS = 370, 190
+"""Widths of columns: seven words, and a name of twenty letters."""
+
 BOARD_COLUMN = "Board"
 BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
 
@@ -264,7 +267,7 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
     panels.state_column(panel, "State", panels.TARGET_STATES)
     panels.unit_column(panel, "Attainment", "percentunit")
     panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
-    panels.widen_column(panel, "KPI")
+    panels.widen_column(panel, "KPI", TITLE_PIXELS)
     panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About(
@@ -312,10 +315,11 @@ def _alerts(plan: Plan, public: _PublicSeries, address: str) -> Iterator[Cell]:
         sort_by="Value #B",
     )
     panels.state_column(panel, "State", panels.RULE_STATES)
+    panels.widen_column(panel, "Rule", NAME_PIXELS)
     panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
     if address:
         panels.link_column(panel, "Rule", "Open its alerts", f"{address}/{ALERTS}?{RULE_PARAMETER}")
-    panels.widen_column(panel, "KPI")
+    panels.widen_column(panel, "KPI", TITLE_PIXELS)
     panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")

@@ -60,8 +60,6 @@ Panel = (
 )
 
 
-WIDE_COLUMN = 300
-"""px: a title of seven words."""
 TOOLTIP_HEIGHT = 400
 """px; a longer tooltip scrolls."""
 
@@ -93,7 +91,7 @@ def stat_panel(
     steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
     sparkline: bool = False,
 ) -> stat.Panel:
-    """A number for each series."""
+    """A number for each series, below each other: beside each other, six are tiny."""
     graph = common_models.BigValueGraphMode
     panel = (
         stat.Panel()
@@ -101,6 +99,8 @@ def stat_panel(
         .color_mode(common_models.BigValueColorMode.VALUE)
         .graph_mode(graph.AREA if sparkline else graph.NONE)
         .text_mode(common_models.BigValueTextMode.AUTO)
+        .orientation(common_models.VizOrientation.HORIZONTAL)
+        .wide_layout(True)
         .thresholds(_steps(steps))
         .no_value("no data")
     )
@@ -283,9 +283,9 @@ def link_column(panel: table.Panel, column: str, title: str, url: str) -> None:
     panel.override_by_name(column, [_value("links", [{"title": title, "url": url}])])
 
 
-def widen_column(panel: table.Panel, column: str) -> None:
-    """Make a column of sentences wider than others."""
-    panel.override_by_name(column, [_value("custom.minWidth", WIDE_COLUMN)])
+def widen_column(panel: table.Panel, column: str, pixels: int) -> None:
+    """Make a column of long texts at least so wide."""
+    panel.override_by_name(column, [_value("custom.minWidth", pixels)])
 
 
 def hide_column(panel: table.Panel, column: str) -> None:

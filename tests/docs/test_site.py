@@ -82,7 +82,7 @@ def test_the_search_knows_each_short_answer(site: Path) -> None:
     [
         ("README.md", "[README](../README.md)", "[README](start/readme.md)"),
         ("start/readme.md", "[docs/web.md](docs/web.md#tls)", "[docs/web](../web.md#tls)"),
-        ("rules/sql.md", "![a](../images/board.png)", "![a](../images/board.png)"),
+        ("rules/sql.md", "![a](../images/board.webp)", "![a](../images/board.webp)"),
         ("start/readme.md", "its [licence](LICENSE)", "its licence"),
         ("rules.md", "[sql](rules/sql.md), [up](#top)", "[sql](rules/sql.md), [up](#top)"),
         ("rules.md", "`[a](b)` https://example.org", "`[a](b)` https://example.org"),

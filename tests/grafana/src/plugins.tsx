@@ -1,6 +1,7 @@
 // The six kinds of panels of our boards, of Grafana's published components. These are not Grafana's own
 // panels, which are in no package: those have more settings and finer layouts, and read the same fields.
 import {
+  DataFrameView,
   PanelPlugin,
   ReducerID,
   VizOrientation,
@@ -9,6 +10,7 @@ import {
   getFieldDisplayName,
   getFieldDisplayValues,
   renderMarkdown,
+  type AnnotationEvent,
   type DataFrame,
   type DisplayValueAlignmentFactors,
   type Field,
@@ -25,6 +27,7 @@ import {
   VizLegend,
   VizRepeater,
   useTheme2,
+  type UPlotConfigBuilder,
   type VizRepeaterRenderValueProps,
 } from '@grafana/ui';
 import {
@@ -71,13 +74,14 @@ function Stat(props: Props): ReactElement {
       graphMode={options.graphMode ?? BigValueGraphMode.None}
       justifyMode={BigValueJustifyMode.Auto}
       textMode={options.textMode ?? BigValueTextMode.Auto}
+      disableWideLayout={!options.wideLayout}
       width={width}
       height={height}
       theme={theme}
       count={values().length}
     />
   );
-  return <Repeated {...props} values={values} render={one} orientation={VizOrientation.Auto} />;
+  return <Repeated {...props} values={values} render={one} orientation={options.orientation ?? VizOrientation.Auto} />;
 }
 
 function Bars(props: Props): ReactElement {
@@ -142,8 +146,31 @@ function Lines({ data, options, timeRange, timeZone, width, height }: Props): Re
       height={height}
       legend={options.legend as VizLegendOptions}
       options={options}
-    />
+    >
+      {(config) => {
+        mark(config, data.annotations ?? []);
+        return null;
+      }}
+    </TimeSeries>
   );
+}
+
+const marked = new WeakSet<UPlotConfigBuilder>();
+
+/** Shade the stretches of the annotations. */
+function mark(config: UPlotConfigBuilder, annotations: DataFrame[]): void {
+  if (marked.has(config)) {
+    return;
+  }
+  marked.add(config);
+  const events = annotations.flatMap((frame) => new DataFrameView<AnnotationEvent>(frame).toArray());
+  config.addHook('drawClear', ({ ctx, bbox, valToPos }) => {
+    for (const { time, timeEnd } of events) {
+      const [start, end] = [valToPos(time!, 'x', true), valToPos(timeEnd ?? time!, 'x', true)];
+      ctx.fillStyle = 'rgba(213, 94, 0, 0.15)';
+      ctx.fillRect(start, bbox.top, Math.max(end - start, 1), bbox.height);
+    }
+  });
 }
 
 const AXIS = 24;
@@ -258,6 +285,7 @@ export function plugins(): PanelPlugin[] {
   return Object.entries(COMPONENTS).map(([id, component]) => {
     const plugin = new PanelPlugin(component);
     plugin.meta = { id, name: id, info: { version: '0' } } as PanelPlugin['meta'];
+    plugin.setDataSupport({ annotations: true, alertStates: false });
     Object.defineProperty(plugin, 'fieldConfigRegistry', { get: () => fieldRegistry(id) });
     return plugin;
   });
