@@ -102,7 +102,7 @@ def take(browser: webdriver.Chrome, file: Path, width: int, height: int, scale: 
     """A picture of the page that is open, cut at a height in px."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    time.sleep(2)  # charts are drawn anew after their size has changed
+    time.sleep(2)  # charts are drawn again after their size has changed
     shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
     file.write_bytes(base64.b64decode(shot["data"]))
 
