@@ -1,4 +1,4 @@
-"""`kpi-agent erase`: what the agent's topics have of a person, and the deletion of their series."""
+"""`kpi-agent erase`: lists a person's records in the agent's topics, and deletes their series."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def _why_not(needed: Sequence[PersonTopic]) -> str:
 
 
 def _report(plan: Plan, person: Person, topics: Sequence[PersonTopic]) -> Iterator[str]:
-    """What each topic has, and what is not in the agent's hands. The name itself is not in it."""
+    """The records in each topic, and data that the agent can't delete. The person's name is not in
+    it."""
     from agent.core.output.messages import iso
 
     width = max(len(topic.topic) for topic in topics)
@@ -129,7 +130,7 @@ def _report(plan: Plan, person: Person, topics: Sequence[PersonTopic]) -> Iterat
 
 
 def _fate(topic: PersonTopic) -> str:
-    """What becomes of a topic's records, in words."""
+    """Until when a topic's records are kept, in words."""
     from agent.core.output.messages import iso
 
     if not topic.records or topic.newest_ms is None:

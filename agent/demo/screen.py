@@ -34,8 +34,8 @@ class Screen:
     def open(
         self, title: str, port: int, about: Sequence[str], pages: Sequence[tuple[str, str]] = ()
     ) -> None:
-        """Print the addresses, those of `pages` (path, description), too, and what is going to
-        happen."""
+        """Print the addresses, those of `pages` (path, description), too, and the announcement
+        `about`."""
         url = f"http://localhost:{port}"
         lines = [
             f"board     [bold cyan]{url}/[/]",

@@ -1,4 +1,4 @@
-"""The agent's own board: is it up, does it keep up, what does it refuse."""
+"""The agent's own board in Grafana: whether it runs, keeps up, and what it rejects."""
 
 from __future__ import annotations
 

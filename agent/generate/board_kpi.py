@@ -1,4 +1,4 @@
-"""A KPI's board: where it stands, how it got there, and whether the figure can be trusted."""
+"""The Grafana board of a KPI: its state, its history, and how reliable its values are."""
 
 from __future__ import annotations
 

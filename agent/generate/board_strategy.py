@@ -1,4 +1,5 @@
-"""The strategy board: objectives and their scores, every KPI against its target, what is firing."""
+"""The strategy board in Grafana: objectives and their scores, all KPIs with their targets, active
+alerts."""
 
 from __future__ import annotations
 

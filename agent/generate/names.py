@@ -1,4 +1,4 @@
-"""How the generated rules and boards select series, and merge them over workers."""
+"""Selectors of series for generated rules and boards, and their aggregation over workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts for the teams that produce events: the agent rejects more of them than usual."""
+"""Alerts for the teams that produce events: the agent rejects more of their records than usual."""
 
 from __future__ import annotations
 

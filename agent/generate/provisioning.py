@@ -1,4 +1,4 @@
-"""Grafana's provisioning files: where its data comes from, and where its dashboards lie."""
+"""Grafana's provisioning files: the data source, and the folder of dashboards."""
 
 from __future__ import annotations
 

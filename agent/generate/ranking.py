@@ -1,7 +1,7 @@
-"""Which series a panel shows where there are more than anybody reads: PromQL.
+"""PromQL that selects the series of a panel if there are too many to show.
 
-The ranking is by the range that is shown, not by each of its points: a line that is drawn at all is
-drawn from end to end, and never more than `limit` of them.
+The ranking is by the displayed range, not by each of its points: a line is drawn for the whole
+range, and there are never more than `limit` lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far back a board looks, and how often it asks again: by the window of what it shows."""
+"""The time range and refresh interval of a board, by the windows that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units of the language as Grafana shows them."""
+"""Units of the rules as Grafana's ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drafted: an event type, with its fields and KPIs."""
+"""A draft: an event type, with its fields and KPIs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields that a contract is given: their names, types, and how their values are written."""
+"""The fields of a draft: their names, types, and the form of their values."""
 
 from __future__ import annotations
 

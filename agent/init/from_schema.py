@@ -1,5 +1,5 @@
-"""A contract from the registered schema of a topic, without a sample: no value is known, so names
-and types decide, and no thresholds are proposed."""
+"""Drafts a contract from the registered schema of a topic, without a sample: names and types
+decide, and no thresholds are proposed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What identifies an event: a field by its name, or a position in a log."""
+"""Finds the id of events: a field by its name, or a position in a log."""
 
 from __future__ import annotations
 

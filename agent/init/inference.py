@@ -1,4 +1,4 @@
-"""What a contract is likely to be, inferred from names and values: type, splits, window."""
+"""Infers the parts of a contract from names and values: type, splits, window."""
 
 from __future__ import annotations
 

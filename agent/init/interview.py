@@ -1,4 +1,5 @@
-"""Questions and their answers: what a sample shows is proposed, and options and people decide."""
+"""Decides the parts of a draft: proposes what follows from the sample, and asks options and
+people."""
 
 from __future__ import annotations
 

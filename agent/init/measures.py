@@ -1,4 +1,5 @@
-"""Which fields are worth a KPI: few and good ones, and a reason for each number that is none."""
+"""Chooses the fields that are worth a KPI: few and good ones, with a reason for each other
+number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What names say: words, units, and what they are called in rules."""
+"""Interprets names: their words, units, and forms in rules."""
 
 from __future__ import annotations
 

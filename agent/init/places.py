@@ -1,4 +1,4 @@
-"""Where something stands in a record: as rules write it, what it is called, and what is there."""
+"""Paths in records: their form in rules, their names, and the values at them."""
 
 from __future__ import annotations
 

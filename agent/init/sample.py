@@ -1,4 +1,4 @@
-"""What a sample of events looks like: every field with its types, values and times."""
+"""Profiles a sample of events: every field with its types, values and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a registered schema says of the fields of its records: types, enums, what is never null."""
+"""Reads the fields of a registered schema: types, enums, nullability."""
 
 from __future__ import annotations
 

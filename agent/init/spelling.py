@@ -1,4 +1,4 @@
-"""How numbers and times are written where they are text, found out from what a field holds."""
+"""Detects the form of numbers and times in text."""
 
 from __future__ import annotations
 

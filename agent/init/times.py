@@ -1,4 +1,4 @@
-"""When an event happened, and in which order events came."""
+"""Finds the time of an event, and the order in which events came."""
 
 from __future__ import annotations
 

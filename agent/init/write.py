@@ -1,4 +1,4 @@
-"""The rules as YAML with comments: what was found, what is proposed, and why."""
+"""Writes the rules as YAML, with comments on findings, proposals and reasons."""
 
 from __future__ import annotations
 

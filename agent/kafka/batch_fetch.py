@@ -103,8 +103,8 @@ class _BatchReader:
 
 
 def _batches(parsed: PartitionRecords) -> Iterator[tuple[list[Raw], int]]:
-    """Batches of records with the offset after them. Aborted transactions, control batches and
-    what lies before the position are left out, as `PartitionRecords` leaves them out."""
+    """Batches of records with the offset after them, without aborted transactions, control batches
+    and records before the position, as in `PartitionRecords`."""
     records = parsed._records
     while records.has_next():
         batch = records.next_batch()

@@ -1,4 +1,4 @@
-"""Reads the dead-letter topic, and has its records reviewed by today's contracts."""
+"""Reads the dead-letter topic, and reviews its records by the present contracts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Progress = Callable[[int, int], None]
 async def review(
     settings: Settings, plan: Plan, progress: Progress = lambda _done, _all: None
 ) -> Review:
-    """Review all dead letters that there are. Raises EnvironmentFault where the topic can't be read
-    or the schema registry doesn't answer."""
+    """Review all dead letters. Raises EnvironmentFault if the topic can't be read, or the schema
+    registry doesn't answer."""
     topic = TopicNames.of(settings).dead_letters
     reviewer, registry = Reviewer(plan), SchemaRegistry(settings, plan)
     try:
@@ -45,7 +45,7 @@ async def review(
 
 
 def read_letter(record: Record) -> DeadLetter | None:
-    """A record of the dead-letter topic; None for what the agent has not written."""
+    """Parse a record of the dead-letter topic; None if the agent has not written it."""
     ours = {name: value.decode("utf-8", "replace") for name, value in record.headers}
     try:
         origin = Origin(

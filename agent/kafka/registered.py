@@ -98,7 +98,7 @@ def _subjects_of(subjects: Sequence[str], topic: str) -> list[str]:
 
 
 def value_subjects(subjects: Sequence[str], topics: Topics) -> dict[str, list[str]]:
-    """By topic, the subjects of its values, as their names say."""
+    """By topic of a contract, the subjects of its values, by their names."""
     by_record: dict[str, list[str]] = {}
     for subject in subjects:
         # Names of records have no dash, neither in Avro nor in Protobuf.

@@ -79,7 +79,7 @@ class RuleSets:
 
     @staticmethod
     def forgotten(rows: Iterable[WorkerRow], now_ms: int) -> list[str]:
-        """The workers that have not run for so long that their rows can go."""
+        """The workers that have not run for so long that their rows can be deleted."""
         return [row.worker for row in rows if now_ms - row.at_ms > FORGOTTEN_MS]
 
 

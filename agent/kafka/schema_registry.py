@@ -52,8 +52,8 @@ class SchemaRegistry:
         self._waits = False
 
     async def with_schemas(self, batch: Batch) -> Batch:
-        """A batch with the schemas that its records name. Raises EnvironmentFault when the wait for
-        them is given up."""
+        """A batch with the schemas of its records. Raises EnvironmentFault if waiting for them is
+        given up."""
         if not self._names_schemas(batch.topic):
             return batch
         ids = await asyncio.get_running_loop().run_in_executor(None, named_ids, batch)

@@ -132,7 +132,7 @@ def _own_topics(path: Path, name: str) -> set[str]:
 def replay(
     plan: Plan, files: Sequence[Source], clock_ms: int, progress: Progress = lambda _: None
 ) -> Replayed:
-    """Send all files through the core. `clock_ms` stands for the broker's timestamp of every
+    """Send all files through the core. `clock_ms` is used as the broker's timestamp of every
     record: an event further in its future than the contract allows is rejected."""
     out = Replayed(Emitted(), [])
     out.emitted = joined(list(stream(plan, files, clock_ms, out, progress)))

@@ -30,8 +30,8 @@ EXIT_CODE = 1
 def handling(
     stop: Callable[[], None], reload: Callable[[], None], exit_seconds: float = EXIT_SECONDS
 ) -> Iterator[None]:
-    """Call `stop` and `reload` on the running loop when the process is asked to. Only in the main
-    thread. A process that was asked to stop ends within `exit_seconds`, also after the block."""
+    """Call `stop` and `reload` on the running loop when a signal requests it. Only in the main
+    thread. The process ends within `exit_seconds` of a request to stop, even after the block."""
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     loop = asyncio.get_running_loop()

@@ -36,7 +36,7 @@ _UNKNOWN_USER = "$2b$12$.WICJGmTJSERK0q4YhuhKO8qZEEmE1Klr.AO2FBNkO7oTrgFFMm4C"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sends a request. An operator may reload the rules."""
+    """The sender of a request. An operator may reload the rules."""
 
     name: str
     is_operator: bool = False

@@ -99,7 +99,7 @@ class PageHandlers:
         return _compressed(web.Response(text=text, content_type="text/html", headers=_FRESH))
 
     async def producers_page(self, request: web.Request) -> web.Response:
-        """What became of each event."""
+        """The page of the events' outcomes, for producers."""
         text = producers_page(self._state, self._now_ms())
         return _compressed(web.Response(text=text, content_type="text/html", headers=_FRESH))
 

@@ -1,6 +1,7 @@
-"""The page for the teams that produce events: `/producers`, by contract what became of them.
+"""The page for the teams that produce events: `/producers`, the outcomes of their records by
+contract.
 
-Its counts are of all workers: this one's as they are, the others' as they last wrote them.
+Its counts are of all workers: this one's are current, the others' as they last wrote them.
 """
 
 from __future__ import annotations
