@@ -101,12 +101,6 @@ def _spooled_pipe(name: str, _inode: int) -> Path:
         return Path(_spooled(pipe).name)
 
 
-def records_of(path: Path) -> Iterator[bytes]:
-    """The values of a file's records. Raises EnvironmentFault where it can't be read."""
-    for records, _ in batches_of(path):
-        yield from (value or b"" for value in records.values)
-
-
 def batches_of(path: Path, name: str = "") -> Iterator[tuple[FileBatch, int]]:
     """Batches of records, each with the number of bytes of the file that were read for it.
 

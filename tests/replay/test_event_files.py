@@ -10,6 +10,7 @@ import lzma
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import EnvironmentFault
-from agent.replay.event_files import batches_of, event_file, records_of
+from agent.replay.event_files import batches_of, event_file
 
 EVENTS = [{"type": "sold", "price": 1.50, "id": 2**63}, {"type": "sold", "note": 'a\n"[{"'}]
 LINES = [b'{"type": "sold", "price": 1.50}', b"rubbish", b"", b'{"type": "sold"}']
+
+
+def records_of(path: Path) -> Iterator[bytes]:
+    """The values of a file's records."""
+    for records, _ in batches_of(path):
+        yield from (value or b"" for value in records.values)
 
 
 def written(folder: Path, content: bytes) -> Path:
