@@ -10,7 +10,7 @@ from dataclasses import replace
 from agent.core.decode.schema_shape import Shape, record_name, shape_of
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.events import Envelope
-from agent.core.model.paths import Elements, Path
+from agent.core.model.paths import Elements, Path, Root, path_text
 from agent.core.model.schemas import REGISTRY, SchemaKind
 from agent.errors import EnvironmentFault
 from agent.init import identity, inference
@@ -25,6 +25,7 @@ from agent.init.schema_fields import Leaf, fields_of_schema, leaves_of, with_sch
 from agent.init.times import time_of
 from agent.kafka.registered import Registered
 
+_BY_SCHEMA: Path = (Root("schema"),)
 _CHANGE = frozenset({"op", "source", "after"})
 """Members of Debezium's records."""
 
@@ -34,16 +35,18 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     not of an object."""
     shape, envelope = event_shape(registered)
     is_promise = _is_promise(registered.schema.kind, envelope)
-    own = (
-        f"{snake(topic)}.changed"
-        if envelope
-        else snake(record_name(registered.schema).rpartition(".")[2] or topic)
-    )
+    record = record_name(registered.schema)
+    own = f"{snake(topic)}.changed" if envelope else snake(record.rpartition(".")[2] or topic)
     name = ask("event", "The event's type", own)
     made = EventDraft(name, topic, None, envelope=envelope, encoding=encoding_of(registered, topic))
     made.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
-    type_field = ask("type_field", "The field that names the event's type", "none")
+    # A subject that is called after the record is mostly one of several in its topic.
+    by_record = registered.subject in (record, f"{topic}-{record}") and registered.format != "json"
+    proposed = path_text(_BY_SCHEMA) if by_record else "none"
+    type_field = ask("type_field", "The field that names the event's type", proposed)
     made.type_field = None if type_field == "none" else read_path(type_field)
+    if made.type_field == _BY_SCHEMA:
+        made.type, made.encoding = record, replace(made.encoding, subject=None)
     leaves = list(leaves_of(shape))
     if envelope is None:
         _time(made, leaves, ask)
@@ -195,7 +198,7 @@ def _lines(draft: EventDraft, leaves: Collection[Leaf], is_promise: bool) -> lis
             replace(
                 draft,
                 event=name,
-                type=draft.event,
+                type=draft.type or draft.event,
                 each=leaf.path,
                 fields=[*fields, *splits],
                 kpis=kpis,
