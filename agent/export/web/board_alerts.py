@@ -188,6 +188,15 @@ def alert_json(plan: Plan, alert: Alert) -> Json:
     }
 
 
+def by_rule(active: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
+    """Alerts of `alert_json` by rule and phase, in their order: of each group its first alert, and
+    all."""
+    groups: dict[tuple[str, str], list[Json]] = {}
+    for alert in active:
+        groups.setdefault((alert["rule"], alert["phase"]), []).append(alert)
+    return [(group[0], group) for group in groups.values()]
+
+
 def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
     names = (name for of in (rule, kpi) if of is not None for name in (of.owner, of.team) if name)
     return next(names, "")

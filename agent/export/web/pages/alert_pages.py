@@ -15,6 +15,7 @@ from agent.core.model.text import seconds_text
 from agent.core.output.addresses import ALERTS, with_query
 from agent.export.templates import html_template
 from agent.export.web.alerts import HISTORY_SHOWN, SEVERITIES
+from agent.export.web.board_alerts import by_rule
 from agent.export.web.clock import clock_text, iso_text
 
 Json = dict[str, Any]
@@ -49,8 +50,8 @@ def alerts_page(
     return html_template(_TEMPLATES, "alerts.html").render(
         board=board,
         timezone=timezone,
-        groups=_groups(active)[:MOST_RULES],
-        hidden_rules=max(0, len(_groups(active)) - MOST_RULES),
+        groups=by_rule(active)[:MOST_RULES],
+        hidden_rules=max(0, len(by_rule(active)) - MOST_RULES),
         most_series=MOST_SERIES,
         transitions=transitions[:limit],
         more=address(limit=str(limit * 4)) if len(transitions) > limit else None,
@@ -64,11 +65,3 @@ def alerts_page(
         lasts=lambda since_ms: seconds_text(max(0, (until_ms - since_ms) // 1000)),
         titles={name: kpi.title for name, kpi in plan.kpis.items()},
     )
-
-
-def _groups(active: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
-    """The alerts by rule and phase, in their order: of each group its first alert, and all."""
-    groups: dict[tuple[str, str], list[Json]] = {}
-    for alert in active:
-        groups.setdefault((alert["rule"], alert["phase"]), []).append(alert)
-    return [(group[0], group) for group in groups.values()]

@@ -12,7 +12,7 @@ from agent.core.output.messages import dimensions_json
 from agent.core.output.series_selector import selector_text
 from agent.errors import EnvironmentFault, RulesError
 from agent.export.agent_state import Alert, Fleet
-from agent.export.web.pages.marks import instant_ms
+from agent.export.web.pages.marks import COMPARED, instant_ms
 
 Json = dict[str, Any]
 
@@ -102,8 +102,7 @@ def _because(document: Mapping[str, Any], alert: Mapping[str, Any], kpi: Kpi) ->
     if condition is None or condition["sql"] is None:
         condition = alert.get("when")
     for clause in condition["clauses"] if condition else ():
-        shown = f" ({clause['values']})" if clause["values"] != clause["sql"] else ""
-        sentences.append(f"{clause['sql']}{shown}: {_HOLDS[clause['holds']]}.")
+        sentences.append(_clause_text(clause, window and window["value"], kpi))
     sentences += [f"{fact['sql']}: {fact['words']}." for fact in document["facts"]]
     if document["rule_override"]:
         sentences.append(f"The rule is as its override for {_match(document['rule_override'])}.")
@@ -115,6 +114,17 @@ def _because(document: Mapping[str, Any], alert: Mapping[str, Any], kpi: Kpi) ->
     if document["inhibited_by"]:
         sentences.append(f"Inhibited, as this fires: {', '.join(document['inhibited_by'])}.")
     return sentences
+
+
+def _clause_text(clause: Mapping[str, Any], value: float | None, kpi: Kpi) -> str:
+    """A clause of a condition, with its values: those of a plain comparison in the KPI's unit."""
+    sql, values = clause["sql"], clause["values"]
+    compared = COMPARED.fullmatch(sql)
+    if compared is not None and value is not None:
+        bound = value_text(float(compared[2]), kpi.unit)
+        values = f"{value_text(value, kpi.unit)} {compared[1]} {bound}"
+    shown = f" ({values})" if values != sql else ""
+    return f"{sql}{shown}: {_HOLDS[clause['holds']]}."
 
 
 def _match(match: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from markupsafe import Markup
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindows
 from agent.core.model.rules import is_whole
+from agent.core.model.text import seconds_text
 from agent.core.output.addresses import dashboard_path, kpi_path, with_query
 from agent.core.output.messages import dimensions_json, hidden_text, iso, label
 from agent.core.output.privacy import shared
@@ -27,7 +28,7 @@ from agent.export.agent_state import AgentState, Alert, Links
 from agent.export.metrics.closed_samples import BANDS
 from agent.export.metrics.kpi_series import group
 from agent.export.templates import html_template
-from agent.export.web.board_alerts import safe_link
+from agent.export.web.board_alerts import active_alerts, alert_json, by_rule, safe_link
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.clock import clock_text, iso_text
 from agent.export.web.pages import drawing
@@ -46,14 +47,16 @@ Json = dict[str, Any]
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 
+MOST_ALERTS = 20
+"""Series of a rule that are listed at the top of a KPI's page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Explanations of the rules over a series, the errors of others, and all alerts."""
+    """Explanations of the rules over a series, and why others are missing."""
 
     documents: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
-    alerts: tuple[Alert, ...] = ()
 
 
 class NoSuchPage(LookupError):
@@ -73,7 +76,10 @@ class KpiPages:
         sources = await self._read(name, query)
         data = await asyncio.to_thread(page_data, sources)
         why = await self._why(sources)
-        return await asyncio.to_thread(_render, self._state, sources, data, why, self._now_ms())
+        alerts = _alerts_of(self._state, sources)
+        return await asyncio.to_thread(
+            _render, self._state, sources, data, why, alerts, self._now_ms()
+        )
 
     async def _why(self, sources: Sources) -> Why:
         """Explain the rules over the series; empty on the page of a KPI with several series."""
@@ -84,7 +90,7 @@ class KpiPages:
         if not rules or len(dimensions) != len(sources.kpi.by):
             return Why()
         documents, missing = await explanations(self._state.fleet, rules, sources.kpi, dimensions)
-        return Why(tuple(documents), tuple(missing), tuple(self._state.fleet.alerts()))
+        return Why(tuple(documents), tuple(missing))
 
     async def json(self, name: str, query: Mapping[str, str]) -> Json:
         """The data of a page. Raises NoSuchPage."""
@@ -154,7 +160,22 @@ def _until(text: str | None, newest_ms: int) -> int:
 # --- HTML ----------------------------------------------------------------------------------------
 
 
-def _render(state: AgentState, sources: Sources, data: Json, why: Why, now_ms: int) -> str:
+def _alerts_of(state: AgentState, sources: Sources) -> list[Alert]:
+    """The active alerts of the KPI, or of one of its series and of the KPI as a whole."""
+    kpi, dimensions = sources.kpi, sources.dimensions
+    own = (alert for alert in state.fleet.alerts() if alert.kpi == kpi.name)
+    return active_alerts(a for a in own if dimensions is None or a.dimensions in (dimensions, ()))
+
+
+def _render(
+    state: AgentState,
+    sources: Sources,
+    data: Json,
+    why: Why,
+    alerts: Sequence[Alert],
+    now_ms: int,
+) -> str:
+    until_ms = sources.data_until_ms or now_ms
     has_seconds = sources.kpi.window.step_ms % 60_000 != 0
 
     def clock(at_ms: float) -> str:
@@ -167,7 +188,10 @@ def _render(state: AgentState, sources: Sources, data: Json, why: Why, now_ms: i
         chart=drawing.chart(data) if any(line["points"] for line in data["lines"]) else "",
         json=_data_block({name: data[name] for name in _DRAWN}),
         clock=clock,
-        why=in_words(why.documents, why.alerts, sources.kpi, sources.dimensions or (), clock),
+        lasts=lambda since_ms: seconds_text(max(0, (until_ms - since_ms) // 1000)),
+        active=by_rule([alert_json(sources.plan, alert) for alert in alerts]),
+        most_series=MOST_ALERTS,
+        why=in_words(why.documents, alerts, sources.kpi, sources.dimensions or (), clock),
         missing=why.missing,
         iso=lambda at_ms: iso_text(at_ms, sources.timezone),
         links=_links(sources, data),

@@ -22,7 +22,8 @@ Json = dict[str, Any]
 
 MOST_MARKS = 200
 """Of each kind, the newest; more would cover the values."""
-_COMPARED = re.compile(r"\s*value\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*", re.IGNORECASE)
+COMPARED = re.compile(r"\s*value\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*", re.IGNORECASE)
+"""A clause that compares the value with a plain number."""
 _ENDED = (AlertPhase.RESOLVED, AlertPhase.INHIBITED, AlertPhase.INACTIVE)
 
 
@@ -99,7 +100,7 @@ def _rule_lines(plan: Plan, kpi: Kpi, dimensions: Dimensions | None) -> Iterator
             continue
         for level in rule.levels:
             for clause in level.when_clauses or ():
-                compared = _COMPARED.fullmatch(clause.sql)
+                compared = COMPARED.fullmatch(clause.sql)
                 if compared is None:
                     continue
                 value = float(compared[2])

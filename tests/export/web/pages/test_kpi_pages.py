@@ -186,6 +186,32 @@ async def test_the_page_says_the_values_without_a_script() -> None:
     assert "onclick" not in text
 
 
+async def test_what_is_firing_comes_first_with_its_owner_and_runbook() -> None:
+    state = company_state()
+    async with _client(state) as client:
+        pages = [
+            await (await client.get(f"/kpis/response_time{query}")).text()
+            for query in ("", "?series=region%3Demea", "?series=region%3Damer")
+        ]
+    actives = [text.partition('id="active"')[2].partition("</section>")[0] for text in pages]
+    assert [active.count('<li class="alert"') for active in actives] == [2, 2, 1]
+    for text, active in zip(pages[:2], actives, strict=False):
+        assert text.index('id="active"') < text.index('id="plot"')
+        first, other = active.split("</li>")[:2]
+        assert 'data-phase="firing" data-severity="warning"' in first and "firing since" in first
+        assert "support-ops, then director" in first and ">Runbook</a>" in first
+        assert 'href="../kpis/response_time?series=region%3Demea"' in first
+        assert "No ticket answered anywhere" in other  # of the KPI as a whole
+    assert "No ticket answered anywhere" in actives[2]
+
+
+async def test_without_an_alert_the_page_begins_with_the_chart() -> None:
+    state = company_state()
+    async with _client(state) as client:
+        text = await (await client.get("/kpis/revenue")).text()
+    assert '<section id="active" data-live aria-label="Active alerts"></section>' in text
+
+
 async def test_the_data_block_can_not_end_its_element() -> None:
     state = company_state()
     evil = "</script><script>alert(1)</script>"
