@@ -98,7 +98,7 @@ def _rows(history: AlertHistory, episodes: Sequence[Episode]) -> list[tuple[str,
 
 def _change(comparison: Comparison) -> dict[str, object] | None:
     """The difference from the baseline; None without one."""
-    before, after, change = comparison.before, comparison.history, comparison.versus()
+    before, after, change = comparison.before, comparison.history, comparison.episode_changes()
     if before is None or change is None:
         return None
     counts = [

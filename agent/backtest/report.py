@@ -12,7 +12,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.printable import printable
 from agent.core.model.rules import Rule
 from agent.core.model.text import duration
-from agent.core.output.episodes import AlertHistory, Episode, Versus, versus
+from agent.core.output.episodes import AlertHistory, Episode, EpisodeChanges, compare_episodes
 from agent.core.output.messages import Json, dimensions_json, iso, summary_json
 from agent.replay.report import number, outcomes_text, series_text
 
@@ -47,13 +47,13 @@ class Comparison:
         """The episodes that a rule has in the baseline."""
         return self.before.history.of_rule(rule) if self.before else ()
 
-    def versus(self) -> Versus | None:
+    def episode_changes(self) -> EpisodeChanges | None:
         """The episodes gained, lost and kept, of the rules that are reported."""
         if self.before is None:
             return None
-        whole = versus(self.before.history, self.history)
+        whole = compare_episodes(self.before.history, self.history)
         shown = set(self.shown_rules())
-        return Versus(
+        return EpisodeChanges(
             tuple(e for e in whole.gained if e.rule in shown),
             tuple(e for e in whole.lost if e.rule in shown),
             tuple(pair for pair in whole.kept if pair[0].rule in shown),
@@ -106,7 +106,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         if name in after.plan.rules:
             yield ""
             yield from _rule(comparison, after.plan.rules[name])
-    change = comparison.versus()
+    change = comparison.episode_changes()
     if change is not None and comparison.before is not None:
         yield ""
         yield from _change(comparison, change, comparison.before.history)
@@ -195,7 +195,7 @@ def _scale(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def _change(comparison: Comparison, change: Versus, before: AlertHistory) -> Iterator[str]:
+def _change(comparison: Comparison, change: EpisodeChanges, before: AlertHistory) -> Iterator[str]:
     after = comparison.history
     gained, lost = len(change.gained), len(change.lost)
     yield f"against {comparison.baseline_name}: {gained} gained, {lost} lost"
@@ -243,7 +243,7 @@ def as_json(comparison: Comparison) -> Json:
             comparison.after.read.reasons,
         ),
     }
-    change = comparison.versus()
+    change = comparison.episode_changes()
     if change is not None and comparison.before is not None:
         before = comparison.before.history
         document["against"] = comparison.baseline_name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, ThresholdRule, variants
-from agent.core.output.episodes import AlertHistory, Record, alert_history
+from agent.core.output.episodes import AlertHistory, AlertRecorder, alert_history
 from agent.replay.runner import Replayed, Source, stream
 from agent.settings import Settings
 
@@ -32,10 +32,10 @@ def over_files(
     """Run the rules over files of events. Everything before `since_ms` is read, too, so that
     windows and alerts are at `since_ms` as they would have been."""
     read = Replayed(Emitted(), [])
-    record = Record(plan)
+    recorder = AlertRecorder(plan)
     for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
-        record.add(emitted)
-    return Backtest(alert_history(record, since_ms, until_ms), read)
+        recorder.add(emitted)
+    return Backtest(alert_history(recorder, since_ms, until_ms), read)
 
 
 async def over_topics(
@@ -51,12 +51,12 @@ async def over_topics(
     from agent.kafka.history import history
 
     read = Replayed(Emitted(), [])
-    record = Record(plan)
+    recorder = AlertRecorder(plan)
     before_ms = warm_up(plan) if warm_up_ms is None else warm_up_ms
     from_ms = None if since_ms is None else since_ms - before_ms
     async for emitted in history(settings, plan, from_ms, until_ms, read.note, progress):
-        record.add(emitted)
-    return Backtest(alert_history(record, since_ms, until_ms), read)
+        recorder.add(emitted)
+    return Backtest(alert_history(recorder, since_ms, until_ms), read)
 
 
 def warm_up(plan: Plan) -> int:

@@ -1,10 +1,10 @@
-"""Backfills: the rows that KPIs would have, had they been declared when their events came.
+"""Backfills: computes the rows that a new KPI would have if it had been declared earlier.
 
-The events up to the handoff (`agent.core.merge.backfill_buffer`) are folded from the source topics,
-beside the live flow. Each record gets the verdict that the live flow gives it: by all KPIs of its
-contract, against the log before it. Windows close in event-time order, as far as the slowest source
-allows, so that little is in memory at once. No alert is published: rules are evaluated so that the
-history they look back on is there, and all alerts are inactive at the handoff.
+The events up to the handoff (`agent.core.merge.backfill_buffer`) are read from the source topics
+and folded, in parallel to live processing. Each record gets the same verdict as in live processing:
+by all KPIs of its contract, given the log before it. Windows close in event-time order, as far as
+the slowest source allows, so that few are in memory at a time. No alert is published: rules are
+evaluated only for the history that they read, and all alerts are inactive at the handoff.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from agent.core.model.windows import first_end_within, previous_end, previous_st
 from agent.core.state.rows import Row, SeriesRows
 
 
-def begin_ms(kpi: Kpi, asked_ms: int) -> int:
-    """Where to begin, so that the window that holds an instant is whole."""
-    first = kpi.window.first_end_after(asked_ms)
-    if kpi.has_retention:  # that looks at the window before it, too
+def begin_ms(kpi: Kpi, at_ms: int) -> int:
+    """The event time from which events are needed to compute the window that contains an
+    instant."""
+    first = kpi.window.first_end_after(at_ms)
+    if kpi.has_retention:  # it also reads the window before
         return previous_start(kpi.window, first)
     return kpi.window.start_of(first)
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """The whole windows of one KPI from the first that starts at or after `from_ms` (None: the
-    log's first event) up to the handoff, in some state partitions."""
+    """To compute the complete windows of a KPI, from the first that starts at or after `from_ms`
+    (None: the log's first event) to the handoff, in some state partitions."""
 
     kpi: str
     from_ms: int | None
@@ -57,7 +58,7 @@ class Backfill:
         state_partitions: int,
         lookups: LookupTopics | None = None,
     ) -> None:
-        """`lookups`: what is read of the lookup topics."""
+        """`lookups`: the tables of the lookup topics."""
         requests = list(requests)
         kpis = {r.kpi for r in requests}
         topics = sorted({topic for topic, _ in sources})
@@ -76,20 +77,22 @@ class Backfill:
             self._folders[topic].assign(partition, None)
 
     def add(self, batch: Batch) -> None:
-        """Decode, evaluate and fold a batch; each source's offsets go on from what was added."""
+        """Decode, evaluate and fold a batch, which continues its sources where the last one
+        ended."""
         self._folders[batch.topic].add(batch)
 
     def watermark_ms(self, source: Source) -> int | None:
-        """How far event time has got in a source."""
+        """The watermark of a source."""
         topic, partition = source
         return self._folders[topic].sources[partition].watermark_ms
 
     def end(self, source: Source) -> None:
-        """Note that a source was read as far as it decides what lies before the handoff."""
+        """Note that a source was read as far as windows before the handoff need."""
         self._reading.discard(source)
 
     def flush(self) -> Emitted:
-        """Close what can be closed, to be published: windows and target states, and no alert."""
+        """Close all windows that can be closed. The result has their values and target states, and
+        no alerts."""
         for topic, folder in self._folders.items():
             for target, message in folder.flush(0, {}, len(folder.sources)):
                 if target in self._targets:
@@ -110,8 +113,8 @@ class Backfill:
 
     def rows(self) -> Mapping[tuple[str, int], list[Row]]:
         """The rows by KPI and state partition, once every source has ended and was flushed: first
-        the archived windows, then one row a series."""
-        return {place: backfill.rows() for place, backfill in self._backfills.items()}
+        the archived windows, then one row per series."""
+        return {key: backfill.rows() for key, backfill in self._backfills.items()}
 
 
 class _KpiBackfill:
@@ -134,24 +137,23 @@ class _KpiBackfill:
                 first = first_end_within(window, first)
             self._closed_ms = previous_end(window, first)
             if self._closed_ms > self._handoff_ms:
-                # Too little is there for a whole window: it begins as one without a backfill.
+                # Not enough for a complete window: it starts as a KPI without a backfill.
                 self._begin_ms, self._closed_ms = self._handoff_ms, None
 
     def update(self, block: Block, source: int) -> None:
-        """Note a frame's partials that lie between the first whole window and the handoff."""
+        """Add a frame's partials that are between the first complete window and the handoff."""
         least = self._begin_ms
         if block.start_ms < self._handoff_ms and (least is None or block.start_ms >= least):
             self._state.update(block, source, 0)
 
     def advance(self, watermark_ms: int | None) -> tuple[list[WindowValue], list[TargetStatus]]:
-        """Close what a watermark lets close; None: everything up to the
-        handoff."""
+        """Close the windows that end by a watermark; None: all up to the handoff."""
         state = self._state
         frontier = self._handoff_ms
         if watermark_ms is not None:
             frontier = min(frontier, watermark_ms - state.kpi.lateness_ms)
         if self._closed_ms is not None:
-            # A window that began before the first whole one would hold a part only.
+            # A window that starts before the first complete one would have part of its events.
             for series in state.series.values():
                 series.skip_windows(self._closed_ms)
         step = state.advance(frontier)
@@ -167,7 +169,7 @@ class _KpiBackfill:
         rows, store = list(self._chunks.items()), SeriesRows()
         for series in self._state.series.values():
             series.hand_off(self._handoff_ms)
-            # At the handoff all alerts are inactive, and silence is counted from there.
+            # At the handoff all alerts are inactive, and absence rules count from there.
             series.drop_alerts()
             written = store.write(series)
             rows += ((key, row) for key, row in written if row is not None)

@@ -1,6 +1,6 @@
-"""How a rule stands for one series, and why: everything that its last evaluation read.
+"""Explains a rule for one series: its alerts, and everything that its last evaluation read.
 
-Read from the state as it is held: nothing is evaluated, and nothing changes.
+Explanations only read the current state: no rule is evaluated, and nothing changes.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from agent.core.state.series import Series
 
 
 @dataclass(frozen=True, slots=True)
-class ClauseFound:
-    """A part of a condition: as it is written, with its values in place, and whether it holds
-    (None: that can't be said)."""
+class ClauseResult:
+    """A part of a condition: its SQL, the same with values in place of names (`shown`), and whether
+    it holds (None: unknown)."""
 
     sql: str
     shown: str
@@ -48,40 +48,40 @@ class ClauseFound:
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionFound:
+class ConditionResult:
     """A condition, whether it holds, and its clauses; `sql` None: it is "not `when`"."""
 
     sql: str | None
     holds: bool | None
-    clauses: tuple[ClauseFound, ...]
+    clauses: tuple[ClauseResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class AlertFound:
-    """An alert of one severity. `since_ms`: of what is pending or firing, when that episode began.
-    `fires_ms`: when it fires if `when` goes on to hold; `ends_ms`: when it resolves if `clear`
-    does. `when` None: the rule is about silence of `no_data_for_ms`."""
+class AlertExplanation:
+    """An alert of one severity. `since_ms`: the start of the episode, if it is pending or firing.
+    `fires_ms`: when it fires if `when` keeps holding; `ends_ms`: when it resolves if `clear` keeps
+    holding. `when` None: an absence rule, which fires after `no_data_for_ms` without an event."""
 
     severity: Severity
     phase: AlertPhase
     since_ms: int | None
-    when: ConditionFound | None = None
-    clear: ConditionFound | None = None
+    when: ConditionResult | None = None
+    clear: ConditionResult | None = None
     fires_ms: int | None = None
     ends_ms: int | None = None
     no_data_for_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explanation:
     """A rule over one series.
 
-    `rule` is the rule as it is for this series, `rule_match` the override that makes it so.
-    `target_match` likewise; `target_since` is the date from which that target holds. `columns` are
-    what conditions read (`value`, `events`, `target`), `facts` what they ask of the past.
-    `not_evaluated` says why the window was not evaluated. `inputs` are the values of a KPI over
-    KPIs. `last_event_ms`: the end of the last slice with an event. `inhibited_by`: what the rule
-    depends on that fires.
+    `rule` is the rule with the override for this series, whose dimensions are `rule_match`;
+    `target_match` likewise. `target_since` is the date from which that target applies. `columns`
+    are the values that conditions read (`value`, `events`, `target`), `facts` those of their
+    features. `not_evaluated` says why the window was not evaluated. `inputs` are the input values
+    of a KPI over KPIs. `last_event_ms`: the end of the last slice with an event. `inhibited_by`:
+    those of the rule's dependencies that fire.
     """
 
     kpi: Kpi
@@ -89,7 +89,7 @@ class Explained:
     dimensions: Dimensions | None
     at_ms: int
     window: WindowValue | None
-    alerts: tuple[AlertFound, ...]
+    alerts: tuple[AlertExplanation, ...]
     target: Target | None = None
     target_match: Mapping[str, object] | None = None
     target_since: str | None = None
@@ -104,15 +104,15 @@ class Explained:
 
 def explain(
     plan: Plan, states: Mapping[str, KpiState], rule_graph: RuleGraph, rule: Rule, series: Series
-) -> Explained | None:
-    """How a rule stands for a series of its KPI; None where an override takes the series out.
+) -> Explanation | None:
+    """Explain a rule for a series of its KPI; None if an override excludes the series.
 
-    `states` and `rule_graph` are those of the state partition that holds the series.
+    `states` and `rule_graph` are those of the state partition that has the series.
     """
     if isinstance(rule, CompositeRule):
-        explained: Explained | None = _composite(plan, rule_graph, rule, series)
+        explained: Explanation | None = _composite(plan, rule_graph, rule, series)
     elif isinstance(rule, AbsenceRule):
-        explained = _silence(states[rule.kpi], rule, series)
+        explained = _absence(states[rule.kpi], rule, series)
     else:
         explained = _threshold(states, rule, series)
     inhibited = rule_graph.inhibiting(rule, series.dimensions or ()) if rule.depends_on else ()
@@ -121,7 +121,7 @@ def explain(
 
 def _threshold(
     states: Mapping[str, KpiState], rule: ThresholdRule, series: Series
-) -> Explained | None:
+) -> Explanation | None:
     state = states[rule.kpi]
     evaluator = state.evaluator
     rules = evaluator.closed_rules if rule.on == "closed" else evaluator.current_rules
@@ -133,12 +133,12 @@ def _threshold(
     last = _last_input(state, rule, series)
     if last is None:
         alerts = tuple(_alert(own, level, series, None, None) for level in own.levels)
-        return Explained(state.kpi, own, series.dimensions, series.closed_ms, None, alerts,
+        return Explanation(state.kpi, own, series.dimensions, series.closed_ms, None, alerts,
                          rule_match=match,
                          not_evaluated="no window has closed yet")  # fmt: skip
     table, row, facts = _preview(state, rules, own, last)
     override = _override(state.kpi, dimensions, last.window.start_ms)
-    return Explained(
+    return Explanation(
         kpi=state.kpi,
         rule=own,
         dimensions=series.dimensions,
@@ -166,7 +166,7 @@ def _threshold(
 
 
 def _match(rule: Rule, by: tuple[str, ...], dimensions: Dimensions) -> Mapping[str, object] | None:
-    """The series of the override that makes a rule what it is for one of them."""
+    """The dimensions of the override that applies to a series; None: no override does."""
     number = override_for(rule, by, dimensions)
     return None if number is None else rule.overrides[number].match
 
@@ -184,7 +184,7 @@ def _last_input(state: KpiState, rule: ThresholdRule, series: Series) -> Evaluat
 def _preview(
     state: KpiState, rules: Thresholds, rule: ThresholdRule, last: EvaluationInput
 ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
-    """What the rule's conditions read and say."""
+    """What the rule's conditions read, and whether they hold."""
     every = state.series.values()
     if rule.on == "closed" or isinstance(state, DerivedKpi):
         peers = state.evaluator.inputs.peers([(last.series, last.window)], every)
@@ -195,7 +195,7 @@ def _preview(
 
 
 def _not_evaluated(kpi: Kpi, rule: ThresholdRule, last: EvaluationInput) -> str | None:
-    """Why the window changes no alert; None where it was evaluated."""
+    """Why the window was not evaluated; None if it was."""
     window = last.window
     if window.hidden and rule.on_no_data == "keep":
         return f"the window is hidden: it is of fewer than {kpi.minimum_people} people"
@@ -211,7 +211,7 @@ def _not_evaluated(kpi: Kpi, rule: ThresholdRule, last: EvaluationInput) -> str 
 
 
 def _override(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> TargetOverride | None:
-    """The override that gives the target its bounds; None: they are the KPI's own."""
+    """The override that has the bounds of the target; None: they are the KPI's own."""
     for override in reversed(overrides_of(kpi, dimensions)):
         if override.from_ms is None or override.from_ms <= start_ms:
             return override
@@ -234,21 +234,21 @@ def _inputs(
 
 def _when(
     rule: ThresholdRule, level: Level, table: pl.DataFrame, holds: bool | None
-) -> ConditionFound:
-    return ConditionFound(level.when_sql, holds, _clauses(rule, level.when_clauses, table))
+) -> ConditionResult:
+    return ConditionResult(level.when_sql, holds, _clauses(rule, level.when_clauses, table))
 
 
 def _clear(
     rule: ThresholdRule, level: Level, table: pl.DataFrame, holds: bool | None
-) -> ConditionFound:
-    return ConditionFound(level.clear_sql, holds, _clauses(rule, level.clear_clauses, table))
+) -> ConditionResult:
+    return ConditionResult(level.clear_sql, holds, _clauses(rule, level.clear_clauses, table))
 
 
 def _clauses(
     rule: ThresholdRule, clauses: Iterable[Clause], table: pl.DataFrame
-) -> tuple[ClauseFound, ...]:
+) -> tuple[ClauseResult, ...]:
     return tuple(
-        ClauseFound(
+        ClauseResult(
             c.sql, _filled(rule, c.sql, table), table.select(c.holds.cast(pl.Boolean)).item()
         )
         for c in clauses
@@ -276,9 +276,9 @@ def _alert(
     rule: ThresholdRule,
     level: Level,
     series: Series,
-    when: ConditionFound | None,
-    clear: ConditionFound | None,
-) -> AlertFound:
+    when: ConditionResult | None,
+    clear: ConditionResult | None,
+) -> AlertExplanation:
     state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
     return _alert_explained(rule, level.severity, state, when, clear)
 
@@ -287,11 +287,11 @@ def _alert_explained(
     rule: ThresholdRule | CompositeRule,
     severity: Severity,
     state: AlertState,
-    when: ConditionFound | None,
-    clear: ConditionFound | None,
-) -> AlertFound:
+    when: ConditionResult | None,
+    clear: ConditionResult | None,
+) -> AlertExplanation:
     fires, ends = state.fires_ms(rule.for_ms), state.ends_ms(rule.keep_firing_for_ms, rule.flapping)
-    return AlertFound(severity, state.phase, _since(state), when, clear, fires, ends)
+    return AlertExplanation(severity, state.phase, _since(state), when, clear, fires, ends)
 
 
 def _since(state: AlertState) -> int | None:
@@ -301,21 +301,21 @@ def _since(state: AlertState) -> int | None:
 
 def _composite(
     plan: Plan, rule_graph: RuleGraph, rule: CompositeRule, series: Series
-) -> Explained | None:
-    """A rule over others: its clauses are the rules that it looks at."""
+) -> Explanation | None:
+    """A composite rule: its clauses are the rules that it depends on."""
     dimensions = series.dimensions or ()
     own = variant_for(rule, rule.by, dimensions)
     if own is None:
         return None
     firing = rule_graph.firing(rule, dimensions)
 
-    def condition(term: Term, sql: str | None) -> ConditionFound:
+    def condition(term: Term, sql: str | None) -> ConditionResult:
         clauses = tuple(
-            ClauseFound(name, "fires" if fires else "does not fire", fires)
+            ClauseResult(name, "fires" if fires else "does not fire", fires)
             for index, (name, fires) in enumerate(firing)
             if index in term.indices()
         )
-        return ConditionFound(sql, term.holds([fires for _, fires in firing]), clauses)
+        return ConditionResult(sql, term.holds([fires for _, fires in firing]), clauses)
 
     explained = []
     for level in own.levels:
@@ -323,13 +323,13 @@ def _composite(
         when = condition(level.when, level.when_sql)
         clear = None if level.clear is None else condition(level.clear, level.clear_sql)
         explained.append(_alert_explained(own, level.severity, state, when, clear))
-    return Explained(
+    return Explanation(
         plan.subject_of(rule), own, series.dimensions, series.evaluated_ms, None, tuple(explained),
         rule_match=_match(rule, rule.by, dimensions),
     )  # fmt: skip
 
 
-def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | None:
+def _absence(state: KpiState, rule: AbsenceRule, series: Series) -> Explanation | None:
     dimensions = series.dimensions or ()
     whole = series.dimensions is None
     own = rule if whole else variant_for(rule, state.kpi.by, dimensions)
@@ -343,14 +343,14 @@ def _silence(state: KpiState, rule: AbsenceRule, series: Series) -> Explained | 
             fires = state.evaluator.absences.fires_ms(own, level, series)
         ends = state.evaluator.absences.ends_ms(own, level, series)
         explained.append(
-            AlertFound(
+            AlertExplanation(
                 level.severity, alert.phase, _since(alert), fires_ms=fires, ends_ms=ends,
                 no_data_for_ms=level.no_data_for_ms,
             )
         )  # fmt: skip
     frontier = state.frontier_ms if isinstance(state, BaseKpi) else None
     at_ms = frontier if frontier is not None else series.closed_ms
-    return Explained(
+    return Explanation(
         state.kpi, own, series.dimensions, at_ms, series.closed, tuple(explained),
         rule_match=None if whole else _match(rule, state.kpi.by, dimensions),
         last_event_ms=series.last_event_ms,

@@ -1,11 +1,11 @@
-"""Closed windows with given values: rules are evaluated without any event.
+"""Fixed windows: rules are evaluated on windows with given values, without events.
 
-A merger is given states (`FixedBaseKpi`, `FixedDerivedKpi`) that close the windows they were made
-with, at their ends; everything that follows (targets, alerts, KPIs over KPIs) is the code that
-evaluates windows of events.
+The KPIs of a merger are replaced by ones (`FixedBaseKpi`, `FixedDerivedKpi`) that close the given
+windows at their ends. Everything after that (targets, alerts, KPIs over KPIs) is the same code as
+for windows of events.
 
-When the events of a given window came is not known. A window with events counts as having them all
-along since the end of the window before, so that no silence begins before its own end.
+The times of a window's events are not known. A window with events counts as if it had some at any
+time since the end of the window before, so absence rules count from its own end.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from agent.core.state.series import Series
 
 
 class FixedWindows:
-    """The core over given windows of some KPIs; other KPIs over events have none.
+    """The core with fixed windows of some KPIs; other KPIs over events have no windows.
 
-    A KPI over KPIs that is not given is computed from its inputs. Several series may have windows
-    with the same end; they are evaluated together.
+    KPIs over KPIs without fixed windows are computed from their inputs. Windows of several series
+    with the same end are evaluated together.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class FixedWindows:
         self.merger = Merger(self._plan, 0, 1, on_evaluation=on_evaluation, make_kpi=self._make_kpi)
 
     def run(self, until_ms: int) -> Emitted:
-        """Close all windows in event-time order, then let time pass up to an instant.
+        """Close all windows in event-time order, then advance time to an instant.
 
-        What is settled of a little more time than that is emitted, too.
+        Results up to a little later than that are emitted, too.
         """
         for name, windows in self._windows.items():
             kpi = self._plan.kpis[name]
@@ -63,11 +63,11 @@ class FixedWindows:
         ends = sorted({w.end_ms for windows in self._windows.values() for w in windows})
         past = max([until_ms, *ends]) + MAX_SLICE_MS + 1
         contracts = {self._plan.kpis[name].contract for name in self._windows}
-        given = sorted(name for name in contracts if name is not None)
+        fixed = sorted(name for name in contracts if name is not None)
         finish = self.merger.finish
-        # Where nothing is given time has passed already: nobody waits for it.
+        # Contracts without fixed windows are at the end already, so that no other waits for them.
         emitted = [finish([n for n in self._plan.contracts if n not in contracts], past)]
-        emitted += [finish(given, at) for at in [*ends, past]]
+        emitted += [finish(fixed, at) for at in [*ends, past]]
         return joined(emitted)
 
     def advance(self, at_ms: int) -> Emitted:
@@ -84,7 +84,7 @@ class FixedWindows:
 
 
 class FixedBaseKpi(BaseKpi):
-    """A KPI over events whose windows are given."""
+    """A KPI over events with fixed windows."""
 
     def __init__(self, evaluator: Evaluator, is_read: bool, windows: list[WindowValue]) -> None:
         super().__init__(evaluator, series_limit(evaluator.kpi, 1), is_read)
@@ -107,7 +107,7 @@ class FixedBaseKpi(BaseKpi):
 
 
 class FixedDerivedKpi(DerivedKpi):
-    """A KPI over KPIs whose windows are given, whatever its inputs are."""
+    """A KPI over KPIs with fixed windows; its inputs have no effect."""
 
     def __init__(
         self, plan: Plan, evaluator: Evaluator, is_read: bool, windows: list[WindowValue]
@@ -128,7 +128,7 @@ class FixedDerivedKpi(DerivedKpi):
 
 
 class _FixedSeries:
-    """The given windows of one KPI, and the series of its state that they belong to."""
+    """The fixed windows of one KPI, and its series."""
 
     def __init__(self, state: KpiState, is_read: bool, windows: Iterable[WindowValue]) -> None:
         self._state = state
@@ -136,7 +136,7 @@ class _FixedSeries:
         self._by_end = {end: list(group) for end, group in groupby(windows, lambda w: w.end_ms)}
 
     def pop_until(self, frontier_ms: int) -> Iterator[tuple[int, list[WindowValue]]]:
-        """The windows that end by an instant, by rising ends."""
+        """Remove and return the windows that end by an instant, in the order of their ends."""
         for end_ms in [end for end in self._by_end if end <= frontier_ms]:
             yield end_ms, self._by_end.pop(end_ms)
 
@@ -145,7 +145,7 @@ class _FixedSeries:
         return (self._series(window) for window in windows if window.events)
 
     def close(self, windows: Iterable[WindowValue], step: Step) -> None:
-        """Close the windows of one instant, as a state does that has computed their values."""
+        """Close the windows that end at one instant, as a KPI does that has computed them."""
         covering = self._state.evaluator.maintenance.covering
         closed = []
         for window in windows:
@@ -169,7 +169,7 @@ class _FixedSeries:
 
 
 def _without_lateness(plan: Plan) -> Plan:
-    """The plan with windows that close at their very end: nothing comes late."""
+    """The plan without lateness: windows close at their end."""
     return replace(
         plan,
         contracts={n: replace(c, lateness_ms=0) for n, c in plan.contracts.items()},
@@ -180,7 +180,7 @@ def _without_lateness(plan: Plan) -> Plan:
 def consecutive_windows(
     kpi: Kpi, dimensions: Dimensions, values: Iterable[tuple[float | None, int]], start_ms: int
 ) -> Iterator[WindowValue]:
-    """Consecutive windows of a series, of values and their numbers of events; the first is the
+    """Consecutive windows of a series, from values and their numbers of events; the first is the
     one that ends first after `start_ms`."""
     end_ms = start_ms
     for value, events in values:

@@ -1,12 +1,12 @@
-"""Restatements: closed windows computed again from the source topics, and what differs.
+"""Restatements: closed windows are computed again from the source topics and corrected.
 
-A restated window has the value that it would have had if all its events had come in the order of
-their times, by today's rules: late events count, and those that today's contract accepts; an id
+A restated window has the value that it would have by today's rules if all its events had come in
+the order of their times: late events count, events that today's contract accepts count, and each id
 counts once. A KPI is restated with all KPIs that are computed from it, and with their inputs, so
-that their values agree. No rule is evaluated.
+that their values are consistent. No rule is evaluated.
 
-Not restated are windows that are not closed yet: those that end after the newest published window
-of their KPI. A window that has no events, before and now, stays as it is.
+Windows that are not closed yet are not restated: those that end after the newest published window
+of their KPI. A window without events, both before and now, is not corrected.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from agent.core.output.published import PublishedWindows, WindowKey, window_key
 from agent.core.pipeline import Pipeline
 
 EVER_MS = 30 * 365 * 24 * 3_600_000
-"""The lateness while windows are computed again: no log is older."""
+"""The lateness while windows are computed again: longer than any log."""
 ROUNDING = 1e-9
-"""Values that differ by less are the same: sums depend on the order of events
+"""Values that differ by less count as equal: sums depend on the order of events
 (docs/decisions/0009-floating-point-sums.md)."""
 
 
@@ -53,43 +53,43 @@ class Period:
 
 class TooManySeries(ValueError):
     """A KPI had more series than `max_series`: which of them were folded into `__other__` depended
-    on the order in which they came."""
+    on the order of arrival, so it can't be restated."""
 
 
 def related(plan: Plan, kpi: str) -> tuple[str, ...]:
-    """A KPI with all that are restated with it, in the plan's order."""
-    pairs = [(name, other) for name, k in plan.kpis.items() for other in _read_by(k)]
-    together, size = {kpi}, 0
-    while size < len(together):
-        size = len(together)
+    """A KPI and all that are restated with it, in the plan's order."""
+    pairs = [(name, other) for name, k in plan.kpis.items() for other in _inputs_of(k)]
+    connected, size = {kpi}, 0
+    while size < len(connected):
+        size = len(connected)
         for pair in pairs:
-            if not together.isdisjoint(pair):
-                together.update(pair)
-    return tuple(name for name in plan.kpis if name in together)
+            if not connected.isdisjoint(pair):
+                connected.update(pair)
+    return tuple(name for name in plan.kpis if name in connected)
 
 
-def _read_by(kpi: Kpi) -> tuple[str, ...]:
+def _inputs_of(kpi: Kpi) -> tuple[str, ...]:
     return *kpi.inputs, *benchmarks_of(kpi)
 
 
-def begins_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:
+def events_from_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:
     """The event time from which the events of a period's windows are needed."""
     bases = (plan.kpis[name] for name in kpis if plan.kpis[name].contract is not None)
     return min(begin_ms(kpi, period.since_ms) for kpi in bases)
 
 
-def ends_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:
-    """The event time before which they are needed: windows that begin in the period may end a
-    window later."""
+def events_until_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:
+    """The event time before which events are needed: the last windows may start in the period and
+    end a window length later."""
     return period.until_ms + max(plan.kpis[name].window.span_ms for name in kpis)
 
 
-def restating(plan: Plan, kpis: Collection[str], period: Period) -> Plan:
+def restatement_plan(plan: Plan, kpis: Collection[str], period: Period) -> Plan:
     """A plan that computes the windows of some KPIs again, from the events of a period."""
     lateness_ms = max(contract.lateness_ms for contract in plan.contracts.values())
     # An id that came just before the period may be repeated in it.
-    from_ms = begins_ms(plan, kpis, period) - lateness_ms
-    until_ms = ends_ms(plan, kpis, period) + lateness_ms
+    from_ms = events_from_ms(plan, kpis, period) - lateness_ms
+    until_ms = events_until_ms(plan, kpis, period) + lateness_ms
 
     def read(contract: Contract) -> Contract:
         asked = Restated(from_ms, until_ms, contract.lateness_ms)
@@ -104,8 +104,8 @@ def restating(plan: Plan, kpis: Collection[str], period: Period) -> Plan:
 def corrections(
     plan: Plan, kpis: Iterable[str], published: PublishedWindows, emitted: Emitted, period: Period
 ) -> list[Correction]:
-    """The windows whose published value differs from what was computed again, by KPI, time and
-    series. `emitted` has the dimensions under which series are published.
+    """The windows whose published value differs from the one computed again, by KPI, time and
+    series. The dimensions in `emitted` are those under which series are published.
 
     Raises TooManySeries.
     """
@@ -121,16 +121,18 @@ def corrections(
         of_kpi = [w for w in new.values() if w.end_ms <= closed_ms]
         gone = [w for key, w in old.items() if key not in new and w.events]
         emptied, states = _emptied(plan, kpi, gone)
-        for window in sorted((*of_kpi, *emptied), key=_place):
+        for window in sorted((*of_kpi, *emptied), key=_sort_key):
             key = window_key(window)
             before = old.get(key)
             if _differs(window, before):
                 status = statuses.get(key) or states.get(key)
-                made.append(Correction(window, before, _follows(status, published.status(key))))
+                made.append(
+                    Correction(window, before, _with_previous(status, published.status(key)))
+                )
     return made
 
 
-def _place(window: WindowValue) -> tuple[int, str]:
+def _sort_key(window: WindowValue) -> tuple[int, str]:
     return window.end_ms, repr(window.dimensions)
 
 
@@ -141,14 +143,15 @@ def _differs(window: WindowValue, before: WindowValue | None) -> bool:
 
 
 def is_same(a: Number, b: Number) -> bool:
-    """Whether two values are equal but for the rounding of sums."""
+    """Whether two values are equal except for the rounding of sums."""
     if a is None or b is None:
         return a is b
     return math.isclose(a, b, rel_tol=ROUNDING)
 
 
-def _follows(status: TargetStatus | None, before: TargetStatus | None) -> TargetStatus | None:
-    """The state of a window; the first that was computed again does not know what it follows."""
+def _with_previous(status: TargetStatus | None, before: TargetStatus | None) -> TargetStatus | None:
+    """A target state with the previous one: the first that was computed again does not have it, so
+    it is taken from the published state."""
     if status is None or status.previous is not None or before is None:
         return status
     return TargetStatus(
@@ -159,19 +162,20 @@ def _follows(status: TargetStatus | None, before: TargetStatus | None) -> Target
 def _emptied(
     plan: Plan, kpi: str, gone: list[WindowValue]
 ) -> tuple[list[WindowValue], Mapping[WindowKey, TargetStatus]]:
-    """Windows all of whose events are rejected by today's rules, and their target states."""
+    """Windows of which all events are rejected by today's rules, without events, and their target
+    states."""
     if not gone:
         return [], {}
-    alone = restating(plan, related(plan, kpi), Period(0, 0))
+    alone = restatement_plan(plan, related(plan, kpi), Period(0, 0))
     value = Pipeline(alone).mergers[0].state.kpis[kpi].empty_value()
     windows = [
         WindowValue(kpi, w.dimensions, w.start_ms, w.end_ms, value, 0, maintenance=w.maintenance)
         for w in gone
     ]
-    given = FixedWindows(replace(plan, rules={}), windows).run(max(w.end_ms for w in windows))
-    return windows, {window_key(status.window): status for status in given.targets}
+    emitted = FixedWindows(replace(plan, rules={}), windows).run(max(w.end_ms for w in windows))
+    return windows, {window_key(status.window): status for status in emitted.targets}
 
 
 def losing_events(made: Iterable[Correction]) -> Iterator[Correction]:
-    """The corrections to fewer events than were published."""
+    """The corrections to fewer events than published."""
     return (c for c in made if c.before is not None and c.window.events < c.before.events)

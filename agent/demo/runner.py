@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import logs
-from agent.core.output.privacy import Privacy, shared
+from agent.core.output.privacy import Privacy, public_plan
 from agent.demo import story
 from agent.demo.generator import BACKFILL_SECONDS, Company
 from agent.demo.retail import Timelapse
@@ -140,7 +140,7 @@ async def _update_screen(
         if not over and show.line is _company_line and story.stage_at(elapsed) is not stage:
             stage = story.stage_at(elapsed)
             screen.print(f"staged: {stage.description}" if stage else "staged: back to normal")
-        shown = shared(state.plan)
+        shown = public_plan(state.plan)
         alerts = [alert for alert in state.fleet.alerts() if alert.rule in shown.rules]
         screen.alerts(alerts, shown)
         read = int(sum(sample.value for sample in samples(state.metrics.records)))

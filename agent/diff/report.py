@@ -11,11 +11,11 @@ from typing import Literal
 from agent.core.changes.describe import WORDS
 from agent.core.changes.diff import (
     AlertChange,
+    BackfillEffect,
     Change,
     Difference,
     KpiState,
     MetricChange,
-    Past,
     part_text,
     summary,
 )
@@ -85,7 +85,7 @@ def _human(difference: Difference, rules: Path, baseline: str, held: Held | None
             if state.kept
         ]
         yield from (f"  {state_text(state, held)}" for state in difference.states if not state.kept)
-        yield from (f"  {past_text(past)}" for past in difference.pasts)
+        yield from (f"  {backfill_text(past)}" for past in difference.pasts)
         if kept:
             yield f"  kept: {', '.join(kept)}"
 
@@ -126,10 +126,10 @@ def state_text(state: KpiState, held: Held | None = None) -> str:
     return f"{state.kpi} starts over: history, open windows and alerts{of} ({reasons})"
 
 
-def past_text(past: Past) -> str:
+def backfill_text(past: BackfillEffect) -> str:
     """Whether a KPI's backfill is read, in words."""
     if past.is_read:
-        return f"{past.kpi} is given its past: the events of {past.span} are read again"
+        return f"{past.kpi} is backfilled: the events of {past.span} are read again"
     return f"{past.kpi} has state already: its backfill ({past.span}) is not read"
 
 
@@ -145,7 +145,7 @@ def _annotations(difference: Difference, rules: Path, held: Held | None) -> Iter
         lost = reset.pop(change.name, None) if change.section == "kpis" else None
         lines += [state_text(lost, held)] if lost else []
         if change.section == "kpis":
-            lines += [past_text(past) for past in difference.pasts if past.kpi == change.name]
+            lines += [backfill_text(past) for past in difference.pasts if past.kpi == change.name]
         level = "warning" if lost or change.kind == "removed" else "notice"
         title = WORDS.get(change.section, (change.section,))[0]
         yield annotation(level, {**place, "title": f"{title} {change.name}"}, "\n".join(lines))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.core.explanation import AlertFound, ConditionFound, Explained, explain
+from agent.core.explanation import AlertExplanation, ConditionResult, Explanation, explain
 from agent.core.merge.merger import Merger
 from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import RULE_STATE
@@ -58,7 +58,7 @@ def selector_phrase(series: str) -> str:
 
 def explanations(
     plan: Plan, mergers: Iterable[Merger], rule: Rule, selector: Selector
-) -> tuple[list[tuple[Explained, Json]], int]:
+) -> tuple[list[tuple[Explanation, Json]], int]:
     """Explain a rule for the series of a selector: the `MOST_SERIES` most urgent ones (firing, then
     pending), and how many series there are."""
     by = () if is_whole(rule) else plan.subject_of(rule).by
@@ -98,7 +98,7 @@ def _urgency(rule: Rule, series: Series) -> int:
     return min((_ORDER.index(state.phase) for state in states), default=len(_ORDER))
 
 
-def as_json(plan: Plan, explained: Explained) -> Json:
+def as_json(plan: Plan, explained: Explanation) -> Json:
     """An explanation as one object."""
     kpi, rule, window = explained.kpi, explained.rule, explained.window
     document: Json = {
@@ -139,7 +139,7 @@ def as_json(plan: Plan, explained: Explained) -> Json:
     return document
 
 
-def _target_json(explained: Explained) -> Json | None:
+def _target_json(explained: Explanation) -> Json | None:
     if explained.target is None:
         return None
     return {
@@ -150,7 +150,7 @@ def _target_json(explained: Explained) -> Json | None:
     }
 
 
-def _alert_json(rule: Rule, alert: AlertFound) -> Json:
+def _alert_json(rule: Rule, alert: AlertExplanation) -> Json:
     document: Json = {
         "severity": alert.severity,
         "state": alert.phase.value,
@@ -168,7 +168,7 @@ def _alert_json(rule: Rule, alert: AlertFound) -> Json:
     return document
 
 
-def _condition_json(condition: ConditionFound | None) -> Json | None:
+def _condition_json(condition: ConditionResult | None) -> Json | None:
     if condition is None:
         return None
     return {
@@ -178,7 +178,7 @@ def _condition_json(condition: ConditionFound | None) -> Json | None:
     }
 
 
-def _promql(kpi: Kpi, rule: Rule, explained: Explained) -> Json:
+def _promql(kpi: Kpi, rule: Rule, explained: Explanation) -> Json:
     """Selectors of the same series in Prometheus."""
     series = [(n, label(v)) for n, v in zip(kpi.by, explained.dimensions or (), strict=False)]
     about = [] if isinstance(rule, CompositeRule) else [("kpi", kpi.name)]

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from agent.core.decode.field_values import shown
-from agent.core.explanation import Explained
+from agent.core.explanation import Explanation
 from agent.core.model.events import FIELD_DTYPES, ComputedField, Contract, Field, LookupField
 from agent.core.model.kpis import OTHER, event_value_of
 from agent.core.model.plan import Plan
@@ -19,7 +19,7 @@ _TIME = "_time"
 class Events:
     """Collects the events behind one explained value, from the rows that are folded."""
 
-    def __init__(self, plan: Plan, explained: Explained) -> None:
+    def __init__(self, plan: Plan, explained: Explanation) -> None:
         self._explained = explained
         self._contract = plan.contracts.get(explained.kpi.contract or "")
         self._argument = _argument(explained, self._contract)
@@ -81,7 +81,7 @@ def _shown(field: Field | LookupField | ComputedField, value: Any) -> Any:
     return value if isinstance(field, LookupField) else shown(field, value)
 
 
-def _argument(explained: Explained, contract: Contract | None) -> pl.Expr | None:
+def _argument(explained: Explanation, contract: Contract | None) -> pl.Expr | None:
     """The argument of the KPI's first aggregate over numbers."""
     if contract is None:
         return None

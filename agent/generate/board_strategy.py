@@ -9,7 +9,7 @@ from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.model import metrics
 from agent.core.model.plan import Objective, Plan
 from agent.core.output.addresses import ALERTS
-from agent.core.output.privacy import shared as public_plan
+from agent.core.output.privacy import public_plan
 from agent.core.output.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 from agent.generate import names, panels, ranking
 from agent.generate.layout import Board, Cell, Mark, Section

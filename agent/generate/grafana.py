@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agent.core.model.plan import Plan
-from agent.core.output.privacy import shared
+from agent.core.output.privacy import public_plan
 from agent.generate.board_agent import agent_board
 from agent.generate.board_kpi import kpi_board
 from agent.generate.board_strategy import strategy_board
@@ -33,7 +33,7 @@ def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> d
         "strategy.json": strategy_board(plan, external, address),
         "agent.json": agent_board(external),
     }
-    public = shared(plan)
+    public = public_plan(plan)
     boards |= {
         f"kpi-{name}.json": kpi_board(plan, kpi, external, address)
         for name, kpi in sorted(public.kpis.items())

@@ -353,7 +353,9 @@ def alert_update(
     The texts are for everybody: people appear under their pseudonyms.
     """
     rule = plan.rules.get(transition.rule)
-    message: dict[str, Any] = encode.transition_json(plan, rule, privacy.step(plan, transition))
+    message: dict[str, Any] = encode.transition_json(
+        plan, rule, privacy.transition(plan, transition)
+    )
     row = AlertRow(
         transition.rule, transition.severity, transition.kpi, transition.dimensions,
         transition.state, transition.at_ms, transition.value, str(message["summary"]),

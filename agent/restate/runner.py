@@ -14,11 +14,11 @@ from agent.core.pipeline import joined
 from agent.core.restatement import (
     Period,
     TooManySeries,
-    begins_ms,
     corrections,
-    ends_ms,
+    events_from_ms,
+    events_until_ms,
     related,
-    restating,
+    restatement_plan,
 )
 from agent.errors import EnvironmentFault
 from agent.kafka.client import new_producer
@@ -65,10 +65,10 @@ async def restate(
         [plan.kpis[name] for name in kpis],
         period.since_ms,
     )
-    reduced_plan = restating(plan, kpis, period)
+    reduced_plan = restatement_plan(plan, kpis, period)
     read, emitted = Replayed(Emitted(), []), []
-    from_ms = begins_ms(plan, kpis, period)
-    until_ms = ends_ms(plan, kpis, period)
+    from_ms = events_from_ms(plan, kpis, period)
+    until_ms = events_until_ms(plan, kpis, period)
     async for batch in history(
         settings, reduced_plan, from_ms, until_ms, read.note, progress, is_restated=True
     ):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.core.explanation import Explained, explain
+from agent.core.explanation import Explanation, explain
 from agent.core.merge.merger import Merger
 from agent.core.pipeline import Pipeline
 from agent.core.state.series import Series
@@ -36,7 +36,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return pipeline
 
 
-def explained(pipeline: Pipeline, rule: str) -> Explained:
+def explained(pipeline: Pipeline, rule: str) -> Explanation:
     [merger] = pipeline.mergers
     declared = pipeline.plan.rules[rule]
     series = series_of(merger, declared.kpi)

@@ -16,11 +16,11 @@ from agent.core.pipeline import Pipeline
 from agent.core.restatement import (
     Period,
     TooManySeries,
-    begins_ms,
     corrections,
+    events_from_ms,
     losing_events,
     related,
-    restating,
+    restatement_plan,
 )
 from agent.language.load import load
 from tests.core.batches import batch_of
@@ -75,8 +75,8 @@ def test_a_kpi_is_restated_with_its_inputs_and_all_that_is_computed_from_them(pl
 
 def test_events_are_read_from_the_start_of_the_first_window(plan: Plan) -> None:
     asked = Period(START_MS + 30_000, START_MS + 60_000)
-    assert begins_ms(plan, ["orders"], asked) == START_MS
-    assert begins_ms(plan, ["visitors"], asked) % 86_400_000 == 0
+    assert events_from_ms(plan, ["orders"], asked) == START_MS
+    assert events_from_ms(plan, ["visitors"], asked) % 86_400_000 == 0
 
 
 def test_windows_that_differ_are_corrected_and_missing_ones_added(plan: Plan) -> None:
@@ -125,7 +125,7 @@ def test_late_events_count_and_late_repeats_do_not(plan: Plan, flushed: int) -> 
         (1.2, "later still"),
         (-9.0, "before the period"),
     ]
-    asked = restating(plan, ["orders"], PERIOD)
+    asked = restatement_plan(plan, ["orders"], PERIOD)
     pipeline = Pipeline(asked, {"orders": 1})
     lines = [
         f'{{"type": "order", "at": {START_MS + round(minute * MINUTE_MS)}, "id": "{number}", '
@@ -141,7 +141,7 @@ def test_late_events_count_and_late_repeats_do_not(plan: Plan, flushed: int) -> 
 
 
 def test_an_id_that_is_used_again_in_a_later_window_counts_there(plan: Plan) -> None:
-    asked = restating(plan, ["orders"], PERIOD)
+    asked = restatement_plan(plan, ["orders"], PERIOD)
     pipeline = Pipeline(asked, {"orders": 1})
     # As in the live flow, a retry with a new time counts once while its first window is open.
     minutes = {"retry": (0.99, 1.01), "again": (2.5, 4.5)}
@@ -162,7 +162,7 @@ def test_calendar_windows_are_restated_whole(timezone: str, tmp_path: Path) -> N
     path = tmp_path / "shop.yaml"
     path.write_text(RULES.replace("defaults: {", f"defaults: {{timezone: {timezone}, "))
     plan = load(path)
-    asked = restating(plan, ["visitors"], Period(START_MS, START_MS + MINUTE_MS))
+    asked = restatement_plan(plan, ["visitors"], Period(START_MS, START_MS + MINUTE_MS))
     pipeline = Pipeline(asked, {"visits": 1})
     times = [START_MS + hour * 3_600_000 for hour in (0, 30, -20, 0, 60, -40, 1)]
     lines = [f'{{"type": "visit", "at": {at}, "region": "a"}}'.encode() for at in times]
@@ -170,7 +170,7 @@ def test_calendar_windows_are_restated_whole(timezone: str, tmp_path: Path) -> N
     assert pipeline.flush().windows == ()
     end_ms = plan.kpis["visitors"].window.first_end_after(START_MS)
     [day] = [w for w in pipeline.advance_to(end_ms).windows if w.end_ms == end_ms]
-    assert day.start_ms == begins_ms(plan, ["visitors"], Period(START_MS, end_ms))
+    assert day.start_ms == events_from_ms(plan, ["visitors"], Period(START_MS, end_ms))
     assert day.events == sum(day.start_ms <= at < end_ms for at in times) == 3
 
 

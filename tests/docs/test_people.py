@@ -11,7 +11,7 @@ from agent.cli import main
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Transition
 from agent.core.output.messages import transition_json
-from agent.core.output.privacy import Privacy, private_subjects, shared
+from agent.core.output.privacy import Privacy, private_subjects, public_plan
 from agent.language.load import check
 from tests.conftest import ROOT
 
@@ -46,7 +46,7 @@ def test_the_hash_of_the_page_is_the_mechanics() -> None:
 
 def test_one_kpi_is_private_and_the_rest_is_everybodys(plan: Plan) -> None:
     assert private_subjects(plan) == {"repair_time"}
-    public = shared(plan)
+    public = public_plan(plan)
     assert (list(public.kpis), list(public.rules)) == (["bench_time", "repairs"], [])
     assert public.objectives["workshop"].kpis == {}
 
@@ -56,7 +56,9 @@ def test_the_alert_says_what_the_page_says(plan: Plan) -> None:
         "slow_repairs", "warning", "repair_time", ("bench-2", MECHANIC), 0, 0, AlertPhase.FIRING,
         AlertPhase.INACTIVE, 95.0, "value > 90", 0, 0, "when",
     )  # fmt: skip
-    shown = transition_json(plan, plan.rules["slow_repairs"], Privacy(SECRET).step(plan, step))
+    shown = transition_json(
+        plan, plan.rules["slow_repairs"], Privacy(SECRET).transition(plan, step)
+    )
     assert f"`{shown['summary']}`" in PAGE.replace("\n", " ")
     assert shown["dimensions"] == {"bench": "bench-2", "mechanic": HASH}
 

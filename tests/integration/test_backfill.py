@@ -136,7 +136,7 @@ def test_a_past_is_exact_though_the_agent_dies_at_it_and_no_offset_moves(stage: 
     asked_ms = now_ms() - HOUR_MS
     reload = urllib.request.Request(f"{agent.url}/-/reload", method="POST")
     with urllib.request.urlopen(reload, timeout=60) as answer:
-        assert b"amount is given its past" in answer.read()
+        assert b"amount is backfilled" in answer.read()
 
     def reading() -> bool:
         orders.write(now_ms())

@@ -1,4 +1,4 @@
-"""A KPI that is given its past while the agent runs, on the embedded broker."""
+"""A KPI that is backfilled while the agent runs, on the embedded broker."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_new_kpi_gets_its_past_once_and_the_live_flow_goes_on(
         shop.write_text(WITH_BIGGEST)
         status, reported = agent.get("/-/reload", "POST")
         assert status == 200
-        assert "biggest is given its past (1042w6d)" in reported
+        assert "biggest is backfilled (1042w6d)" in reported
         assert agent.metric('kpi_biggest{region="a"}') is None
         number = write_until_past(agent, orders, 500, "biggest")
         assert number > 510

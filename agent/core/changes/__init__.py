@@ -1,6 +1,6 @@
 """The effects of a rule change.
 
 In: two plans as outlines. Out: what is added, removed and changed, and the effects on metrics,
-alerts and state. Read `outline` (a plan as text), `describe` (one declaration as text),
-`diff`, `by_kpi` (what of it is about each KPI), then `inventory` (what a running agent holds).
+alerts and state. Read `outline` (a plan as text), `describe` (one declaration as text), `diff`,
+`by_kpi` (the changes of each KPI), then `inventory` (the series and alerts of a running agent).
 """

@@ -1,4 +1,4 @@
-"""What of a rule change is about each KPI, in words."""
+"""The changes of each KPI, in words."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from agent.core.changes.outline import HIDDEN, Outline
 
 MOST_PARTS = 5
 MOST_CHARS = 200
-"""Of one part: a condition may be long."""
+"""The most characters of one part: a condition may be long."""
 
 
 def changes_by_kpi(old: Outline, new: Outline, difference: Difference) -> dict[str, str]:
-    """By KPI, what changed of it and of its rules: `target: at most 4m → at most 3m; rule slow
-    added`. What is private is left out."""
+    """By KPI, the changes of it and of its rules: `target: at most 4m → at most 3m; rule slow
+    added`. Private KPIs and rules are left out."""
     about: dict[str, list[str]] = defaultdict(list)
     for change in difference.changes:
         if any(part.name == HIDDEN for part in change.parts):
@@ -29,7 +29,7 @@ def changes_by_kpi(old: Outline, new: Outline, difference: Difference) -> dict[s
 
 
 def is_general(difference: Difference) -> bool:
-    """Whether something changed that may be about any KPI: events, lookups, maintenance."""
+    """Whether a declaration changed that may affect any KPI: events, lookups, maintenance."""
     own = ("kpis", "rules", "objectives")
     return any(change.section not in own for change in difference.changes)
 

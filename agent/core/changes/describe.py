@@ -1,7 +1,7 @@
-"""What is declared of a thing, part by part, in words that compare: `for`: `10m`.
+"""A declaration (contract, KPI, rule, objective…) as named parts of text: `for`: `10m`.
 
-Written over whatever fields the plan's classes have, so that a field which is new to the language
-is compared, too, without a word here.
+The parts are derived from the fields of the plan's classes, so a field that is new in the rule
+language is compared without a change here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.core.output.messages import iso
 
 Parts = dict[str, str]
-"""The name of each part that is given, as YAML calls it where it can, and its text."""
+"""The text of each part that is declared, by its name: that of the YAML key where there is one."""
 
 WORDS = {
     "events": ("event", "events"),
@@ -48,10 +48,10 @@ WORDS = {
     "maintenance": ("maintenance", "maintenance"),
     "lookups": ("lookup", "lookups"),
 }
-"""One and many of what each section declares."""
+"""The singular and plural of what each section declares."""
 
 _IMPLIED: Mapping[type, frozenset[str]] = {
-    # What follows from the other parts, or from another declaration that says it itself.
+    # Fields that are derived from other fields or from another declaration.
     Kpi: frozenset(
         {"name", "fingerprint", "slice_ms", "lateness_ms", "partials", "people_partials"}
     ),
@@ -62,7 +62,7 @@ _IMPLIED: Mapping[type, frozenset[str]] = {
     Level: frozenset({"name", "when_clauses", "clear_clauses"}),
     ThresholdRule: frozenset({"name", "features"}),
     CompositeRule: frozenset({"name", "dependencies"}),
-    # An override is called by these.
+    # The name of an override has these.
     TargetOverride: frozenset({"match", "from_ms", "since"}),
     RuleOverride: frozenset({"match"}),
 }
@@ -84,25 +84,25 @@ _NAMES = {
 }
 
 
-def describe(thing: Any) -> Parts:
-    """The parts of a contract, KPI, rule or objective. What is not given is not there."""
-    parts = dict(_parts(thing, ""))
-    # An override of a rule says what is otherwise than in the rule.
+def describe(declaration: Any) -> Parts:
+    """The parts of a contract, KPI, rule or objective. Parts that are not declared are left out."""
+    parts = dict(_parts(declaration, ""))
+    # An override of a rule has the parts that differ from the rule's only.
     return {n: t for n, t in parts.items() if ".rule." not in n or parts.get(_of_rule(n)) != t}
 
 
 def _of_rule(part: str) -> str:
-    """What a part of an override is called in the rule itself."""
+    """The name in the rule itself of a part of an override."""
     return part.partition(".rule.")[2]
 
 
-def _parts(thing: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    kind = type(thing)
-    written = {field.name for field in fields(thing)}
-    for name in (field.name for field in fields(thing)):
-        value = getattr(thing, name)
-        # Beside an expression stands its SQL.
-        if f"{name}_sql" in written or isinstance(value, pl.Expr):
+def _parts(declaration: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    kind = type(declaration)
+    names = [field.name for field in fields(declaration)]
+    for name in names:
+        value = getattr(declaration, name)
+        # The SQL of an expression is a field of its own.
+        if f"{name}_sql" in names or isinstance(value, pl.Expr):
             continue
         if name in _IMPLIED.get(kind, frozenset({"name"})):
             continue
@@ -115,8 +115,8 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield label, "[]"
     if value is None or (isinstance(value, (tuple, str, Mapping, frozenset)) and not value):
         return
-    if name in _PLACES and isinstance(value, tuple | Envelope):
-        yield label, _PLACES[name](value)
+    if name in _PATH_TEXTS and isinstance(value, tuple | Envelope):
+        yield label, _PATH_TEXTS[name](value)
     elif isinstance(value, tuple) and isinstance(value[0], RuleRef):
         yield label, ", ".join(dependency.name for dependency in value)
     elif isinstance(value, Mapping):
@@ -124,7 +124,7 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _value(f"{label}.{key}", name, of_key)
     elif isinstance(value, tuple) and is_dataclass(value[0]):
         for number, item in enumerate(value):
-            # The severity of a level says enough: `when.critical`.
+            # A level is named by its severity: `when.critical`.
             if isinstance(item, RuleOverride) and item.rule is None:
                 yield f"{label}.{_key(item, number)}.off", "true"
                 continue
@@ -140,7 +140,7 @@ def _value(label: str, name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield label, _leaf(name, value)
 
 
-_PLACES: Mapping[str, Callable[[Any], str]] = {
+_PATH_TEXTS: Mapping[str, Callable[[Any], str]] = {
     "path": path_text,
     "type_path": path_text,
     "ids": lambda ids: ", ".join(map(path_text, ids)),
@@ -153,7 +153,7 @@ _PLACES: Mapping[str, Callable[[Any], str]] = {
         f"{path_text(inner.path)}: {' '.join(inner.codings)}" for inner in decode
     ),
 }
-"""Where things stand in a record, by the name of the part."""
+"""The text of parts that are paths in a record, by the name of the field."""
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
     Target: bounds_text,
@@ -162,7 +162,7 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     Schedule: schedule_text,
     Topics: str,
 }
-"""What is published by one text."""
+"""Types that have one text, not several parts."""
 
 
 def _leaf(name: str, value: Any) -> str:

@@ -1,9 +1,8 @@
-"""What a change of the rules does, before it is applied: the outlines of two plans, compared.
+"""The effects of a rule change before it is applied: the outlines of two plans, compared.
 
-What is declared is compared part by part (`outline.py`), and what follows from it is published
-apart:
-metrics that appear, vanish or get another name or other labels; state that is kept or starts over,
-by `Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or start over.
+Declarations are compared part by part (`outline.py`). The effects are reported separately: metrics
+that appear, vanish or get another name or other labels; state that is kept or starts over, by
+`Kpi.fingerprint`, with the part that is the reason; alerts that are new, end or start over.
 """
 
 from __future__ import annotations
@@ -19,13 +18,14 @@ from agent.core.model.text import duration
 
 Kind = Literal["added", "removed", "renamed", "changed"]
 
-_WORDS = frozenset({"title", "description", "summary", "runbook", "owner", "team"})
-"""What people read: it says nothing of what a thing is, so a renamed one may differ in it."""
+_TEXT_PARTS = frozenset({"title", "description", "summary", "runbook", "owner", "team"})
+"""Parts for people, without an effect on results: a declaration that is renamed may differ in
+them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part that differs: its text before and after, None where it is not given."""
+    """A part that differs: its text before and after, None where it is not declared."""
 
     name: str
     before: str | None
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A declared thing that is new, gone, otherwise, or (`was`) only called otherwise."""
+    """A declaration that is added, removed, changed or renamed (`was`: its former name)."""
 
     section: str
     name: str
@@ -45,8 +45,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class MetricChange:
-    """A metric that appears or vanishes, has another name, or other labels (`changed`): then every
-    series of it is another one. Without the labels that all of them have (`kpi`, `band`)."""
+    """A metric that appears or vanishes, or has another name or other labels (`changed`): with
+    either, all its series are new ones. `labels` are without those that all metrics have (`kpi`,
+    `band`)."""
 
     name: str
     kind: Kind
@@ -57,21 +58,21 @@ class MetricChange:
 
 @dataclass(frozen=True, slots=True)
 class KpiState:
-    """What becomes of a KPI's state: kept, or begun again for these reasons."""
+    """The effect on a KPI's state: it is kept, or starts over for these reasons."""
 
     kpi: str
     reasons: tuple[Part, ...] = ()
 
     @property
     def kept(self) -> bool:
-        """Whether history, open windows and alerts go on as they are."""
+        """Whether history, open windows and alerts are kept."""
         return not self.reasons
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """A KPI whose backfill begins (`is_read`), or is of no effect because it has state already.
-    `span`: how far back, as YAML writes it."""
+class BackfillEffect:
+    """A KPI that is backfilled (`is_read`), or whose `backfill` has no effect because it already
+    has state. `span`: how far back, as in YAML."""
 
     kpi: str
     span: str
@@ -80,12 +81,11 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """What becomes of the alerts of a rule and severity.
+    """The effect on the alerts of a rule and severity.
 
-    `new`: there were none. `ends`: those that fire are published as resolved, with the reason
-    `removed`.
-    `again`: the KPI's state starts over, and they with it, without being published as resolved.
-    `goes on`: what is pending or firing stays so, and is evaluated by what the rule says now.
+    `new`: there were none. `ends`: firing alerts are published as resolved, with the reason
+    `removed`. `reset`: they start over with the KPI's state, without being published as resolved.
+    `goes on`: they stay pending or firing, and are evaluated by the changed rule.
     """
 
     rule: str
@@ -95,20 +95,20 @@ class AlertChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All that a change of the rules does. Everything in the order of sections and names."""
+    """All effects of a rule change, in the order of sections and names."""
 
     changes: tuple[Change, ...] = ()
     metrics: tuple[MetricChange, ...] = ()
     states: tuple[KpiState, ...] = ()
     alerts: tuple[AlertChange, ...] = ()
-    pasts: tuple[Past, ...] = ()
+    pasts: tuple[BackfillEffect, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)
 
 
 def compare(old: Outline, new: Outline) -> Difference:
-    """What becomes otherwise when `new` is applied where `old` was."""
+    """The effects of replacing `old` by `new`."""
     changes = tuple(_changes(old, new))
     kpis = [c for c in changes if c.section == "kpis"]
     states = tuple(
@@ -119,20 +119,20 @@ def compare(old: Outline, new: Outline) -> Difference:
         tuple(_metrics(old, new, kpis)),
         states,
         tuple(_alerts(old, new, states)),
-        tuple(_pasts(old, new)),
+        tuple(_backfills(old, new)),
     )
 
 
-# --- what is declared --------------------------------------------------------------------------
+# --- declarations -------------------------------------------------------------------------------
 
 
 def _changes(old: Outline, new: Outline) -> Iterator[Change]:
-    called: dict[str, str] = {}  # the KPIs that have another name now
+    new_names: dict[str, str] = {}  # those of renamed KPIs, by the former ones
     for section, before in old.sections.items():
         after = new.sections[section]
-        renamed = _renamed(section, before, after, called)
+        renamed = _renamed(section, before, after, new_names)
         if section == "kpis":
-            called = {was: name for name, was in renamed.items()}
+            new_names = {was: name for name, was in renamed.items()}
         for name in sorted({*before, *after} - set(renamed.values())):
             was = renamed.get(name)
             if name not in after:
@@ -155,29 +155,31 @@ def _renamed(
     section: str,
     before: Mapping[str, Parts],
     after: Mapping[str, Parts],
-    called: Mapping[str, str],
+    new_names: Mapping[str, str],
 ) -> dict[str, str]:
-    """The former names of what has another name now: all but its words is as before.
+    """The former names of renamed declarations: those whose parts are as before, except texts.
 
-    Events are left out: their name is the value that the producers write. Where two are alike,
-    neither is called renamed.
+    Events are left out, since their name is the value that producers write. If two declarations
+    have the same parts, neither counts as renamed.
     """
     if section == "events":
         return {}
-    gone = {_essence(thing, called): name for name, thing in before.items() if name not in after}
+    gone = {_essence(p, new_names): name for name, p in before.items() if name not in after}
     renamed: dict[str, str] = {}
-    for name, thing in after.items():
-        was = gone.get(_essence(thing, {})) if name not in before else None
+    for name, parts in after.items():
+        was = gone.get(_essence(parts, {})) if name not in before else None
         if was is not None:
             renamed[name] = was
     former = list(renamed.values())
     return {name: was for name, was in renamed.items() if former.count(was) == 1}
 
 
-def _essence(parts: Parts, called: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _essence(parts: Parts, new_names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The parts that stay the same when a declaration is renamed; KPIs by their new names."""
     kpi = parts.get("kpi")
-    said = parts if kpi is None else {**parts, "kpi": called.get(kpi, kpi)}
-    return tuple(sorted((name, text) for name, text in said.items() if name not in _WORDS))
+    if kpi is not None:
+        parts = {**parts, "kpi": new_names.get(kpi, kpi)}
+    return tuple(sorted((name, text) for name, text in parts.items() if name not in _TEXT_PARTS))
 
 
 # --- metrics -----------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def _metrics(old: Outline, new: Outline, changes: Iterable[Change]) -> Iterator[
 
 
 def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
-    """Why a KPI's state cannot be carried on; nothing if it can."""
+    """Why a KPI's state starts over; nothing if it is kept."""
     before, after = old.kpis[name], new.kpis[name]
     if before.fingerprint == after.fingerprint:
         return
@@ -217,14 +219,14 @@ def _reasons(old: Outline, new: Outline, name: str) -> Iterator[Part]:
     yield from parts or [Part("fingerprint", before.fingerprint, after.fingerprint)]
 
 
-def _pasts(old: Outline, new: Outline) -> Iterator[Past]:
+def _backfills(old: Outline, new: Outline) -> Iterator[BackfillEffect]:
     for name, kpi in new.kpis.items():
         if kpi.backfill_ms is None:
             continue
         before = old.kpis.get(name)
         is_read = before is None or before.fingerprint != kpi.fingerprint
         if is_read or before is None or before.backfill_ms != kpi.backfill_ms:
-            yield Past(name, duration(kpi.backfill_ms), is_read)
+            yield BackfillEffect(name, duration(kpi.backfill_ms), is_read)
 
 
 # --- alerts ------------------------------------------------------------------------------------
@@ -260,22 +262,22 @@ def summary(difference: Difference) -> str:
     """The change in one line: `1 KPI added, 2 rules changed; the state of orders starts over`."""
     if not difference:
         return "nothing changes"
-    published = []
+    counts = []
     for section in dict.fromkeys(change.section for change in difference.changes):
-        singular, many = WORDS.get(section, (section, section))
+        singular, plural = WORDS.get(section, (section, section))
         for kind in ("added", "removed", "renamed", "changed"):
             count = sum(c.section == section and c.kind == kind for c in difference.changes)
             if count:
-                published.append(f"{count} {singular if count == 1 else many} {kind}")
+                counts.append(f"{count} {singular if count == 1 else plural} {kind}")
     reset = [state.kpi for state in difference.states if not state.kept]
     read = [past for past in difference.pasts if past.is_read]
     kept = f"; the state of {', '.join(reset)} starts over" if reset else "; all state is kept"
-    pasts = "".join(f"; {past.kpi} is given its past ({past.span})" for past in read)
-    return ", ".join(published) + kept + pasts
+    backfills = "".join(f"; {past.kpi} is backfilled ({past.span})" for past in read)
+    return ", ".join(counts) + kept + backfills
 
 
 def part_text(part: Part) -> str:
-    """`for: 10m → 20m`; what is not given is `–`."""
+    """`for: 10m → 20m`; a part that is not declared is `–`."""
     return f"{part.name}: {_short(part.before)} → {_short(part.after)}"
 
 

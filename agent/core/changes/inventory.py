@@ -1,4 +1,4 @@
-"""What a running agent says of the rules that it uses, and of what it holds by them."""
+"""The rules that a running agent uses, and its numbers of series and alerts, as it reports them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COUNTED = (AlertPhase.PENDING, AlertPhase.FIRING, AlertPhase.INHIBITED)
 
 @dataclass(frozen=True, slots=True)
 class HeldAlerts:
-    """How many alerts of a rule and severity are in a phase: pending, firing or inhibited."""
+    """The number of alerts of a rule and severity in a phase: pending, firing or inhibited."""
 
     rule: str
     severity: Severity
@@ -29,13 +29,13 @@ class HeldAlerts:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many series of all workers there are, by KPI, and which alerts; nothing private."""
+    """The numbers of series by KPI and of alerts, of all workers; without private ones."""
 
     series: dict[str, int]
     alerts: tuple[HeldAlerts, ...]
 
     def alert_counts(self, rule: str, severity: Severity) -> dict[AlertPhase, int]:
-        """How many alerts of a rule and severity there are, by phase; phases of none are left
+        """The numbers of alerts of a rule and severity, by phase; phases without alerts are left
         out."""
         return {
             alert.phase: alert.count
@@ -46,18 +46,18 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """The rules in use; `held` None: the agent does not know yet what there is."""
+    """The rules in use; `held` None: the agent does not know all series yet."""
 
     rules: Outline
     held: Held | None
 
 
 def in_use(plan: Plan, views: Iterable[SeriesView] | None) -> InUse:
-    """What is in use, and held; `views` are the series of all workers, None: not known yet."""
-    return InUse(public_outline(plan), None if views is None else held(plan, views))
+    """The report of an agent; `views` are the series of all workers, None: not known yet."""
+    return InUse(public_outline(plan), None if views is None else _count(plan, views))
 
 
-def held(plan: Plan, views: Iterable[SeriesView]) -> Held:
+def _count(plan: Plan, views: Iterable[SeriesView]) -> Held:
     """Count series and alerts."""
     private = private_subjects(plan)
     series: Counter[str] = Counter()
@@ -86,5 +86,5 @@ def to_bytes(in_use: InUse) -> bytes:
 
 
 def from_bytes(data: bytes) -> InUse:
-    """Read JSON. Raises `msgspec.DecodeError` when it is not what `to_bytes` makes."""
+    """Parse the result of `to_bytes`. Raises `msgspec.DecodeError` for anything else."""
     return _decoder.decode(data)

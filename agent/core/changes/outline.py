@@ -1,7 +1,7 @@
-"""The outline of a plan: what is declared, as text, to compare with another declaration.
+"""The outline of a plan: its declarations as text, to be compared with those of another plan.
 
-A plan has compiled expressions and cannot be sent; its outline can, and names no people. Instead of
-what is private (`agent.core.output.privacy`) it has a digest, so that a change shows.
+A plan has compiled expressions and cannot be sent; its outline can, and it names no people. For
+each private declaration (`agent.core.output.privacy`) it has a digest, so that a change is visible.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from agent.core.output.alert_labels import severities
 from agent.core.output.privacy import private_subjects
 
 HIDDEN = "private"
-"""The one part of what is private; its text is a digest of all that is declared of it."""
+"""The only part of a private declaration; its text is a digest of all its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class KpiOutline:
-    """A KPI's dimensions, its own metrics by what stands in the middle of their names, what its
-    state hangs on (`carried`, part by part, and the fingerprint of all of it), and how much of its
-    past is read when it is new (ms)."""
+    """A KPI's dimensions, its metrics by the middle part of their names, the parts that its state
+    depends on (`carried`) and their fingerprint, and its `backfill` (ms)."""
 
     by: tuple[str, ...]
     metrics: dict[str, str]
@@ -40,7 +39,7 @@ class KpiOutline:
 
 @dataclass(frozen=True, slots=True)
 class RuleOutline:
-    """What a rule's alerts are of: its KPI (or subject), its kind, its severities."""
+    """What identifies a rule's alerts: its KPI (or subject), its kind, its severities."""
 
     kpi: str
     kind: str
@@ -49,8 +48,8 @@ class RuleOutline:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """`sections`: by section, as YAML calls it, and by name, the parts of everything declared; in
-    the order of the plan."""
+    """`sections`: by section (its name in YAML) and by name, the parts of every declaration, in the
+    order of the plan."""
 
     config_hash: str
     sections: dict[str, dict[str, Parts]]
@@ -59,7 +58,7 @@ class Outline:
 
 
 def outline(plan: Plan) -> Outline:
-    """The outline of a plan, whole."""
+    """The outline of a plan, private declarations included."""
     return _outline(plan, frozenset(), frozenset())
 
 
@@ -107,7 +106,7 @@ def _digest(parts: Parts) -> str:
 
 
 def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
-    """What a plan holds by section, as the YAML files call them; contracts stand for events."""
+    """The declarations of a plan by section, as in the YAML files; contracts are `events`."""
     values = {field.name: getattr(plan, field.name) for field in fields(plan)}
     named = {"events" if name == "contracts" else name: made for name, made in values.items()}
     return {name: made for name, made in named.items() if isinstance(made, Mapping)}
@@ -146,7 +145,7 @@ def _carried(plan: Plan, kpi: Kpi) -> Parts:
 
 _FIELDS = ("fields", "lookup", "computed")
 _READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
-"""What of a contract, beside its fields, says how its events are read."""
+"""The parts of a contract, besides its fields, that determine how its events are read."""
 
 
 def _reads(kpi: Kpi) -> frozenset[str]:

@@ -1,5 +1,5 @@
-"""What a schema lets stand where, in the words of JSON: the same shape for Avro, Protobuf and JSON
-Schema, made of what `avro_json` and `protobuf_schema` say that values of a type mean."""
+"""The shapes of a schema's records as JSON: which values may be where. Avro, Protobuf and JSON
+Schema have the same kind of shape; `avro_json` and `protobuf_schema` define the JSON of a value."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from agent.core.decode.avro_schema import AvroType
 
 DEEPEST = 32
-"""As long as paths may be."""
+"""The most levels of a shape: the maximum length of a path."""
 ANYTHING_KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What may stand at a place: kinds as JSON Schema calls them, without null.
+    """The values that may be at a path. `kinds` are JSON Schema's types, without null.
 
-    `may_lack`: it may be null or absent. `members` are those of an object; of one whose `rest` is
-    not None, all others have that shape. `items` is of an array. `values`: the texts that there
-    may be, empty where there may be any. `logical`: what Avro calls its logical type (without the
-    unit of a timestamp), whichever the schema's language; "bytes" for base64, "duration" for
-    seconds. `scale`: of a decimal, None where it is not said. `has_default`: records that are older
-    than the field may lack it. `aliases`: members that are other names of others.
+    `may_lack`: it may be null or absent. `members` are those of an object; if `rest` is not None,
+    an object may have others, of that shape. `items`: the elements of an array. `values`: the texts
+    that are allowed, empty for any. `logical`: Avro's name of the logical type (without the unit of
+    a timestamp), whichever the schema's language; "bytes" for base64, "duration" for seconds.
+    `scale`: of a decimal, None if it is unknown. `has_default`: records that are older than the
+    field may lack it. `aliases`: the members that are former names of other members.
     """
 
     kinds: frozenset[str]
@@ -46,7 +46,7 @@ class Shape:
 
 
 ANYTHING = Shape(ANYTHING_KINDS, may_lack=True)
-"""Where a schema says nothing, and below."""
+"""The shape where a schema says nothing."""
 
 
 def shape_of(schema: Schema) -> Shape:
@@ -64,7 +64,7 @@ def shape_of(schema: Schema) -> Shape:
 
 
 def record_name(schema: Schema) -> str:
-    """The full name of a schema's records; "" where it says none. Raises SchemaError."""
+    """The full name of a schema's records; "" if it has none. Raises SchemaError."""
     if schema.kind == "AVRO":
         from agent.core.decode.avro_schema import parse_schema
 
@@ -80,7 +80,7 @@ def record_name(schema: Schema) -> str:
 
 
 def _either(shapes: Iterable[Shape]) -> Shape:
-    """The shape of what has one of some shapes."""
+    """The shape of a value that has one of some shapes."""
     each = list(shapes)
     if len(each) == 1:
         return each[0]
@@ -102,7 +102,7 @@ def _either(shapes: Iterable[Shape]) -> Shape:
 
 
 def _member(objects: Iterable[Shape], name: str) -> Shape:
-    """A member of what is one of some objects; one that an object lacks may be absent."""
+    """A member of a value that is one of some objects; it may be absent if one of them lacks it."""
     each = [shape.members.get(name, Shape(frozenset(), may_lack=True)) for shape in objects]
     return _either(each)
 
@@ -212,7 +212,7 @@ _WELL_KNOWN = {
         }.items()
     },
 }  # fmt: skip
-"""Messages that are no object in JSON."""
+"""Well-known messages that are not an object in JSON."""
 
 
 _FORMATS = {"date-time": "timestamp", "date": "date", "uuid": "uuid"}
@@ -220,8 +220,8 @@ _FORMATS = {"date-time": "timestamp", "date": "date", "uuid": "uuid"}
 
 
 class _JsonSchema:
-    """A JSON Schema, any draft: what it says of types, members and items. What else it says
-    (patterns, conditions) has no bearing on what stands where."""
+    """A JSON Schema of any draft: its types, members and items. Other keywords (patterns,
+    conditions) do not affect the shape."""
 
     def __init__(self, schema: Schema) -> None:
         self._root = _parsed(schema.text)
@@ -248,7 +248,7 @@ class _JsonSchema:
         return own
 
     def _own(self, schema: Mapping[str, Any], root: Any, depth: int) -> Shape:
-        """What a schema says itself, not by others that it names."""
+        """The shape by a schema's own keywords, without schemas that it refers to."""
         said = schema.get("type", schema.get("enum") and _types(schema["enum"]))
         types = {said} if isinstance(said, str) else set(said or (*ANYTHING_KINDS, "null"))
         required = schema.get("required") or ()
@@ -291,7 +291,7 @@ def _present(shape: Shape, is_required: bool) -> Shape:
 
 
 def _both(first: Shape, second: Shape) -> Shape:
-    """The shape of what has two shapes at once. An integer is a number, too."""
+    """The shape of a value that has two shapes at once. An integer is a number, too."""
     kinds = first.kinds & second.kinds
     if "number" in first.kinds | second.kinds:
         kinds |= {"integer"} & (first.kinds | second.kinds)

@@ -1,13 +1,13 @@
 """Lookups that are read from topics: the versions of their rows, as of any position of the log.
 
-A record is a row: a JSON object with the lookup's columns. Under its record's key it replaces what
-was there, exactly as compaction does, but from its own time on: the earlier row ends where this one
-begins, and counts nowhere if it would begin later. A record without a value (a tombstone), or one
-that can't be read, is valid from its timestamp on and has no row. A record without a timestamp, as
-the line of a file, is always valid.
+A record is a row: a JSON object with the lookup's columns. It replaces the earlier row with its
+record key, as compaction does, but only from the time on from which it is valid: the earlier row
+ends there, and is dropped if it would begin later. A record without a value (a tombstone), or one
+that can't be read, has no row: from its timestamp on, its key has none. A record without a
+timestamp, such as a line of a file, is always valid.
 
-So what holds at a time depends on the log up to a position alone; and to delete superseded records,
-as compaction does, changes nothing from the time on at which they were superseded.
+So the rows that are valid at a time depend on the log up to a position only. Compaction, which
+deletes superseded records, changes nothing for times after they were superseded.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ LogPartition = tuple[str, int]
 """A log of a topic (`log_name`) and a partition of it."""
 
 Position = Mapping[LogPartition, int]
-"""How far lookup topics are read: the offset behind the last record, by partition. A partition that
-is not there is read up to 0."""
+"""How far lookup topics are read: the offset after the last record, by partition. A missing
+partition is read up to 0."""
 
 ID_CHARACTERS = 6
-"""Enough of a topic's id to differ from that of its earlier log. Commits have those of all."""
+"""The characters of a topic's id in a log's name: enough to differ from an earlier log of the
+topic, and few, since commits have the names of all logs."""
 
 _PARTITION, _OFFSET, _RECORD, _IS_ROW = "_partition", "_offset", "_record", "_is_row"
 _ENDS = "_ends"
 
 
 def log_name(topic: str, topic_id: str) -> str:
-    """What a topic's log is called: a topic that is deleted and created again has another one.
-    `topic_id` "": the broker has none."""
+    """The name of a topic's log: a topic that is deleted and created again has another one.
+    `topic_id` "": the broker has no ids."""
     return f"{topic}:{topic_id[:ID_CHARACTERS]}" if topic_id else topic
 
 
@@ -60,9 +61,9 @@ class LookupReject:
 
 
 class LookupTopics:
-    """All lookups of a plan that are read from topics. One thread adds while another one reads:
-    what is added is seen from the next position on. `ids` are the brokers' of the topics, set
-    before anything is added."""
+    """All lookups of a plan that are read from topics. One thread may add records while another
+    reads: a reader sees the records of its position only. `ids` are the broker's ids of the topics,
+    set before records are added."""
 
     def __init__(self, lookups: Mapping[str, Lookup]) -> None:
         self._logs = {
@@ -75,8 +76,7 @@ class LookupTopics:
         self.position: Position = {}
 
     def add(self, batch: Batch) -> list[LookupReject]:
-        """Add records of one topic, which go on from what was added before; those that have no
-        readable row."""
+        """Add the next records of one topic; returns those that have no readable row."""
         rejects = [
             reject
             for log in self._logs.values()
@@ -92,19 +92,20 @@ class LookupTopics:
         return log_name(topic, self.ids.get(topic, "")), partition
 
     def advance(self, position: Position) -> None:
-        """Note that partitions are read up to offsets: the last ones may hold no record."""
+        """Note that partitions are read up to these offsets, even if no record is there."""
         self.position = {**self.position, **position}
 
     def position_of(self, topics: Collection[str]) -> Position:
         """How far some topics are read."""
-        return {place: at for place, at in self.position.items() if topic_of(place[0]) in topics}
+        return {p: end for p, end in self.position.items() if topic_of(p[0]) in topics}
 
     def rows(self, lookup: str, position: Position) -> pl.DataFrame:
         """The table of a lookup as of a position, with its validity (see `Lookup`)."""
         return self._logs[lookup].rows(position)
 
     def unreadable(self) -> Mapping[str, int]:
-        """By lookup, how many record keys have no row because their last record can't be read."""
+        """By lookup, the number of record keys without a row because their last record can't be
+        read."""
         return {name: len(log.unreadable) for name, log in self._logs.items()}
 
     def topics_of(self, lookups: Iterable[str]) -> frozenset[str]:
@@ -113,7 +114,7 @@ class LookupTopics:
 
 
 class _Log:
-    """The records of one lookup that were read."""
+    """The records of one lookup that were added."""
 
     def __init__(self, lookup: Lookup, topic: LookupTopic) -> None:
         self.topic = topic
@@ -229,7 +230,7 @@ def _time_column(name: str) -> str:
 
 
 def _time(name: str, cell: Any, timezone: str) -> int | None:
-    """An instant (ms), None where there is none. Raises ValueError for what is no time."""
+    """An instant (ms), None for an empty cell. Raises ValueError for anything that is no time."""
     if cell is None or cell == "":
         return None
     if isinstance(cell, str | int | float) and not isinstance(cell, bool):

@@ -29,16 +29,16 @@ def series_path(kpi: Kpi, dimensions: Dimensions | None) -> str:
 
 
 def alert_path(rule: str, kpi: Kpi | None, dimensions: Dimensions | None) -> str:
-    """Where an alert leads: to the page of its series; of a composite rule, which is about no
-    single KPI, and of one that is no longer declared, to its history."""
+    """The page that an alert links to: that of its series. An alert of a composite rule, which is
+    about no single KPI, or of a rule that is no longer declared links to its history."""
     if kpi is None or not kpi.name:
         return with_query(ALERTS, {"rule": rule})
     return series_path(kpi, dimensions)
 
 
 def dashboard_path(kpi: Kpi, dimensions: Dimensions | None) -> str:
-    """The generated Grafana board of a KPI, with the series chosen; what has none is on the
-    strategy board."""
+    """The generated Grafana board of a KPI, with the series selected. KPIs without a board of their
+    own are on the strategy board."""
     if not kpi.name or kpi.person is not None:
         return f"d/{STRATEGY_UID}"
     values = dimensions if dimensions and len(dimensions) == len(kpi.by) else ()
@@ -47,7 +47,7 @@ def dashboard_path(kpi: Kpi, dimensions: Dimensions | None) -> str:
 
 
 def runbook_address(runbooks: str, name: str) -> str:
-    """The address of one of our runbooks; "" where it is not known where they are."""
+    """The address of one of the agent's own runbooks; "" if no address of runbooks is set."""
     if "{name}" in runbooks:
         return runbooks.replace("{name}", name)
     return f"{runbooks}/{name}" if runbooks else ""

@@ -1,5 +1,5 @@
-"""Who is called by an alert: the labels that it is routed by, anybody who says Alertmanager of
-it."""
+"""The labels by which Alertmanager routes an alert to people. They are the same whether the agent
+sends the alert itself or Prometheus evaluates the generated rule."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from agent.core.model.rules import SEVERITIES, Escalation, Rule, Severity, varia
 from agent.core.model.text import duration
 
 ESCALATION = "escalation"
-"""The label of the alert that calls the next one up; its value is who that is."""
+"""The label of an alert that is escalated; its value is the receiver (`to`)."""
 
 
 def severities(rule: Rule) -> tuple[Severity, ...]:
-    """The severities that a rule can fire with, by itself or where an override says otherwise; the
-    most urgent first."""
+    """The severities that a rule can fire with, with or without its overrides; the most urgent
+    first."""
     levels = {level.severity for variant in variants(rule) for level in variant.levels}
     return tuple(severity for severity in SEVERITIES if severity in levels)
 
 
 def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
-    """Who and what, without the series; never a value. Empty ones are left out."""
+    """The labels of an alert, without those of the series. None is a value of a KPI, since labels
+    identify an alert. Empty ones are left out."""
     labels = dict(rule.labels) | {
         "severity": severity,
         "rule": rule.name,
@@ -37,12 +38,12 @@ def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[s
 def series_label(pairs: Iterable[tuple[str, str]]) -> str:
     """The label `series`: all dimensions in one, `region=emea,channel=web`.
 
-    Alertmanager inhibits by labels of equal name, and two series stay apart where a dimension is
-    called like one of the labels above.
+    Alertmanager inhibits by labels of equal names. With this label, two series differ even if a
+    dimension has the name of one of the labels above.
     """
     return ",".join(f"{name}={value}" for name, value in pairs)
 
 
 def escalation_text(steps: Iterable[Escalation]) -> str:
-    """`head-of-support after 30m, director after 2h`; "" where nobody else is called."""
+    """`head-of-support after 30m, director after 2h`; "" without escalation."""
     return ", ".join(f"{step.to} after {duration(step.after_ms)}" for step in steps)

@@ -1,8 +1,8 @@
-"""Label names: which are taken, and the external labels that keep environments apart.
+"""Label names: which are reserved, and the external labels that distinguish installations.
 
 External labels (`environment=prod,cluster=eu-1`, a setting) say which installation a series or an
-alert is of, where several share one Prometheus or Alertmanager: as in Prometheus' own
-`external_labels`. They are no dimensions; the KPIs of one installation all have the same.
+alert is of if several share one Prometheus or Alertmanager, as Prometheus' own `external_labels`
+do. They are no dimensions: all KPIs of an installation have the same ones.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 def parse_external_labels(text: str) -> dict[str, str]:
     """`environment=prod,cluster=eu-1` as labels, in the order of names.
 
-    Raises ValueError for what is not so, or can't be such a label.
+    Raises ValueError for other text, and for names that can't be external labels.
     """
     labels: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -68,7 +68,7 @@ def parse_external_labels(text: str) -> dict[str, str]:
 
 
 def check_external_name(name: str) -> None:
-    """Raises ValueError for what can't be the name of an external label."""
+    """Raise ValueError for a name that an external label can't have."""
     if not _NAME.fullmatch(name) or name.startswith("__"):
         raise ValueError(f"{name!r} is not a label name: letters, digits and _")
     if name in RESERVED_LABELS:
@@ -78,7 +78,7 @@ def check_external_name(name: str) -> None:
 
 
 def check_external_labels(plan: Plan, names: Iterable[str]) -> None:
-    """Raises RulesError where a dimension or a rule's label has the name of an external label."""
+    """Raise RulesError if a dimension or a rule's label has the name of an external label."""
     external = set(names)
     for kpi in plan.kpis.values():
         for name in sorted(external & set(kpi.by)):

@@ -1,4 +1,4 @@
-"""The detail of a rejection, without what the record says."""
+"""The detail of a rejection, without the record's values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What leaves the agent as JSON: the lines of `replay` and the values and keys of its topics.
+"""The agent's results as JSON: the lines of `replay`, and the messages of its topics and their
+keys.
 
-One encoder for both, so that they cannot differ. Times are ISO 8601 in UTC; a value that is not a
+Both have the same encoder, so they cannot differ. Times are ISO 8601 in UTC; a value that is not a
 finite number is null.
 """
 
@@ -37,7 +38,8 @@ PublishedTransition = Mapping[str, Any]
 
 NONE_LABEL = "__none__"
 EMPTY_LABEL = "__empty__"
-"""The label value of a null dimension: an empty label would be no label at all in Prometheus."""
+"""The label values of a dimension that is null or empty: in Prometheus, an empty label is the same
+as none."""
 
 DEFAULT_SUMMARY = "{{ title }}{% if series %} ({{ series }}){% endif %}: {{ bound }}"
 """The summary of a rule that has none."""
@@ -48,7 +50,7 @@ VARIABLES = frozenset(
         *("value", "start", "end", "at", "series", "dimensions", "labels", "owner", "team"),
     }
 )
-"""What a rule's templates can read, beside each dimension of its KPI by name. A dimension that has
+"""The variables of a rule's templates, besides the dimensions of its KPI by name. A dimension with
 one of these names is read as `dimensions.name`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,9 +67,9 @@ def iso(at_ms: int) -> str:
 def label(value: Scalar) -> str:
     """A dimension's value as a label: null is `__none__`, True is `true`, 5 is `5`.
 
-    Different values have different labels, and none is empty, which Prometheus takes for a label
-    that is not there: an empty text is `__empty__`, and a text that reads as one of these words,
-    with or without backslashes before it, gets one more backslash.
+    Different values have different labels. None is empty, since Prometheus takes an empty label for
+    a missing one: an empty text is `__empty__`. A text that is one of these two words, with or
+    without backslashes before it, gets one more backslash.
     """
     if value is None:
         return NONE_LABEL
@@ -87,7 +89,7 @@ def dumps(value: Mapping[str, object]) -> bytes:
 
 
 def dimensions_json(kpi: Kpi | None, dimensions: Dimensions) -> dict[str, Scalar]:
-    """Dimensions by name. Of a KPI that is no longer declared, the names are `1`, `2`…"""
+    """Dimensions by name. If the KPI is no longer declared, the names are `1`, `2`…"""
     names = kpi.by if kpi is not None else ()
     if len(names) != len(dimensions):
         names = tuple(str(i + 1) for i in range(len(dimensions)))
@@ -127,9 +129,9 @@ def correction_json(made: Json, before: WindowValue | None, corrected_ms: int) -
 
 
 def bound_text(target: Target) -> str:
-    """What a target asks for, as a rule would write it: `value <= 240`."""
+    """A target's bounds as a rule would write them: `value <= 240`."""
     least, most = target.at_least, target.at_most
-    for band, name in target.kpis:  # of which there is no value
+    for band, name in target.kpis:  # bounds by KPIs that have no value now
         if band in ("at_least", "at_most"):
             return f"value {'>=' if band == 'at_least' else '<='} kpi({name})"
     if least is not None and most is not None:
@@ -156,15 +158,15 @@ def bounds_json(target: Target) -> dict[str, float]:
 def transition_json(
     plan: Plan, rule: Rule | None, transition: Transition, processed_ms: int | None = None
 ) -> Json:
-    """A step of an alert's life, with all that anybody who is called needs to know.
+    """A transition of an alert, with all that people who are notified need to know.
 
-    `rule` None: it is no longer declared. `processed_ms`: the wall clock when it was published;
-    None where that means nothing, as in a replay, whose answer is the same at any time.
+    `rule` None: it is no longer declared. `processed_ms`: the wall clock when it is published; None
+    in a replay, whose output does not depend on when it runs.
     """
     kpi = plan.subject(transition.kpi)
     variables = _variables(kpi, rule, transition)
-    written = (rule.summary if rule else "") or DEFAULT_SUMMARY
-    published: Json = {
+    summary = (rule.summary if rule else "") or DEFAULT_SUMMARY
+    message: Json = {
         "kind": "rule",
         "rule": transition.rule,
         "severity": transition.severity,
@@ -181,7 +183,7 @@ def transition_json(
         "reason": transition.reason,
         "because": because(kpi, transition),
         "facts": {fact.asked: finite(fact.value) for fact in transition.facts},
-        "summary": render(written, variables),
+        "summary": render(summary, variables),
         "description": render(rule.description, variables) if rule else "",
         "runbook": rule.runbook if rule else None,
         "owner": variables["owner"],
@@ -192,8 +194,8 @@ def transition_json(
         "config_hash": plan.config_hash,
     }
     if processed_ms is not None:
-        published["processed"] = iso(processed_ms)
-    return published
+        message["processed"] = iso(processed_ms)
+    return message
 
 
 def summary_json(
@@ -202,8 +204,8 @@ def summary_json(
     reasons: Mapping[Reason, int],
     late_rows: Mapping[str, int] | None = None,
 ) -> Json:
-    """The last line of a replay: what became of the records; every outcome is named. `late_rows`:
-    by KPI, the events that came too late for a window of it."""
+    """The last line of a replay: the number of records by outcome, those of 0 included.
+    `late_rows`: by KPI, the events that came too late for a window of it."""
     made: Json = {
         "kind": "summary",
         "records": records,
@@ -227,7 +229,8 @@ def window_key(kpi: Kpi, window: WindowValue) -> bytes:
 
 
 def transition_key(plan: Plan, transition: Transition) -> bytes:
-    """The message key of a transition. A consumer that drops repeated keys sees each one once."""
+    """The message key of a transition. A consumer that drops messages with repeated keys sees each
+    transition once."""
     kpi = plan.subject(transition.kpi)
     key: Json = {
         "rule": transition.rule,
@@ -266,15 +269,15 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
 
 
 def _escalation(rule: Rule | None) -> list[Json]:
-    """Who is called as well, and after how long."""
+    """Who else is notified, and after how long."""
     steps = rule.escalation if rule else ()
     return [{"after": duration(step.after_ms), "to": step.to} for step in steps]
 
 
 def _variables(kpi: Kpi | None, rule: Rule | None, transition: Transition) -> Json:
-    """What the rule's templates can read: `VARIABLES`, and each dimension by name."""
+    """The variables of the rule's templates: `VARIABLES`, and each dimension by name."""
     dimensions = dimensions_json(kpi, transition.dimensions)
-    # Numbers stay numbers, so that they compare; the others are written as their labels are.
+    # Numbers stay numbers, so that templates can compare them; other values are labels.
     readable = {
         name: label(value) if value is None or isinstance(value, bool) else value
         for name, value in dimensions.items()

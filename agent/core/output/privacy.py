@@ -1,12 +1,12 @@
-"""Numbers of single people: which they are, and how they are published without saying whose.
+"""Privacy: which KPIs have values of single people, and how they are published without names.
 
-A private KPI names the dimension that names a person. Its series leave the agent under a pseudonym:
-a keyed hash, so that one person is the same on every worker, in every metric, after every restart,
-and anybody who does not have the secret can neither turn it round nor try out names. Another secret
-gives each person, and each owner, the token of a page of their own.
+A private KPI declares which dimension names a person. Its series are published under a pseudonym: a
+keyed hash, so a person has the same one on every worker, in every metric and after every restart,
+and without the secret nobody can invert it or try out names. From another secret, each person and
+each owner gets the token of a page of their own.
 
-Each of the two is a ring: the first secret is the one in use. Earlier ones still open the pages
-whose addresses were made with them, and tell which pseudonyms a person had before.
+Each of the two secrets can be rotated: the first of a list is the one in use. Pages whose addresses
+were made with earlier ones can still be opened, and the earlier pseudonyms of a person are known.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ TOKEN_DIGITS = 32
 
 
 class NoSecret(EnvironmentFault):
-    """A pseudonym or a token is asked for, and no secret is known."""
+    """A pseudonym or a token is needed, and no secret is set."""
 
 
 def private_subjects(plan: Plan) -> frozenset[str]:
-    """The private KPIs, and the subjects of the composite rules that depend on alerts of such."""
+    """The private KPIs, and the subjects of the composite rules that depend on their alerts."""
     private = {name for name, kpi in plan.kpis.items() if kpi.person is not None}
-    # A rule comes after those that it looks at.
+    # In a plan, a rule comes after those that it depends on.
     for rule in plan.rules.values():
         if isinstance(rule, CompositeRule) and any(h.subject in private for h in rule.dependencies):
             private.add(rule.kpi)
     return frozenset(private)
 
 
-def shared(plan: Plan) -> Plan:
-    """The plan without what is private: what everybody may see."""
+def public_plan(plan: Plan) -> Plan:
+    """The plan without its private parts: what everybody may see."""
     private = private_subjects(plan)
     if not private:
         return plan
@@ -63,8 +63,8 @@ def shared(plan: Plan) -> Plan:
 
 
 def names_people(plan: Plan, topic: str) -> bool:
-    """Whether the events of a topic name people whom a KPI keeps private, or shows in groups
-    only."""
+    """Whether the events of a topic name people of a private KPI, or of one that is shown for
+    groups of people only."""
     return any(
         kpi.person is not None or kpi.people is not None
         for contract in plan.contracts_of(topic)
@@ -73,18 +73,19 @@ def names_people(plan: Plan, topic: str) -> bool:
 
 
 class Privacy:
-    """Pseudonyms and tokens by secrets, the newest first; without one, only plans that need none
-    can be published. Tokens are by `link_secrets`; where there are none, by those of people."""
+    """Pseudonyms and tokens, made with secrets; the newest secret is the first. Without secrets,
+    only plans without private KPIs can be published. Tokens are made with `link_secrets`; if there
+    are none, with the secrets of pseudonyms."""
 
     def __init__(self, *secrets: str, link_secrets: Sequence[str] = ()) -> None:
         self._secrets = tuple(secret.encode() for secret in secrets)
         self._link_secrets = tuple(secret.encode() for secret in link_secrets) or self._secrets
         self._known: dict[tuple[str, str], str] = {}
         self._plan: Plan | None = None
-        self._masks: Mapping[str, tuple[int, ...]] = {}
+        self._hidden_indices: Mapping[str, tuple[int, ...]] = {}
 
     def pseudonym(self, dimension: str, value: Scalar) -> str:
-        """What a person is called outside, the same in all KPIs. Raises NoSecret."""
+        """The pseudonym of a person, the same in all KPIs. Raises NoSecret."""
         name = label(value)
         pseudonym = self._known.get((dimension, name))
         if pseudonym is None:
@@ -93,8 +94,8 @@ class Privacy:
         return pseudonym
 
     def pseudonyms(self, dimension: str, name: str) -> tuple[str, ...]:
-        """What a person is called outside, and what they were called by earlier secrets; `name` is
-        the dimension's value as a label. Raises NoSecret."""
+        """The pseudonyms of a person by all secrets, the one in use first; `name` is the
+        dimension's value as a label. Raises NoSecret."""
         digests = _digests(self._secrets, "pseudonym", dimension, name)
         return tuple(f"p-{digest[:PSEUDONYM_DIGITS]}" for digest in digests)
 
@@ -104,8 +105,8 @@ class Privacy:
         return _tokens(self._link_secrets, "person", dimension, name)
 
     def owner_tokens(self, owner: str) -> tuple[str, ...]:
-        """The tokens that open the page of anybody who answers for private KPIs, the one in use
-        first. Raises NoSecret."""
+        """The tokens that open the page of an owner of private KPIs, the one in use first. Raises
+        NoSecret."""
         return _tokens(self._link_secrets, "owner", owner)
 
     def check(self, plan: Plan) -> None:
@@ -113,24 +114,24 @@ class Privacy:
         if not self._secrets and private_subjects(plan):
             _digests(self._secrets)
 
-    # --- what leaves the agent -----------------------------------------------------------------
+    # --- results as they are published ----------------------------------------------------------
 
     def dimensions(self, plan: Plan, subject: str, dimensions: Dimensions) -> Dimensions:
         """The dimensions under which a series is published."""
-        places = self._places(plan).get(subject)
-        if not places:
+        indices = self._indices(plan).get(subject)
+        if not indices:
             return dimensions
         by = plan.by_of(subject) or ()
         return tuple(
             self.pseudonym(by[n], value)
-            if n in places and value is not None and value != OTHER
+            if n in indices and value is not None and value != OTHER
             else value
             for n, value in enumerate(dimensions)
         )
 
     def views(self, plan: Plan, views: Iterable[SeriesView]) -> Sequence[SeriesView]:
         """Series as they are published."""
-        if not self._places(plan):
+        if not self._indices(plan):
             return tuple(views)
         return [
             view
@@ -139,20 +140,24 @@ class Privacy:
             for view in views
         ]
 
-    def step(self, plan: Plan, step: Transition) -> Transition:
-        """A step of an alert as it is published."""
-        dimensions = self.dimensions(plan, step.kpi, step.dimensions)
-        return step if dimensions is step.dimensions else replace(step, dimensions=dimensions)
+    def transition(self, plan: Plan, transition: Transition) -> Transition:
+        """A transition as it is published."""
+        dimensions = self.dimensions(plan, transition.kpi, transition.dimensions)
+        if dimensions is transition.dimensions:
+            return transition
+        return replace(transition, dimensions=dimensions)
 
     def emitted(self, plan: Plan, emitted: Emitted) -> Emitted:
-        """What closed, as it is published."""
-        if not self._places(plan):
+        """Results as they are published."""
+        if not self._indices(plan):
             return emitted
         return replace(
             emitted,
             windows=tuple(self._window(plan, window) for window in emitted.windows),
             targets=tuple(self._status(plan, status) for status in emitted.targets),
-            transitions=tuple(self.step(plan, transition) for transition in emitted.transitions),
+            transitions=tuple(
+                self.transition(plan, transition) for transition in emitted.transitions
+            ),
         )
 
     def _window(self, plan: Plan, window: WindowValue) -> WindowValue:
@@ -164,10 +169,10 @@ class Privacy:
     def _status(self, plan: Plan, status: TargetStatus) -> TargetStatus:
         return structs.replace(status, window=self._window(plan, status.window))
 
-    def _places(self, plan: Plan) -> Mapping[str, tuple[int, ...]]:
+    def _indices(self, plan: Plan) -> Mapping[str, tuple[int, ...]]:
         if self._plan is not plan:
-            self._plan, self._masks = plan, masks(plan)
-        return self._masks
+            self._plan, self._hidden_indices = plan, pseudonym_indices(plan)
+        return self._hidden_indices
 
 
 def _tokens(secrets: Sequence[bytes], *parts: str) -> tuple[str, ...]:
@@ -181,15 +186,15 @@ def _digests(secrets: Sequence[bytes], *parts: str) -> list[str]:
             "Set KPI_AGENT_PERSON_SECRET_FILE to a file that holds what this prints: "
             "openssl rand -hex 32",
         )
-    # Lengths keep ("a", "bc") and ("ab", "c") apart.
+    # With lengths, ("a", "bc") and ("ab", "c") have different texts.
     text = "".join(f"{len(part.encode())}:{part}" for part in parts).encode()
     return [hmac.new(secret, text, "sha256").hexdigest() for secret in secrets]
 
 
-def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
-    """By subject, the places of the dimensions that are published under a pseudonym; without the
-    others."""
-    places_of: dict[str, tuple[int, ...]] = {
+def pseudonym_indices(plan: Plan) -> dict[str, tuple[int, ...]]:
+    """By subject, the indices of the dimensions that are published under a pseudonym. Subjects with
+    none are left out."""
+    indices_of: dict[str, tuple[int, ...]] = {
         kpi.name: (kpi.by.index(kpi.person),)
         for kpi in plan.kpis.values()
         if kpi.person is not None and not kpi.named
@@ -197,11 +202,11 @@ def masks(plan: Plan) -> dict[str, tuple[int, ...]]:
     for rule in plan.rules.values():
         if isinstance(rule, CompositeRule):
             hidden = {
-                (plan.by_of(dependency.subject) or ())[place]
+                (plan.by_of(dependency.subject) or ())[index]
                 for dependency in rule.dependencies
-                for place in places_of.get(dependency.subject, ())
+                for index in indices_of.get(dependency.subject, ())
             }
-            places = tuple(n for n, name in enumerate(rule.by) if name in hidden)
-            if places:
-                places_of[rule.kpi] = places
-    return places_of
+            indices = tuple(n for n, name in enumerate(rule.by) if name in hidden)
+            if indices:
+                indices_of[rule.kpi] = indices
+    return indices_of

@@ -1,4 +1,4 @@
-"""What is published of closed windows, from the messages of the values topic in their order."""
+"""The published closed windows, read from the messages of the values topic in their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.core.output.value_messages import ValueMessage
 
 
 class WindowKey(NamedTuple):
-    """A window, as the keys of its messages name it."""
+    """A window, as in the keys of its messages."""
 
     kpi: str
     dimensions: Dimensions
@@ -26,8 +26,8 @@ def window_key(window: WindowValue) -> WindowKey:
 class PublishedWindows:
     """The last message of each window, and of its target state.
 
-    A worker that restarts publishes its last results again. Such a repeat does not undo a
-    correction: a message with the value and the number of events that were corrected is skipped.
+    A worker that restarts publishes its last results again. Such a repeated message must not undo a
+    correction: it is skipped if its value and number of events are those that were corrected.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PublishedWindows:
         self._replaced: dict[WindowKey, set[tuple[Number, int]]] = {}
 
     def add(self, message: ValueMessage) -> None:
-        """Take in the next message."""
+        """Add the next message."""
         window = message.window
         key = window_key(window)
         if message.corrected is not None:
@@ -59,11 +59,11 @@ class PublishedWindows:
         return self._statuses.get(key)
 
     def corrected(self, key: WindowKey) -> tuple[Number, int] | None:
-        """The value and the number of events that a window had before its last correction; None: it
-        had none."""
+        """The value and the number of events that a window had before its last correction; None if
+        it was never corrected."""
         return self._corrected.get(key)
 
     def newest_end_ms(self, kpi: str) -> int:
-        """The end of the newest window of a KPI, 0 where there is none: windows close in the order
-        of time, so those that end earlier are closed."""
+        """The end of the newest window of a KPI, 0 if there is none. Windows close in the order of
+        their ends, so all that end earlier are closed."""
         return max((window.end_ms for window in self.windows(kpi).values()), default=0)

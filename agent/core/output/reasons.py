@@ -1,4 +1,4 @@
-"""Why an alert took a step, in a sentence that a person understands without knowing the rule.
+"""The reason of a transition, in a sentence that can be understood without knowing the rule.
 
 value > 60 has held for 20m: the value is 1 h 20 min from 10:20 to 10:30 UTC on 2025-03-03
 """
@@ -14,49 +14,49 @@ from agent.core.model.results import AlertPhase, Transition
 from agent.core.model.text import duration, value_text
 
 
-def because(kpi: Kpi | None, step: Transition) -> str:
+def because(kpi: Kpi | None, transition: Transition) -> str:
     """The sentence, without a full stop. `kpi` None: it is no longer declared.
 
-    Of a reason that has no sentence of its own, the condition and the value.
+    A reason without a sentence of its own gets the condition and the value.
     """
-    sentence = _SENTENCES.get(step.reason, _condition)(kpi, step)
-    if step.flaps is None or step.state is not AlertPhase.FIRING:
+    sentence = _SENTENCES.get(transition.reason, _condition)(kpi, transition)
+    if transition.flaps is None or transition.state is not AlertPhase.FIRING:
         return sentence
-    often = f"has fired {step.flaps.times} times within {duration(step.flaps.within_ms)}"
-    return f"{sentence}; it flaps: it {often}"
+    within = duration(transition.flaps.within_ms)
+    return f"{sentence}; it flaps: it has fired {transition.flaps.times} times within {within}"
 
 
-def _condition(kpi: Kpi | None, step: Transition) -> str:
-    holds = "no longer holds" if step.state is AlertPhase.INACTIVE else "holds"
-    return f"{step.bound} {holds}: {_evidence(kpi, step)}"
+def _condition(kpi: Kpi | None, transition: Transition) -> str:
+    holds = "no longer holds" if transition.state is AlertPhase.INACTIVE else "holds"
+    return f"{transition.bound} {holds}: {_evidence(kpi, transition)}"
 
 
-def _held(kpi: Kpi | None, step: Transition) -> str:
-    return f"{step.bound} has held for {duration(step.at_ms - step.episode_ms)}: " + _evidence(
-        kpi, step
-    )
+def _held(kpi: Kpi | None, transition: Transition) -> str:
+    held_for = duration(transition.at_ms - transition.episode_ms)
+    return f"{transition.bound} has held for {held_for}: {_evidence(kpi, transition)}"
 
 
-def _kept(kpi: Kpi | None, step: Transition) -> str:
-    # How long it has is the rule's keep_firing_for; the step does not carry since when.
-    return f"{step.bound} has held for long enough: {_evidence(kpi, step)}"
+def _kept(kpi: Kpi | None, transition: Transition) -> str:
+    # For how long: the rule's keep_firing_for. The transition does not say since when.
+    return f"{transition.bound} has held for long enough: {_evidence(kpi, transition)}"
 
 
-def _silent(_kpi: Kpi | None, step: Transition) -> str:
-    return f"{step.bound}: the last one was before {_clock(step.start_ms)}"
+def _silent(_kpi: Kpi | None, transition: Transition) -> str:
+    return f"{transition.bound}: the last one was before {_clock(transition.start_ms)}"
 
 
-def _back(_kpi: Kpi | None, step: Transition) -> str:
-    return f"events came again, after {duration(step.end_ms - step.start_ms)} without one"
+def _back(_kpi: Kpi | None, transition: Transition) -> str:
+    silence = duration(transition.end_ms - transition.start_ms)
+    return f"events came again, after {silence} without one"
 
 
-def _dependent(_kpi: Kpi | None, step: Transition) -> str:
-    if step.state is AlertPhase.INHIBITED:
-        return f"{step.bound} fires, which this rule depends on"
-    return f"what it depends on is well again, and {step.bound} still holds"
+def _dependent(_kpi: Kpi | None, transition: Transition) -> str:
+    if transition.state is AlertPhase.INHIBITED:
+        return f"{transition.bound} fires, which this rule depends on"
+    return f"what it depends on is well again, and {transition.bound} still holds"
 
 
-def _removed(_kpi: Kpi | None, _step: Transition) -> str:
+def _removed(_kpi: Kpi | None, _transition: Transition) -> str:
     return "the rule is no longer declared, or its series has expired"
 
 
@@ -70,21 +70,22 @@ _SENTENCES: dict[str, Callable[[Kpi | None, Transition], str]] = {
 }
 
 
-def _evidence(kpi: Kpi | None, step: Transition) -> str:
-    """What the condition asked for, the value, and the window that it is of; of a composite rule,
-    which has none, its beginning."""
+def _evidence(kpi: Kpi | None, transition: Transition) -> str:
+    """The features that the condition read, the value and its window. A composite rule has none:
+    the start of the alert."""
     if kpi is not None and not kpi.name:
-        return f"it began at {_clock(step.start_ms)}"
-    facts = "".join(f"{fact.asked} is {fact.words}, " for fact in step.facts)
-    return facts + _value(kpi, step)
+        return f"it began at {_clock(transition.start_ms)}"
+    facts = "".join(f"{fact.asked} is {fact.words}, " for fact in transition.facts)
+    return facts + _value(kpi, transition)
 
 
-def _value(kpi: Kpi | None, step: Transition) -> str:
-    if step.value is None or not math.isfinite(step.value):
+def _value(kpi: Kpi | None, transition: Transition) -> str:
+    if transition.value is None or not math.isfinite(transition.value):
         value = "there is no value"
     else:
-        value = f"the value is {value_text(step.value, kpi.unit if kpi is not None else None)}"
-    return f"{value} {_window(step.start_ms, step.end_ms)}"
+        unit = kpi.unit if kpi is not None else None
+        value = f"the value is {value_text(transition.value, unit)}"
+    return f"{value} {_window(transition.start_ms, transition.end_ms)}"
 
 
 def _window(start_ms: int, end_ms: int) -> str:

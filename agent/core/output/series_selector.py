@@ -1,8 +1,8 @@
-"""Series by their dimensions, as text: `region=emea,channel=web`.
+"""Selectors: text that selects series by their dimensions, such as `region=emea,channel=web`.
 
-A value ends at the next comma. In double quotes, as JSON writes text, it may hold anything:
-`team="R&D, east"`, `team="5\\" screens"`. `null` is no value; the text is `"null"`. Texts
-that read as a label of the agent's have a backslash, as in alerts: `team=\\__none__`.
+A value ends at the next comma. In double quotes, as a JSON string, it may contain anything:
+`team="R&D, east"`, `team="5\\" screens"`. `null` selects null; the text "null" is `"null"`. Texts
+that equal a label of the agent's have a backslash, as in alerts: `team=\\__none__`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent.core.output.messages import label
 from agent.errors import RulesError
 
 Selector = Mapping[str, str | None]
-"""Dimensions with the values asked for, as labels; None: null."""
+"""Dimensions with the selected values, as labels; None selects null."""
 
 _NULL = "null"
 _NAME = re.compile(r"\s*([^=,\"]*?)\s*=\s*")
@@ -27,10 +27,10 @@ _QUOTED = re.compile(r'("(?:[^"\\]|\\.)*")\s*(?=,|$)', re.DOTALL)
 
 
 def parse_selector(text: str, by: Sequence[str], about: str) -> Selector:
-    """The dimensions that a text asks for; none for an empty one.
+    """Parse a selector; an empty text selects every series.
 
-    Raises RulesError for a name that is not in `by`, and for what is not `name=value`; `about` says
-    whose dimensions they are.
+    Raises RulesError for a name that is not in `by`, and for text that is not `name=value`. `about`
+    is for error messages: what has these dimensions.
     """
     selector: dict[str, str | None] = {}
     rest = text
@@ -46,7 +46,7 @@ def parse_selector(text: str, by: Sequence[str], about: str) -> Selector:
 
 
 def _pair(text: str, by: Sequence[str], about: str) -> tuple[str, str | None, int]:
-    """The first dimension of a text, its value, and how many characters both take."""
+    """The first dimension of a text, its value, and the number of characters of both."""
     head = _NAME.match(text)
     if head is None or head[1] not in by:
         part, known = text.split(",", maxsplit=1)[0].strip(), ", ".join(by) or "none"
@@ -70,7 +70,7 @@ def _pair(text: str, by: Sequence[str], about: str) -> tuple[str, str | None, in
 
 
 def selects(selector: Selector, by: Sequence[str], dimensions: Dimensions) -> bool:
-    """Whether a series has the dimensions that are asked for."""
+    """Whether a series has the selected dimensions."""
     values = dict(zip(by, dimensions, strict=True))
     return all(
         name not in values or _is_asked(values[name], asked) for name, asked in selector.items()
@@ -78,13 +78,13 @@ def selects(selector: Selector, by: Sequence[str], dimensions: Dimensions) -> bo
 
 
 def _is_asked(value: Scalar, asked: str | None) -> bool:
-    """Whether a value is the one asked for. The label of null, as alerts have it, asks for null; so
-    does that of an empty text, or an empty text itself."""
+    """Whether a value is selected. Null is selected by None, or by its label as in alerts; an empty
+    text by an empty text, or by its label."""
     return value is None if asked is None else label(value) == (asked or label(""))
 
 
 def selector_text(dimensions: Mapping[str, Scalar]) -> str:
-    """The text that asks for a series."""
+    """The selector of a series, as text."""
     return ", ".join(f"{name}={_written(value)}" for name, value in dimensions.items())
 
 

@@ -1,9 +1,9 @@
-"""The text templates of rules: jinja reduced to what a sentence needs.
+"""The text templates of rules: a safe subset of jinja.
 
-Anybody who writes rules is trusted with words, not with the agent's time and memory. So a template
-has text, variables, `if`, comparisons, arithmetic on numbers, and the filters of `FILTERS`; no
-loops, macros, assignments or calls, and no attributes of Python objects. Its cost is bounded by its
-length. What is outside of that is refused by `variables_of`, at `check`.
+Authors of rules must not be able to exhaust the agent's time or memory. So a template has text,
+variables, `if`, comparisons, arithmetic on numbers, and the filters of `FILTERS`; no loops, macros,
+assignments or calls, and no attributes of Python objects. Its cost is bounded by its length.
+`variables_of` rejects everything else, at `check`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from agent.core.model.text import value_text
 MAX_TEMPLATE_CHARS = 4000
 MAX_RENDERED_CHARS = 2000
 NO_VALUE = "no value"
-"""What the number filters make of a missing value."""
+"""The result of the number filters for a missing value."""
 
 Number = float | int | None
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be used: what is wrong with it and how to mend it.
+    """A template that cannot be used; the message says what is wrong and how to fix it.
 
     `line` is the line within the template, from 1.
     """
@@ -50,18 +50,18 @@ class BadTemplate(ValueError):
 def humanize(value: Number | str) -> str:
     """Four significant digits with an SI prefix: 1234567 is `1.235M`, 0.0021 is `2.1m`.
 
-    As Prometheus' template function of the same name does.
+    The same as Prometheus' template function of this name.
     """
     return _number(value, _with_prefix)
 
 
 def humanize_duration(value: Number | str) -> str:
-    """Seconds as a duration: 3725 is `1h 2m 5s`, 0.25 is `250ms`. As Prometheus does."""
+    """Seconds as a duration: 3725 is `1h 2m 5s`, 0.25 is `250ms`. The same as in Prometheus."""
     return _number(value, _duration)
 
 
 def humanize_percentage(value: Number | str) -> str:
-    """A ratio as a percentage: 0.1234 is `12.34%`. As Prometheus does."""
+    """A ratio as a percentage: 0.1234 is `12.34%`. The same as in Prometheus."""
     return _number(value, lambda v: f"{v * 100:.4g}%")
 
 
@@ -77,8 +77,8 @@ def humanize_timestamp(value: Number | str) -> str:
 
 @pass_context
 def with_unit(context: Context, value: Number | str) -> str:
-    """A number in the KPI's unit for people, as the board words it: of seconds, 135.4 is
-    `2 min 15 s`; of a ratio, 0.1234 is `12.3 %`."""
+    """A number in the KPI's unit, as the board shows it: 135.4 seconds are `2 min 15 s`, a ratio of
+    0.1234 is `12.3 %`."""
     unit = context.get("unit")
     return _number(value, lambda v: value_text(v, unit))
 
@@ -124,7 +124,7 @@ def _duration(seconds: float) -> str:
 
 
 def _round(value: Number | str, digits: int = 0) -> str | float:
-    """A number with so many digits after the point (at most 15); a whole one without any."""
+    """A number rounded to some digits after the point (at most 15); without a point if 0."""
     if value is None:
         return NO_VALUE
     digits = min(max(int(digits), 0), 15)
@@ -144,8 +144,8 @@ _JINJA = (
     *("lower", "string", "title", "trim", "truncate", "upper"),
 )
 FILTERS = frozenset((*_OWN, *_JINJA))
-"""The filters that a template may use. None of them makes more text than it is given, but for a
-bounded number of characters."""
+"""The filters that a template may use. The output of each is at most a bounded number of characters
+longer than its input."""
 
 _ALLOWED = (
     nodes.Template,
@@ -193,7 +193,8 @@ _WORDS = {
 
 
 class _Environment(SandboxedEnvironment):
-    """Plain data in, text out: no attributes but the keys of mappings, numbers alone multiply."""
+    """Evaluates templates on plain data: attributes are keys of mappings, and only numbers can be
+    multiplied."""
 
     # `*` and `%` on strings make text of any length.
     intercepted_binops = frozenset({"*", "%"})
@@ -221,7 +222,7 @@ def _kind(value: object) -> str:
 
 @lru_cache(maxsize=1)
 def environment() -> SandboxedEnvironment:
-    """The environment that templates are compiled in: no globals, strict about unknown names."""
+    """The environment in which templates are compiled: no globals; unknown names are errors."""
     made = _Environment(undefined=StrictUndefined, autoescape=False, finalize=_finalize)
     made.globals.clear()
     made.filters = {name: made.filters[name] for name in _JINJA} | dict(_OWN)
@@ -239,13 +240,13 @@ def _finalize(value: Any) -> Any:
 def variables_of(text: str) -> frozenset[str]:
     """The variables that a template reads.
 
-    Raises `BadTemplate` when it is not a template, or uses what templates here may not.
+    Raises `BadTemplate` for text that is no template, or uses a feature that is not supported here.
     """
     return frozenset(meta.find_undeclared_variables(_parse(text)))
 
 
 def filters_of(text: str, variable: str) -> tuple[str, ...]:
-    """The filters that are given a variable as it is, without arithmetic, in the order of the text.
+    """The filters that are applied to a variable itself (no arithmetic), in the order of the text.
 
     Raises `BadTemplate` as `variables_of` does.
     """
@@ -258,7 +259,8 @@ _KEEP_VALUE = frozenset({"abs", "round", "float", "int", "default", "d"})
 
 
 def _is_plain(node: nodes.Filter, variable: str) -> bool:
-    """Whether a filter gets a variable itself, through filters only that keep what it is."""
+    """Whether a filter is applied to a variable itself, or to the result of filters that keep its
+    unit."""
     inner = node.node
     while isinstance(inner, nodes.Filter) and inner.name in _KEEP_VALUE:
         inner = inner.node
@@ -279,18 +281,18 @@ def _parse(text: str) -> nodes.Template:
         raise BadTemplate(_syntax(error), error.lineno) from error
     except (RecursionError, MemoryError, SyntaxError) as error:
         raise BadTemplate(_TOO_DEEP) from error
-    # Compiling rewrites parts of the tree; the reader wants the names as written.
+    # Compiling rewrites parts of the tree; this one has the names as written.
     return environment().parse(text)
 
 
 DEEPEST = 60
-"""Levels of a template: Jinja makes brackets in Python of them, of which Python takes 200, and
-blocks, of which it takes 100 (`tokenizer.h`: MAXLEVEL, MAXINDENT)."""
+"""The most levels of a template. Jinja compiles them to nested brackets, of which Python accepts
+200, and to nested blocks, of which it accepts 100 (`tokenizer.h`: MAXLEVEL, MAXINDENT)."""
 _TOO_DEEP = "the template is nested too deeply"
 
 
 def _is_deeper(tree: nodes.Node, levels: int) -> bool:
-    """Whether anything lies more than so many levels below the root."""
+    """Whether a node is more than this number of levels below the root."""
     row = [tree]
     for _ in range(levels + 1):
         row = [child for node in row for child in node.iter_child_nodes()]
@@ -325,12 +327,12 @@ def _compiled(text: str) -> Template:
 def render(text: str, variables: Mapping[str, object]) -> str:
     """The template's text for these variables, at most `MAX_RENDERED_CHARS` characters.
 
-    Never raises: an alert must not be lost over its wording. When rendering fails, the answer is
+    Never raises: an alert must not be lost because of its text. If rendering fails, the result is
     the template as written, followed by what is wrong with it.
     """
     try:
         made = _compiled(text).render(variables)
-    except Exception as error:  # any mistake in a template, and it is published in the text
+    except Exception as error:  # any mistake in a template: it is reported in the text
         problem = f" (this text could not be filled in: {error})"[: MAX_RENDERED_CHARS // 2]
         made = text[: MAX_RENDERED_CHARS - len(problem)] + problem
     return made if len(made) <= MAX_RENDERED_CHARS else made[: MAX_RENDERED_CHARS - 1] + "…"

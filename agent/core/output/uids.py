@@ -1,4 +1,5 @@
-"""The boards' fixed titles, addresses and variables: links, alerts and files agree on them."""
+"""The fixed titles, uids and variables of the generated boards, shared by links, alerts and the
+boards' files."""
 
 from __future__ import annotations
 
@@ -26,6 +27,6 @@ DATA_SOURCE_VARIABLE = "datasource"
 
 
 def variable_name(dimension: str) -> str:
-    """The boards' variable for a dimension: of its name, and never that of the data source."""
+    """The boards' variable for a dimension: its name, unless that is the data source's variable."""
     reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
     return f"{dimension}_" if reserved else dimension

@@ -1,4 +1,4 @@
-"""The messages of the values topic, read back: what `messages` wrote of windows and targets."""
+"""Parses the messages of the values topic (windows and target states), which `messages` encodes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class ValueMessage(msgspec.Struct, frozen=True):
-    """A closed window, `status` None; or, of the same window, its target state. `names` are those
-    of the dimensions when it was published. `corrected`: the value and the number of events that a
-    correction replaces."""
+    """A closed window (`status` None), or its target state. `names` are those of the dimensions
+    when it was published. `corrected`: the value and the number of events that a correction
+    replaces."""
 
     names: tuple[str, ...]
     window: WindowValue
@@ -52,7 +52,7 @@ _decoder = msgspec.json.Decoder(_Fields)
 
 
 def read_value(message: bytes) -> ValueMessage:
-    """A message of the values topic. Raises ValueError for anything else."""
+    """Parse a message of the values topic. Raises ValueError for anything else."""
     try:
         got = _decoder.decode(message)
     except msgspec.DecodeError as error:

@@ -49,7 +49,7 @@ from itertools import islice
 from typing import Any
 
 from agent.core.model.results import AlertPhase, SeriesView
-from agent.core.output.privacy import private_subjects, shared
+from agent.core.output.privacy import private_subjects, public_plan
 from agent.export.agent_state import AgentState
 from agent.export.metrics.kpi_series import group
 from agent.export.web.board_alerts import (
@@ -103,7 +103,7 @@ class Board:
 
     def selection(self, query: Mapping[str, str]) -> Selection:
         """The selection of query parameters. Raises BadSelection."""
-        return Selection.parse(query, shared(self._state.plan))
+        return Selection.parse(query, public_plan(self._state.plan))
 
     async def snapshot(self, selection: Selection = EVERYTHING) -> Json:
         """The board as described above; made in a thread, as there may be many series."""
@@ -147,7 +147,7 @@ class _StateCopy:
 
     def __init__(self, state: AgentState, now_ms: int) -> None:
         self.now_ms = now_ms
-        self.plan = shared(state.plan)
+        self.plan = public_plan(state.plan)
         private = private_subjects(state.plan)
         views = tuple(state.fleet.all_series())
         self.series = tuple(v for v in views if v.kpi not in private) if private else views

@@ -16,7 +16,7 @@ from agent.core.model.text import value_text
 from agent.core.output.addresses import alert_path
 from agent.core.output.alert_labels import escalation_text
 from agent.core.output.messages import PublishedTransition
-from agent.core.output.privacy import private_subjects, shared
+from agent.core.output.privacy import private_subjects, public_plan
 from agent.export.agent_state import Alert
 from agent.export.web.series_text import series_key, series_text
 
@@ -48,7 +48,7 @@ def public_transitions(
     plan: Plan, transitions: Iterable[PublishedTransition]
 ) -> Iterator[PublishedTransition]:
     """The transitions that everybody may see."""
-    subjects, rules = private_subjects(plan), plan.rules.keys() - shared(plan).rules.keys()
+    subjects, rules = private_subjects(plan), plan.rules.keys() - public_plan(plan).rules.keys()
     return (t for t in transitions if t["kpi"] not in subjects and t["rule"] not in rules)
 
 

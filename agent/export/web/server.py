@@ -37,7 +37,7 @@ from pathlib import Path
 from aiohttp import web
 
 from agent.core.changes.inventory import in_use, to_bytes
-from agent.core.output.privacy import shared
+from agent.core.output.privacy import public_plan
 from agent.errors import EnvironmentFault, InternalError, RulesError
 from agent.export.agent_state import AgentState
 from agent.export.metrics.exposition import Exposition
@@ -226,7 +226,7 @@ class Pages:
         alerts = public_alerts(state.plan, state.fleet.alerts())
         transitions = public_transitions(state.plan, state.fleet.transitions())
         return _json(
-            alerts_response(shared(state.plan), alerts, transitions, query, self._now_ms())
+            alerts_response(public_plan(state.plan), alerts, transitions, query, self._now_ms())
         )
 
     async def private(self, request: web.Request) -> web.Response:

@@ -12,12 +12,12 @@ import pytest
 from agent.core.changes.describe import describe
 from agent.core.changes.diff import (
     AlertChange,
+    BackfillEffect,
     Change,
     Difference,
     KpiState,
     MetricChange,
     Part,
-    Past,
     compare,
     summary,
 )
@@ -303,14 +303,14 @@ def load_text(text: str) -> Mapping[str, Rule]:
 def test_a_backfill_is_read_for_a_kpi_without_state_and_not_for_one_that_has_some(change) -> None:  # type: ignore[no-untyped-def]
     given = ("value: sum(amount)", "value: sum(amount)\n    backfill: 30d")
     difference = change(given)
-    assert difference.pasts == (Past("revenue", "4w2d", False),)
+    assert difference.pasts == (BackfillEffect("revenue", "4w2d", False),)
     assert summary(difference) == "1 KPI changed; all state is kept"
     difference = change(
         given, ("unit: eur\n    from", "unit: eur\n    where: amount > 1\n    from")
     )
-    assert difference.pasts == (Past("revenue", "4w2d", True),)
+    assert difference.pasts == (BackfillEffect("revenue", "4w2d", True),)
     assert summary(difference) == (
-        "1 KPI changed; the state of revenue starts over; revenue is given its past (4w2d)"
+        "1 KPI changed; the state of revenue starts over; revenue is backfilled (4w2d)"
     )
 
 

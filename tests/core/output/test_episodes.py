@@ -8,7 +8,14 @@ from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Emitted, Transition, WindowValue
 from agent.core.model.rules import Severity
-from agent.core.output.episodes import WEEK_MS, AlertHistory, Episode, Record, alert_history, versus
+from agent.core.output.episodes import (
+    WEEK_MS,
+    AlertHistory,
+    AlertRecorder,
+    Episode,
+    alert_history,
+    compare_episodes,
+)
 from tests.export.invented import COMPANY
 
 HOUR_MS = 3_600_000
@@ -40,7 +47,7 @@ def of(
     *published: Transition | WindowValue, since: int | None = None, until: int | None = None
 ) -> AlertHistory:
     plan = Plan({}, COMPANY.kpis, COMPANY.rules, {}, "")
-    record = Record(plan)
+    record = AlertRecorder(plan)
     windows = tuple(t for t in published if isinstance(t, WindowValue))
     record.add(Emitted(windows, (), tuple(t for t in published if isinstance(t, Transition))))
     return alert_history(
@@ -125,7 +132,7 @@ def test_episodes_about_the_same_time_are_the_same() -> None:
         step(2, P.FIRING, 2), step(4, P.RESOLVED, 2), step(20, P.FIRING, 20),
         step(22, P.RESOLVED, 20), step(11, P.FIRING, 11, series=("apac",)), until=40,
     )  # fmt: skip
-    change = versus(before, after)
+    change = compare_episodes(before, after)
     assert [hours(e) for e in change.lost] == [(10, 10, 12)]
     assert [(hours(e), e.dimensions) for e in change.gained] == [
         ((11, 11, None), ("apac",)),
@@ -140,5 +147,5 @@ def test_one_episode_that_became_two_is_matched_once() -> None:
         step(1, P.FIRING, 1), step(3, P.RESOLVED, 1), step(5, P.FIRING, 5),
         step(9, P.RESOLVED, 5), until=20,
     )  # fmt: skip
-    change = versus(before, after)
+    change = compare_episodes(before, after)
     assert (len(change.kept), len(change.gained), len(change.lost)) == (1, 1, 0)

@@ -22,7 +22,7 @@ from agent.core.model.results import (
     WindowValue,
 )
 from agent.core.model.rules import RULE_SUBJECT, CompositeLevel, CompositeRule, RuleRef, Term
-from agent.core.output.privacy import NoSecret, Privacy, private_subjects, shared
+from agent.core.output.privacy import NoSecret, Privacy, private_subjects, public_plan
 from tests.export.invented import kpi, plan, threshold
 
 SECRET = "a secret of sixteen characters or more"
@@ -120,12 +120,12 @@ def test_rules_over_the_rules_of_private_kpis_are_private_too() -> None:
 
 
 def test_what_everybody_sees_has_nothing_private() -> None:
-    public = shared(COMPANY)
+    public = public_plan(COMPANY)
     assert list(public.kpis) == ["tickets"]
     assert list(public.rules) == ["fast"]
     assert public.objectives["work"].kpis == {"tickets": 0.5}
     bare = plan([TICKETS], [FAST])
-    assert shared(bare) is bare
+    assert public_plan(bare) is bare
 
 
 def test_everything_that_is_reported_is_reported_under_the_pseudonym() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.core.output.privacy import shared
+from agent.core.output.privacy import public_plan
 from agent.export.agent_state import AgentState
 from agent.export.web.alerts import BadQuery, Query
 from agent.export.web.board_alerts import (
@@ -75,7 +75,7 @@ class PageHandlers:
 
     async def alerts_page(self, request: web.Request) -> web.Response:
         """The page of active alerts and the last transitions."""
-        state, plan = self._state, shared(self._state.plan)
+        state, plan = self._state, public_plan(self._state.plan)
         try:
             query = Query(request.query.items())
         except BadQuery as error:

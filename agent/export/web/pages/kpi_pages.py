@@ -21,7 +21,7 @@ from agent.core.model.rules import is_whole
 from agent.core.model.text import seconds_text
 from agent.core.output.addresses import dashboard_path, kpi_path, with_query
 from agent.core.output.messages import dimensions_json, hidden_text, iso, label
-from agent.core.output.privacy import shared
+from agent.core.output.privacy import public_plan
 from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
 from agent.export.agent_state import AgentState, Alert, Links
@@ -102,7 +102,7 @@ class KpiPages:
 
     async def _read(self, name: str, query: Mapping[str, str]) -> Sources:
         state = self._state
-        plan = shared(state.plan)
+        plan = public_plan(state.plan)
         kpi = plan.kpis.get(name)
         if kpi is None:
             raise NoSuchPage(f"there is no KPI called {name[:80]}")
