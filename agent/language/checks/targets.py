@@ -6,6 +6,7 @@ import math
 from datetime import datetime
 
 from agent.core.model.windows import CalendarWindow, Window, wall_clock_ms
+from agent.language.compile.satisfiable import SHARE, range_of_value
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import dates
@@ -96,6 +97,17 @@ def _starts_within(window: Window, from_ms: int, until_ms: int) -> bool:
     return window.start_of(end) < until_ms
 
 
+def _of_share(declared: Declared, entry: Entry[KpiSpec], at: Place, bounds: object) -> None:
+    """Report a bound that a share of the events can't reach, mostly a percentage."""
+    numbers = bounds if isinstance(bounds, list | tuple) else [bounds]
+    above = next((n for n in numbers if isinstance(n, int | float) and n > 1), None)
+    if above is None or range_of_value(entry.model.value) != SHARE:
+        return
+    message = f"{above:g} is above 1, the most that a share of the events can be"
+    hint = f"write `{above / 100:g}`, or multiply the value by 100 for percent"
+    declared.report(entry, at, message, hint)
+
+
 def _bounds(declared: Declared, entry: Entry[KpiSpec], at: Place, target: TargetSpec) -> None:
     """Check that there is one bound, or two in order, with the warning band inside."""
     given = [
@@ -113,6 +125,7 @@ def _bounds(declared: Declared, entry: Entry[KpiSpec], at: Place, target: Target
         declared.report(entry, (*at, given[1]), message, hint, on="key")
         return
     kind = given[0]
+    _of_share(declared, entry, (*at, kind), getattr(target, kind))
     if kind == "between":
         _between(declared, entry, at, target)
     elif isinstance(target.warn, list):

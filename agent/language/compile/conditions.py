@@ -14,7 +14,7 @@ from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
 from agent.core.model.rules import SEVERITIES, Clause, Level, Severity
 from agent.language.checks.kpis import has_target
-from agent.language.compile.satisfiable import Range, can_hold, range_of, range_of_value
+from agent.language.compile.satisfiable import SHARE, Range, can_hold, range_of, range_of_value
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
@@ -218,7 +218,12 @@ class _RuleCompiler:
             return
         hint = "no value meets all of these bounds"
         if can_hold(fires, [text], {**self._ranges(least), "value": Range()}):
-            hint = "the value is a count: a whole number, and never below 0"
+            is_share = self._ranges(least)["value"] == SHARE
+            hint = (
+                "the value is a share of the events, from 0 to 1: `0.95` or `95%`"
+                if is_share
+                else "the value is a count: a whole number, and never below 0"
+            )
         elif can_hold(fires, [text], self._ranges(0)):
             hint = f"`min_events: {least}` excludes windows with fewer events"
         elif budget := self._budget():

@@ -66,12 +66,31 @@ def range_of(feature: Feature) -> Range:
 
 
 def range_of_value(text: str) -> Range:
-    """The values that a KPI can have, by its SQL: a count is whole, and never below 0."""
+    """The values that a KPI can have, by its SQL: a count is whole, and never below 0; a share of
+    the events is from 0 to 1."""
     try:
-        is_count = isinstance(parsed(text), exp.Count | exp.CountIf | exp.ApproxDistinct)
+        node = parsed(text)
     except SqlProblem:
         return Range()
-    return Range(0, whole=True) if is_count else Range()
+    if isinstance(node, exp.Count | exp.CountIf | exp.ApproxDistinct):
+        return Range(0, whole=True)
+    return SHARE if _is_share(node) else Range()
+
+
+SHARE = Range(0, 1)
+
+
+def _is_share(node: exp.Expression) -> bool:
+    """Whether a value is a part of all events: `count_if(x) / count(*)`, or the rest of one."""
+    bare = node.unnest()
+    if isinstance(bare, exp.Sub):
+        return bool(bare.this == exp.Literal.number(1)) and _is_share(bare.expression)
+    if not isinstance(bare, exp.Div):
+        return False
+    part, whole = bare.this, bare.expression
+    part = part.this if isinstance(part, exp.Filter) else part
+    is_all = isinstance(whole, exp.Count) and isinstance(whole.this, exp.Star)
+    return is_all and isinstance(part, exp.Count | exp.CountIf)
 
 
 def _when_all_is_bad(feature: BurnRate | BudgetLeft) -> float:

@@ -90,6 +90,8 @@ class Scope:
         name = self._known(node.name)
         if name is None:
             hint = suggest(node.name, self.columns, "columns")
+            if node.name.lower() in FUNCTIONS:
+                hint = f"a call has parentheses: `{node.name}({'*' * (node.name == 'count')})`"
             if node.this.args.get("quoted"):
                 hint = f"a text must be in single quotes: '{node.name}'"
             fail(node, f"there is no column `{node.name}`", hint)
