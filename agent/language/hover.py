@@ -39,6 +39,7 @@ WORDS: Mapping[str, str] = {
     "ns": "Nanoseconds.",
     "topic": "The record's topic.",
     "partition": "The record's partition.",
+    "schema": "The name of the record in its schema.",
     "offset": "The record's offset in its partition.",
     "higher": "More is better: revenue, satisfaction.",
     "lower": "Less is better: waiting times, complaints.",
