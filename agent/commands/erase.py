@@ -64,7 +64,7 @@ def run(options: Namespace) -> int:
         asyncio.run(require_stopped(settings))
     with topic_progress("erase") as progress:
         topics = asyncio.run(find(settings, records, progress))
-    sys.stdout.writelines(f"{line}\n" for line in _report(plan, person, topics))
+    sys.stdout.writelines(f"{line}\n" for line in report(plan, person, topics))
     needed = [topic for topic in topics if topic.needed]
     if needed:
         say(_why_not(needed))
@@ -104,7 +104,7 @@ def _why_not(needed: Sequence[PersonTopic]) -> str:
     )
 
 
-def _report(plan: Plan, person: Person, topics: Sequence[PersonTopic]) -> Iterator[str]:
+def report(plan: Plan, person: Person, topics: Sequence[PersonTopic]) -> Iterator[str]:
     """The records in each topic, and data that the agent can't delete. The person's name is not in
     it."""
     from agent.core.output.messages import iso
@@ -122,8 +122,9 @@ def _report(plan: Plan, person: Person, topics: Sequence[PersonTopic]) -> Iterat
     named = any(kpi.named for kpi in plan.kpis.values() if kpi.person == person.dimension)
     names = [*person.hashes, *(["NAME"] if named else [])]
     selector = f'{{{person.dimension}=~"{"|".join(names)}"}}'
-    yield "  series in Prometheus, with its admin API, and in receivers of remote write:"
-    yield f"    curl -g -X POST 'http://PROMETHEUS/api/v1/admin/tsdb/delete_series?match[]={selector}'"
+    yield "  series in Prometheus (with --web.enable-admin-api), and in remote-write receivers:"
+    yield "    curl -X POST http://PROMETHEUS/api/v1/admin/tsdb/delete_series \\"
+    yield f"      --data-urlencode 'match[]={selector}'"
     if named:
         yield "    NAME: some KPIs export the person's name, not a hash"
     yield "  alerts that were sent, and what Alertmanager made of them"

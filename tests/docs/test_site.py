@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -56,6 +57,13 @@ class Resources(HTMLParser):
             self.addresses.append(source)
         if tag == "link" and attributes.get("rel") in {"stylesheet", "icon", "preconnect"}:
             self.addresses.append(attributes["href"] or "")
+
+
+def test_no_list_is_cut_in_two_by_a_code_block() -> None:
+    """Python-Markdown ends a list at a fence that is indented by less than four spaces."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    fences = [p.name for p in pages if re.search(r"^ {1,3}(```|~~~)", p.read_text(), re.MULTILINE)]
+    assert fences == []
 
 
 def test_every_page_is_on_the_site_and_loads_nothing_from_elsewhere(site: Path) -> None:

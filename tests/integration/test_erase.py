@@ -127,7 +127,7 @@ def check_report(stage: Stage, report: str) -> None:
     assert int(row(report, f"{stage.prefix}agent-late")[0]) == 0
     for topic in (stage.values_topic, stage.alerts_topic):
         assert int(row(report, topic)[0]) > 0
-    assert f'match[]={{employee=~"{HASH}"}}' in report
+    assert f"--data-urlencode 'match[]={{employee=~\"{HASH}\"}}'" in report
 
 
 def check_nothing_came_back(stage: Stage, agents: list[Agent], old: set[Place]) -> None:
