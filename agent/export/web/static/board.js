@@ -2,7 +2,7 @@
 
 import { setData, setHidden, setText, el, patchList } from "./dom.js";
 import { makeAlert, makeObjective, makeTransition, patchAlert, patchObjective, patchTransition } from "./cards.js";
-import { askForAll, drawFilters, isNarrowed, onChoice, query } from "./filters.js";
+import { requestAll, drawFilters, isNarrowed, onChoice, query } from "./filters.js";
 import { makeKpi, patchKpi } from "./kpi.js";
 import { noticeOf, quietText } from "./notice.js";
 import { ageText, clockText, isReplayed, setZone } from "./times.js";
@@ -22,7 +22,7 @@ let target = location.hash.slice(1); // where a link leads, until it is there
 
 const now = () => Date.now() + skewMs;
 
-function take(change) {
+function apply(change) {
   board = { ...board, ...change };
   skewMs = board.now_ms - Date.now();
   setZone(board.timezone);
@@ -60,17 +60,17 @@ function drawObjectives() {
   patchList($("objectives"), board.objectives, (o) => o.name, makeObjective, patchObjective);
 }
 
-// The address names a card that is there only now.
+// Scroll to the card in the address, which did not exist when the page was loaded.
 function goToTarget() {
   const node = target && $(target);
   const isListed = board.kpi_order.some((name) => `kpi-${name}` === target);
-  if (target.startsWith("kpi-") && !isListed && board.found > board.kpi_order.length) askForAll();
+  if (target.startsWith("kpi-") && !isListed && board.found > board.kpi_order.length) requestAll();
   if (!node) return;
   target = "";
   node.scrollIntoView();
 }
 
-// Cards that are there are put in order at once; what they say, and those that are new, follow one by one.
+// Existing cards are put in order at once; their contents, and new cards, follow one by one.
 function drawKpis() {
   placeKpis(() => {});
   for (const name of board.kpi_order) {
@@ -126,7 +126,7 @@ function drawHistory() {
   patchList($("transitions"), board.transitions, (s) => s.key, makeTransition, (node, transition) => patchTransition(node, transition, board.data_until_ms ?? now()));
 }
 
-// Screen readers hear what begins and what ends, not each minute that an alert has lasted.
+// Screen readers announce when alerts begin and end, not each minute of their duration.
 let announced = null;
 
 function announce() {
@@ -163,7 +163,7 @@ $("all-alerts").addEventListener("click", () => {
   allAlerts = !allAlerts;
   drawAlerts();
 });
-const reopen = follow(take, link, query);
+const reopen = follow(apply, link, query);
 onChoice(reopen);
 setInterval(() => {
   if (!board) return;

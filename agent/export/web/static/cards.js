@@ -54,7 +54,7 @@ export function patchAlert(node, alert, eventTimeMs) {
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
 }
 
-// Many series of one rule: how many there are, and the others in few words.
+// Many series of one rule: their number, and the others in short.
 function patchGroup(p, alert, eventTimeMs) {
   setHidden(p.group, alert.count < 2);
   if (alert.count < 2) return;
@@ -128,7 +128,7 @@ export function patchObjective(node, objective) {
 const ORDER = Object.keys(STATES);
 const FEW_PARTS = 5;
 
-// The worst parts; the others are opened.
+// The worst parts; the others are collapsed.
 function listed(parts) {
   const shown = parts.length > FEW_PARTS + 1 ? FEW_PARTS : parts.length;
   const rest = parts.slice(shown);

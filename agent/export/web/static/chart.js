@@ -1,4 +1,4 @@
-// The chart of a page, by uPlot: axes, bands, marks, a tooltip, a range that is chosen by dragging.
+// The chart of a page, with uPlot: axes, bands, marks, a tooltip, zooming by dragging.
 
 /* global uPlot */
 
@@ -15,7 +15,7 @@ function stroke(line, own) {
   return { stroke: colour(COLOURS[own % COLOURS.length]), width: 2 };
 }
 
-// What is behind the lines: bounds with the side to stay off, alerts, maintenance, rule changes.
+// Drawn behind the lines: bounds with the bad side shaded, alerts, maintenance, rule changes.
 function behind(data) {
   return (u) => {
     const { ctx, bbox } = u;
@@ -52,7 +52,7 @@ function behind(data) {
   };
 }
 
-// The values under the pointer, in the words of the agent.
+// The values under the pointer, as texts of the agent.
 function tooltip(data, texts) {
   const moment = new Intl.DateTimeFormat(undefined, { timeZone: data.timezone, dateStyle: "medium", timeStyle: "short" });
   let node;
@@ -121,7 +121,7 @@ export function drawChart(parent, data) {
     },
     destroy: () => plot.destroy(),
     resize: () => plot.setSize({ width: parent.clientWidth, height: plot.height }),
-    // Somebody points at it, or has chosen a part of it.
+    // The pointer is over it, or a part of it is selected.
     isHeld: () => plot.cursor.left >= 0 || plot.scales.x.min > data.since_ms / 1000 + 1 || plot.scales.x.max < data.until_ms / 1000 - 1,
     savePng: () => savePng(plot, data),
   };
@@ -137,7 +137,7 @@ function times(timezone) {
   });
 }
 
-// The chart with its title, as a file.
+// Saves the chart with its title as a PNG.
 function savePng(plot, data) {
   const ratio = devicePixelRatio;
   const head = 44 * ratio;

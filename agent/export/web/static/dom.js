@@ -1,4 +1,4 @@
-// Small helpers to build and patch the page. Text only ever goes in as text, never as markup.
+// Helpers to build and patch the page. Text is always set as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -24,7 +24,7 @@ export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true", focusable: "false" }, svg("use", { href: `#i-${name}` }));
 }
 
-// Setting what is already there would make screen readers repeat it, and end a selection.
+// Setting an unchanged value would make screen readers repeat it, and end a selection.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -47,7 +47,7 @@ export function setHidden(node, hidden) {
   if (node.hidden !== hidden) node.hidden = hidden;
 }
 
-// Make the children of `parent` those of `items`, in that order: known ones are patched and kept.
+// Make the children of `parent` those of `items`, in that order; existing ones are patched and kept.
 export function patchList(parent, items, keyOf, make, patch) {
   const known = new Map(Array.from(parent.children, (child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
@@ -69,7 +69,7 @@ export function patchList(parent, items, keyOf, make, patch) {
   for (const gone of known.values()) gone.remove();
 }
 
-// The parts of a node that its maker named with data-part.
+// The parts of a node by their data-part.
 export function parts(node) {
   if (!node.parts) {
     node.parts = {};

@@ -1,5 +1,5 @@
-// Which KPIs are asked for. The agent selects them (selection.py); the choice is kept in the address, so
-// that a link shares it.
+// The filters for KPIs. The agent applies them (selection.py); they are kept in the address, so that
+// a link shares them.
 
 import { el, patchList, setData, setHidden, setText } from "./dom.js";
 import { STATES } from "./states.js";
@@ -16,14 +16,14 @@ const chosen = new URLSearchParams(location.search);
 
 const limit = () => Number(chosen.get("limit")) || PAGE;
 
-// The parameters of what is asked for, as the agent takes them.
+// The query parameters of the selection (selection.py).
 export function query() {
   const asked = new URLSearchParams(NAMES.filter((name) => chosen.get(name)).map((name) => [name, chosen.get(name)]));
   asked.set("limit", String(limit()));
   return asked.toString();
 }
 
-export function askForAll() {
+export function requestAll() {
   if (limit() === MOST) return;
   choose("limit", String(MOST));
   changed();
@@ -87,7 +87,7 @@ function drawOptions(select, all, values, now) {
 
 let changed = () => {};
 
-// Calls back when a reader has chosen something else.
+// Calls back when the selection changes.
 export function onChoice(callback) {
   let typing = 0;
   changed = callback;
@@ -105,7 +105,7 @@ export function onChoice(callback) {
     $("search").value = "";
     changed();
   });
-  // A slash finds, as on many boards.
+  // A slash focuses the search, as on many sites.
   addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
     event.preventDefault();

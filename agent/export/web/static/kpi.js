@@ -6,7 +6,7 @@ import { drawSpark } from "./spark.js";
 import { STATES } from "./states.js";
 import { momentText } from "./times.js";
 
-const MOST = 500; // rows that the agent gives of one KPI
+const MOST = 500; // rows of one KPI that the agent sends at most
 const FULL = 1.25; // the attainment bar's right end; the target's mark stands at 1
 
 export function makeKpi(kpi) {
@@ -62,13 +62,13 @@ export function patchKpi(node, kpi, nowMs) {
   setData(p.fresh, "stale", String(kpi.stale));
 }
 
-// Without a target nothing is bad: the row is only the one that people would look at first.
+// Without a target there is no worst series: the first row is the most interesting one.
 function rankText(kpi) {
   if (kpi.state !== "none") return "worst";
   return kpi.better === "lower" ? "highest" : "lowest";
 }
 
-// What is said of all series before one of them: their total, and how many are in the card's state.
+// The summary of all series: their total, and how many are in the card's state.
 function ofText(kpi) {
   return [kpi.sum && `Total ${kpi.sum}`, kpi.state !== "none" && countText(kpi)].filter(Boolean).join(" · ");
 }
@@ -145,15 +145,15 @@ function toggle(node) {
   patchMore(parts(node).more, node.kpi, node.expanded);
 }
 
-// A board sends few rows a KPI; the rest are asked for only while somebody looks at them.
+// A board has few rows for each KPI; the rest is fetched when the card is expanded.
 async function expand(node) {
   const name = node.kpi.name;
   try {
-    const answer = await fetch(`api/v1/kpis/${encodeURIComponent(name)}?${query()}`, { cache: "no-store" });
-    if (!answer.ok) return;
-    const kpi = await answer.json();
+    const response = await fetch(`api/v1/kpis/${encodeURIComponent(name)}?${query()}`, { cache: "no-store" });
+    if (!response.ok) return;
+    const kpi = await response.json();
     if (node.expanded && node.kpi.name === name) patchRows(node, kpi.rows);
   } catch {
-    // The stream says when the connection is gone; the rows that are there stay.
+    // The stream reports a lost connection; existing rows stay.
   }
 }

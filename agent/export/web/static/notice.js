@@ -1,4 +1,4 @@
-// What is wrong with what is shown, said before anything else.
+// The notice at the top of the board about problems with its data.
 
 import { ageText, clockText, isReplayed } from "./times.js";
 
@@ -10,7 +10,7 @@ export function isOld(board, nowMs) {
   return age > OLD_MS && !isReplayed(age);
 }
 
-// The title and the lines of the notice, or null: all is well.
+// The title and the lines of the notice; null: there is no problem.
 export function noticeOf(board, link, nowMs) {
   const reasons = board.ready.reasons.map((r) => `${r.component}: ${r.reason}`);
   const missed = board.missed.map((m) => `${m.topic}: at most ${m.records} records were deleted or skipped`);
@@ -29,7 +29,7 @@ function sourceText(source) {
   return `Topic ${source.topic}: ${source.records.toLocaleString()} records, none counted (${why.join(", ")})`;
 }
 
-// What stands in the place of alerts when none fires.
+// The text in place of alerts when none fires.
 export function quietText(board, link, nowMs, narrowed) {
   if (link === "lost") return "Not known: no connection to the agent.";
   if (isOld(board, nowMs)) return "No alert fires by data that is old.";

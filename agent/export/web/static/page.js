@@ -1,5 +1,5 @@
-// The page of a KPI: the chart that answers a pointer, and what changes while the page is open. All
-// that it says is in the page without it, too.
+// The page of a KPI: makes the chart interactive, and updates the open page. The page is complete
+// without it.
 
 import { drawChart } from "./chart.js";
 import { keepFresh } from "./refresh.js";
@@ -11,8 +11,8 @@ const read = () => JSON.parse($("data").textContent);
 let chart = null;
 let loaded = null;
 
-// The page has its chart as a drawing. Its library comes later, and each step is a task of its own, so that a
-// phone answers meanwhile.
+// The page has its chart as SVG first. The library is loaded later, and each step is a task of its own, so
+// that a phone stays responsive.
 function load() {
   loaded ??= new Promise((done, failed) => {
     const script = document.createElement("script");

@@ -1,5 +1,5 @@
-// Keeps a page as the agent would write it now: what is no longer the same is put in its place. A
-// page is left alone while somebody selects text or has the focus in it.
+// Keeps a page up to date: parts that the agent would render differently now are replaced. A page is
+// not changed while text is selected or something in it has the focus.
 
 import { pause } from "./slices.js";
 
@@ -11,9 +11,9 @@ export function keepFresh(mayChange, changed) {
 
 async function refresh(mayChange, changed) {
   if (document.hidden || getSelection().toString() || !mayChange()) return;
-  const answer = await fetch(location.href, { cache: "no-store", headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const response = await fetch(location.href, { cache: "no-store", headers: { Accept: "text/html" } });
+  if (!response.ok) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const now of document.querySelectorAll("[data-live]")) {
     await pause();
     const next = page.getElementById(now.id);
@@ -26,5 +26,5 @@ async function refresh(mayChange, changed) {
 
 const haveSame = (some, others) => some.length === others.length && Array.from(some).every((node, n) => node.isEqualNode(others[n]));
 
-// A page that has no script of its own.
+// For pages without a script of their own.
 if (!document.getElementById("data")) keepFresh(() => !document.querySelector("details[open]"), () => {});

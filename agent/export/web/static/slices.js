@@ -1,4 +1,4 @@
-// Work on the page in slices: between them the browser draws, and answers people.
+// Work on the page in slices, between which the browser draws and handles input.
 
 const SLICE_MS = 8;
 
@@ -7,7 +7,7 @@ let running = false;
 
 export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((done) => setTimeout(done));
 
-// Does `work` soon; work of the same name that still waits is dropped.
+// Schedules `work`; it replaces waiting work of the same name.
 export function schedule(name, work) {
   waiting.set(name, work);
   if (!running) run();

@@ -1,4 +1,4 @@
-// Sparklines: the last windows of a series as SVG, with its target line and the side to stay off.
+// Sparklines: the last windows of a series as SVG, with its target line and the bad side shaded.
 
 import { svg } from "./dom.js";
 
@@ -7,7 +7,7 @@ const WIDTH = 300;
 function scale(values, bounds) {
   let low = Math.min(...values), high = Math.max(...values);
   const span = high - low || Math.abs(high) * 0.1 || 1;
-  // A target far away would flatten the line to nothing: then the line matters more.
+  // A distant target would flatten the line, and is left out of the scale.
   for (const bound of bounds) {
     if (bound < low && low - bound <= 2 * span) low = bound;
     if (bound > high && bound - high <= 2 * span) high = bound;
@@ -65,7 +65,7 @@ export function drawSpark(node, row, height) {
     shown.push(svg("path", { class: "line", d: path(run) }));
   }
   const [at, value] = row.history[many - 1];
-  // A line of no length has round ends that do not stretch with the drawing, unlike a circle.
+  // A line of length zero with round caps does not stretch with the drawing, unlike a circle.
   if (value !== null) shown.push(svg("path", { class: "tip", d: `M${x(at).toFixed(1)} ${y(value).toFixed(1)}h0.01` }));
   node.replaceChildren(...shown);
 }

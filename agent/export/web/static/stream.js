@@ -1,11 +1,11 @@
-// The agent's changes: by server-sent events, or by asking every few seconds where those don't pass.
+// The agent's changes: by server-sent events, or by polling if those don't get through.
 
-const SILENT_MS = 40000; // the agent says something every 15 s
+const SILENT_MS = 40000; // the agent sends a heartbeat every 15 s
 const POLL_MS = 5000;
 const RETRY_MS = 5000;
 
-// Gives what opens the stream again, when something else is asked for.
-export function follow(take, link, query) {
+// Returns a function that reopens the stream, for another selection.
+export function follow(apply, link, query) {
   let source = null, polling = null, heardAt = Date.now(), failures = 0;
 
   function open() {
@@ -18,13 +18,13 @@ export function follow(take, link, query) {
         failures = 0;
         stopPolling();
         link("live", "Live");
-        if (name !== "beat") take(JSON.parse(event.data));
+        if (name !== "beat") apply(JSON.parse(event.data));
       });
     }
     source.onerror = () => {
       failures += 1;
       if (!polling) link("lost", "Reconnecting");
-      // A browser gives up for good on an answer that is no stream: then it is on us.
+      // After a response that is no stream, the browser does not retry: we do.
       const refused = source.readyState === EventSource.CLOSED;
       if (refused) setTimeout(open, RETRY_MS);
       if (refused || failures >= 2) startPolling();
@@ -33,12 +33,12 @@ export function follow(take, link, query) {
 
   async function poll() {
     try {
-      const answer = await fetch(`api/v1/board?${query()}`, { cache: "no-store" });
-      const board = await answer.json();
-      if (answer.status === 400) return link("refused", board.error);
-      if (!answer.ok) throw new Error(String(answer.status));
+      const response = await fetch(`api/v1/board?${query()}`, { cache: "no-store" });
+      const board = await response.json();
+      if (response.status === 400) return link("refused", board.error);
+      if (!response.ok) throw new Error(String(response.status));
       if (!polling) return;
-      take(board);
+      apply(board);
       link("polling", "Every 5 s");
     } catch {
       link("lost", "No connection");

@@ -1,8 +1,8 @@
-// Times in the zone of the board, ages in words.
+// Formats times in the zone of the board, and ages.
 
 let zone, clock, minute, day;
 
-// The zone of all times that are shown, by its IANA name.
+// Sets the zone of all displayed times, by its IANA name.
 export function setZone(name) {
   if (zone === name) return;
   const format = (parts) => new Intl.DateTimeFormat("en-GB", { timeZone: name, hourCycle: "h23", ...parts });
@@ -30,7 +30,7 @@ export function ageText(ms) {
   return `${Math.floor(seconds / 86400)} days`;
 }
 
-// Data of the past, replayed, is not old: its age says nothing.
+// Replayed data of the past is not outdated, whatever its age.
 export function isReplayed(ageMs) {
   return ageMs > 7 * 86400000;
 }
