@@ -43,8 +43,9 @@ def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> d
 
 def queries(dashboard_json: str) -> list[str]:
     """The PromQL of a dashboard with its variables filled in: `All` for every dimension, one minute
-    for rates, and a range of an hour."""
-    return [fill(expr) for expr in _expressions(json.loads(dashboard_json)["panels"])]
+    for rates, and a range of an hour in steps that a short history has, too."""
+    panels = json.loads(dashboard_json)["panels"]
+    return [fill(expr, interval="5s") for expr in _expressions(panels)]
 
 
 def fill(expr: str, span: str = "1h", interval: str = "1m") -> str:

@@ -91,7 +91,7 @@ def stat_panel(
     steps: Sequence[tuple[float | None, str]] = ((None, BLUE),),
     sparkline: bool = False,
 ) -> stat.Panel:
-    """A number for each series, below each other: beside each other, six are tiny."""
+    """A number for each series, below each other: beside each other, they are tiny."""
     graph = common_models.BigValueGraphMode
     panel = (
         stat.Panel()

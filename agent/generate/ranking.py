@@ -6,8 +6,8 @@ range, and there are never more than `limit` lines.
 
 from __future__ import annotations
 
-NUMBERS = 6
-"""Single numbers in a panel."""
+NUMBERS = 4
+"""Single numbers in a panel: more are too small to read."""
 ROWS = 10
 """Bands of states in a panel, or horizontal bars."""
 LINES = 20
