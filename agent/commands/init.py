@@ -137,7 +137,13 @@ def _drafts(
     """The files of the sample in JSON, what is drafted, and the times (ms) of each event."""
     from agent.init.drafted import Encoding
     from agent.init.encoded import sample_of_file, sample_of_topic
-    from agent.init.from_schema import beside_sample, encoding_of, from_schema
+    from agent.init.from_schema import (
+        BY_SCHEMA,
+        asking_for_kinds,
+        beside_sample,
+        encoding_of,
+        from_schema,
+    )
     from agent.init.interview import from_answers, from_sample
     from agent.kafka.registered import registered_for
     from agent.settings import load_settings
@@ -154,16 +160,21 @@ def _drafts(
         samples = [sample_of_file(settings, name, folder) for name in options.files]
     if not samples:
         return [], from_answers(ask), {}
-    files = [file for file, _ in samples]
-    drafts, times = from_sample(files, ask)
-    format = next((of_file for _, of_file in samples if of_file is not None), None)
+    files = [sample.file for sample in samples]
+    has_kinds = any(sample.has_kinds for sample in samples)
+    drafts, times = from_sample(files, asking_for_kinds(ask) if has_kinds else ask)
+    format = next((sample.format for sample in samples if sample.format is not None), None)
     encoding = Encoding() if format is None else Encoding(format, REGISTRY)
-    if asks_registry:
-        schema = registered_for(settings, drafts[0].topic, options.subject)
-        if format is not None or not options.brokers:
-            encoding = encoding_of(schema, drafts[0].topic)
-        drafts = beside_sample(drafts, schema)
-    return files, [replace(draft, encoding=encoding) for draft in drafts], times
+    for number, draft in enumerate(drafts):
+        drafts[number] = replace(draft, encoding=encoding)
+        if asks_registry:
+            by_schema = draft.type_field == BY_SCHEMA
+            record = (draft.type or draft.event) if by_schema else ""
+            schema = registered_for(settings, draft.topic, options.subject, record)
+            known = encoding if by_schema or (format is None and options.brokers) else None
+            known = known or encoding_of(schema, draft.topic)
+            drafts[number] = replace(beside_sample(draft, schema), encoding=known)
+    return files, drafts, times
 
 
 def _asking(options: Namespace) -> Ask:

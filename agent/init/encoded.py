@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from agent.core.decode.batch import Batch
 from agent.core.decode.codec import encode_json
 from agent.core.decode.format import Format, UnreadableError
 from agent.core.decode.formats import format_called
+from agent.core.decode.record_names import record_names
 from agent.core.decode.schemas import grouped, headers_of, named_ids
+from agent.core.model.plan import SCHEMA_HEADER
 from agent.core.model.schemas import REGISTRY, SchemaKind
 from agent.errors import EnvironmentFault
 from agent.kafka.history import newest
@@ -31,8 +33,14 @@ MOST_RECORDS = 50_000
 """The size of a sample: the newest events of a topic."""
 _FORMATS: Mapping[SchemaKind, str] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "json"}
 
-Encoded = tuple[str, str | None]
-"""A file in JSON, and the format of its original records; None: they have no schemas."""
+
+class Encoded(NamedTuple):
+    """A file in JSON, and the format of its original records; None: they have no schemas.
+    `has_kinds`: these have several names, each in the header SCHEMA_HEADER."""
+
+    file: str
+    format: str | None = None
+    has_kinds: bool = False
 
 
 def sample_of_topic(settings: Settings, topic: str, folder: Path) -> Encoded:
@@ -49,7 +57,7 @@ def sample_of_topic(settings: Settings, topic: str, folder: Path) -> Encoded:
         [topic] * len(records),
     )
     decoded, format = _in_json([batch], settings)
-    return _written(decoded, folder / f"{topic}.ndjson"), format
+    return _encoded(decoded, format, folder / f"{topic}.ndjson")
 
 
 def sample_of_file(settings: Settings, name: str, folder: Path) -> Encoded:
@@ -57,13 +65,24 @@ def sample_of_file(settings: Settings, name: str, folder: Path) -> Encoded:
     EnvironmentFault as `sample_of_topic` does."""
     path = event_file(name)
     if path is None:
-        return name, None
+        return Encoded(name)
     batches = [batch for batch, _ in batches_of(path, name)]
     decoded, format = _in_json(batches, settings)
     if format is None:
-        return name, None
+        return Encoded(name)
     stem = path.name.partition(".")[0]
-    return _written(decoded, folder / f"{stem}.ndjson"), format
+    return _encoded(decoded, format, folder / f"{stem}.ndjson")
+
+
+def _encoded(batches: Sequence[FileBatch], format: str | None, file: Path) -> Encoded:
+    names = {
+        content
+        for batch in batches
+        for headers in batch.headers.values()
+        for header, content in headers
+        if header == SCHEMA_HEADER
+    }
+    return Encoded(_written(batches, file), format, format != "json" and len(names) > 1)
 
 
 def _in_json(
@@ -101,7 +120,11 @@ def _decoded(file: FileBatch, batch: Batch, reads: Format) -> FileBatch:
             values[row] = _json(batch, row, reads.tree) or value
         if keys and (key := keys[row]) and key[0] == 0:
             keys[row] = _json(batch, row, reads.key_tree) or key
-    return replace(file, values=values, keys=keys)
+    headers = dict(file.headers)
+    for row, name in enumerate(record_names(batch, np.arange(len(values)))):
+        if name is not None:
+            headers[row] = (*headers.get(row, ()), (SCHEMA_HEADER, name.encode()))
+    return replace(file, values=values, keys=keys, headers=headers)
 
 
 def _json(batch: Batch, row: int, tree: Callable[[Batch, int, None], Any]) -> bytes | None:

@@ -4,7 +4,7 @@ decide, and no thresholds are proposed."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from agent.core.decode.schema_shape import Shape, record_name, shape_of
@@ -25,7 +25,7 @@ from agent.init.schema_fields import Leaf, fields_of_schema, leaves_of, with_sch
 from agent.init.times import time_of
 from agent.kafka.registered import Registered
 
-_BY_SCHEMA: Path = (Root("schema"),)
+BY_SCHEMA: Path = (Root("schema"),)
 _CHANGE = frozenset({"op", "source", "after"})
 """Members of Debezium's records."""
 
@@ -42,10 +42,10 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     made.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
     # A subject that is called after the record is mostly one of several in its topic.
     by_record = registered.subject in (record, f"{topic}-{record}") and registered.format != "json"
-    proposed = path_text(_BY_SCHEMA) if by_record else "none"
+    proposed = path_text(BY_SCHEMA) if by_record else "none"
     type_field = ask("type_field", "The field that names the event's type", proposed)
     made.type_field = None if type_field == "none" else read_path(type_field)
-    if made.type_field == _BY_SCHEMA:
+    if made.type_field == BY_SCHEMA:
         made.type, made.encoding = record, replace(made.encoding, subject=None)
     leaves = list(leaves_of(shape))
     if envelope is None:
@@ -65,14 +65,21 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     return with_own_names([made, *_lines(made, leaves, is_promise)])
 
 
-def beside_sample(drafts: Sequence[EventDraft], registered: Registered) -> list[EventDraft]:
-    """The drafts of a sample, supplemented by the topic's schema."""
+def beside_sample(draft: EventDraft, registered: Registered) -> EventDraft:
+    """A draft of a sample, with what the schema of its records says of the fields."""
     shape, envelope = event_shape(registered)
     is_promise = _is_promise(registered.schema.kind, envelope)
-    return [
-        with_schema(draft, shape, is_promise) if draft.envelope == envelope else draft
-        for draft in drafts
-    ]
+    return with_schema(draft, shape, is_promise) if draft.envelope == envelope else draft
+
+
+def asking_for_kinds(ask: Ask) -> Ask:
+    """The same questions, of a sample whose records differ in their schemas' names."""
+
+    def asked(name: str, question: str, proposed: str) -> str:
+        is_open = name == "type_field" and proposed == "none"
+        return ask(name, question, path_text(BY_SCHEMA) if is_open else proposed)
+
+    return asked
 
 
 def event_shape(registered: Registered) -> tuple[Shape, Envelope | None]:

@@ -13,6 +13,7 @@ from agent.core.decode.batch import Headers
 from agent.core.decode.time_text import parse_time
 from agent.core.model.field_types import FIELD_DTYPES, FieldType
 from agent.core.model.paths import Elements, Path, Root, Selector
+from agent.core.model.plan import SCHEMA_HEADER
 from agent.init.naming import CODES
 from agent.init.places import at, name_of, shown, written
 from agent.init.spelling import number_example, time_format
@@ -56,6 +57,8 @@ class Occurrence:
         """The value at a path; None if there is none."""
         if not path or not isinstance(root := path[0], Root):
             return at(self.value, path)
+        if root.part == "schema":
+            return self.at((Root("header", SCHEMA_HEADER),))
         if root.part == "header":
             values = [text for name, text in self.headers if name == root.name]
             return _text(values[-1]) if values else None

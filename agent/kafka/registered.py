@@ -69,12 +69,15 @@ class Registered:
         return next(name for name, kind in _KINDS.items() if kind == self.schema.kind)
 
 
-def registered_for(settings: Settings, topic: str, subject: str | None = None) -> Registered:
-    """The schema of a topic's values. `subject`: the one that has it; None: by the topic's name.
+def registered_for(
+    settings: Settings, topic: str, subject: str | None = None, record: str = ""
+) -> Registered:
+    """The schema of a topic's values. `subject`: the one that has it; None: by the full name of the
+    record, or else by the topic's name.
     Raises EnvironmentFault where the registry does not answer, or has no such subject."""
     client = RegistryClient(settings)
     try:
-        named = [subject] if subject else _subjects_of(client.subjects(), topic)
+        named = [subject] if subject else _subjects_of(client.subjects(), topic, record)
         latest = client.latest(named[0])
     except UnreachableError as error:
         raise EnvironmentFault(str(error)) from error
@@ -85,9 +88,11 @@ def registered_for(settings: Settings, topic: str, subject: str | None = None) -
     return Registered(named[0], number, _of_message(schema, named[0]))
 
 
-def _subjects_of(subjects: Sequence[str], topic: str) -> list[str]:
+def _subjects_of(subjects: Sequence[str], topic: str, record: str) -> list[str]:
     """The subject of a topic's values; that of TopicNameStrategy if there is none. Raises
     EnvironmentFault where there are several."""
+    if named := [s for s in (f"{topic}-{record}", record) if record and s in subjects]:
+        return named
     named = value_subjects(subjects, Topics((topic,))).get(topic, [topic + _VALUE])
     if len(named) > 1:
         known = ", ".join(sorted(named))

@@ -256,6 +256,35 @@ def test_records_of_a_topic_are_read_with_the_registry_of_the_settings(
     assert (contract.format, contract.times) == ("protobuf", (TimeSource(("paid_at",)),))
 
 
+def test_records_of_several_schemas_are_events_of_their_own(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refund = {
+        "type": "record",
+        "name": "com.example.OrderRefunded",
+        "fields": [{"name": "refunded_at", "type": "long"}, {"name": "total", "type": "double"}],
+    }
+    number = registry.register("com.example.OrderPlaced", {"schema": json.dumps(ORDER)})
+    other = registry.register("com.example.OrderRefunded", {"schema": json.dumps(refund)})
+    lines = list(records(number))
+    for n in range(40):
+        out = io.BytesIO()
+        row = {"refunded_at": START_MS + n * 60_000, "total": n + 0.5}
+        fastavro.schemaless_writer(out, refund, row)
+        value = b"\0" + other.to_bytes(4, "big") + out.getvalue()
+        lines.append(lines[n] | {"value_base64": base64.b64encode(value).decode()})
+    file = tmp_path / "shop.ndjson"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    contracts = drafted(registry, tmp_path, str(file)).contracts
+    placed, refunded = (contracts[f"com.example.Order{kind}"] for kind in ("Placed", "Refunded"))
+    assert placed.type_path == refunded.type_path == (Root("schema"),)
+    assert (placed.times, refunded.times) == (
+        (TimeSource(("placed_at",)),), (TimeSource(("refunded_at",)),),
+    )  # fmt: skip
+    assert fields_of(refunded) == {"total": ("float", True, ())}
+    assert "340 records: 340 folded" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

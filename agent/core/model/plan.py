@@ -15,6 +15,9 @@ from agent.core.model.rules import RULE_SUBJECT, CompositeRule, Rule
 from agent.core.model.schedules import Schedule
 from agent.core.model.windows import FixedWindow
 
+SCHEMA_HEADER = "__schema"
+"""The header with the record's name in its schema, of records in JSON (`Plan.in_json`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -95,7 +98,7 @@ class Plan:
         contracts = {}
         for name, contract in self.contracts.items():
             by_schema = contract.type_path == (Root("schema"),)
-            type_path = (Root("header", "schema"),) if by_schema else contract.type_path
+            type_path = (Root("header", SCHEMA_HEADER),) if by_schema else contract.type_path
             contracts[name] = replace(contract, format="json", schema=None, type_path=type_path)
         return replace(self, contracts=contracts)
 
