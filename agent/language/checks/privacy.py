@@ -19,6 +19,8 @@ from agent.language.problems import suggest
 from agent.language.sql.compiler import parsed
 from agent.language.sql.expressions import SqlProblem
 
+_COMPARISONS = (exp.Predicate, exp.StartsWith, exp.EndsWith, exp.Contains, exp.Nullif)
+
 
 @dataclass(frozen=True)
 class _FieldSource:
@@ -224,16 +226,20 @@ def _filters(declared: Declared, entry: Entry[KpiSpec], people: _People) -> None
 
 
 def _compared(sql: str) -> list[str]:
-    """The columns that an expression compares with texts or numbers."""
+    """The columns that an expression compares with texts or numbers, outside aggregates of them."""
     try:
-        comparisons = parsed(sql).find_all(exp.EQ, exp.In, exp.Like, exp.ILike, exp.NEQ)
+        tree = parsed(sql)
     except SqlProblem:
         return []  # reported where it is compiled
+    comparisons = [(node, node) for node in tree.find_all(*_COMPARISONS)]
+    # `case mechanic when '4711' then …`
+    comparisons += [(case, case.this) for case in tree.find_all(exp.Case) if case.this is not None]
     return list(
         dict.fromkeys(
             column.name
-            for comparison in comparisons
+            for comparison, compared in comparisons
             if comparison.find(exp.Literal) is not None
-            for column in comparison.find_all(exp.Column)
+            for column in compared.walk(prune=lambda node: isinstance(node, exp.AggFunc))
+            if isinstance(column, exp.Column)
         )
     )

@@ -62,6 +62,31 @@ def test_people_are_shown_by_private_kpis_only(
     assert messages(tmp_path, changes) == expected
 
 
+@pytest.mark.parametrize(
+    ("kpi", "is_refused"),
+    [
+        ("value: count(*), where: \"clerk >= '4711' and clerk <= '4711'\"", True),
+        ("value: count(*), where: \"clerk between '4711' and '4711'\"", True),
+        ("value: count(*), where: \"clerk is not distinct from '4711'\"", True),
+        ("value: count(*), where: \"starts_with(clerk, '4711')\"", True),
+        ("value: count(*), where: \"ends_with(clerk, '4711')\"", True),
+        ("value: count(*), where: \"contains(clerk, '4711')\"", True),
+        ("value: count(*), where: \"regexp_matches(clerk, '^4711$')\"", True),
+        ("value: count(*), where: \"nullif(clerk, '4711') is null\"", True),
+        ("value: sum(case clerk when '4711' then amount end)", True),
+        ("value: count(*), where: clerk is not null", False),
+        ("value: count(distinct clerk) filter (where amount > 3)", False),
+        ("value: count(distinct case when amount > 3 then clerk end)", False),
+        ("value: case when count(distinct clerk) > 3 then sum(amount) end", False),
+    ],
+)
+def test_no_comparison_selects_single_people(kpi: str, is_refused: bool, tmp_path: Path) -> None:
+    by_clerk = "by_clerk: {visibility: private, person: clerk}"
+    found = messages(tmp_path, f"kpis: {{{by_clerk}, add: {{from: sale, {kpi}, window: 1h}}}}")
+    refused = ["it selects people by 'clerk', who are private in 'by_clerk'"]
+    assert found == (refused if is_refused else [])
+
+
 GROUP = "from: sale, value: count(*), where: items > 1, by: [region], window: 1h"
 
 
