@@ -1,4 +1,4 @@
-"""The middlewares of all requests: counted, allowed, identified, guarded."""
+"""The middlewares of all requests (counted, allowed, identified, guarded), and what is logged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from agent.export.web.access import Access
@@ -14,6 +15,8 @@ from agent.export.web.identity import Identities, Identity, Peer, TooManyLogins
 from agent.export.web.web_config import WebConfig
 
 log = logging.getLogger(__name__)
+PROTOCOL_LOG = logging.getLogger("agent.export.web.protocol")
+"""aiohttp's errors, without malformed requests."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -95,8 +98,18 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (web.HTTPException, ConnectionError):
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+        resource = request.match_info.route.resource  # its pattern: a path can be a credential
+        log.exception("%s %s failed", request.method, resource.canonical if resource else "?")
         return web.Response(text="internal error; see the agent's log\n", status=500)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error is the agent's. A malformed request is not: anybody could fill the log, and
+    the exception quotes the request, which may name a private page."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+PROTOCOL_LOG.addFilter(_is_ours)
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:

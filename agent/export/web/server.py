@@ -49,6 +49,7 @@ from agent.export.web.board_alerts import public_alerts, public_transitions
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
     IDENTITY,
+    PROTOCOL_LOG,
     add_headers,
     allowed,
     counted,
@@ -342,6 +343,7 @@ async def serving(
     runner = web.AppRunner(
         make_app(state, now_ms, tick_seconds, access, connections, config),
         access_log=None,
+        logger=PROTOCOL_LOG,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()

@@ -71,6 +71,26 @@ async def test_endless_headers_are_cut_off() -> None:
         assert await closed(reader)
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /private/0123456789abcdef?" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /private/0123456789abcdef HTTP/1.1\r\n\r\n",
+        b"GET /private/0123456789abcdef HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+        b"GET /private/0123456789abcdef HTTP/9\r\n\r\n",
+    ],
+)
+async def test_a_malformed_request_is_answered_and_fills_no_log(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with port(Limits()) as number:
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(request_bytes)
+        assert (await asyncio.wait_for(reader.read(), 60)).startswith(b"HTTP/1.0 400")
+    assert not [record for record in caplog.records if record.name.startswith(("agent", "aiohttp"))]
+
+
 async def test_a_flood_of_half_requests_ends_itself_and_scrapes_go_on() -> None:
     limits = Limits(connections=50, head_seconds=600)
     async with port(limits) as number:

@@ -238,6 +238,22 @@ async def test_nothing_else_opens_a_page(token: str) -> None:
             assert not any(person in text for person in PEOPLE)
 
 
+async def test_a_page_that_breaks_is_logged_without_its_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    token = PRIVACY.person_tokens("employee", "anna")[0]
+
+    class Broken(FilledFleet):
+        def all_series(self) -> Sequence[SeriesView]:
+            raise RuntimeError("broken")
+
+    async with _client(replace(state(), fleet=Broken())) as client:
+        assert (await client.get(f"/private/{token}")).status == 500
+    assert "GET /private/{token} failed" in caplog.text
+    assert token not in caplog.text
+
+
 async def test_the_page_loads_nothing_but_the_boards_files_and_is_whole_without_them() -> None:
     *_, page = await opened(PRIVACY.owner_tokens("people-lead")[0])
     assert re.findall(r'(?:href|src)="([^"]*)"', page) == [
