@@ -82,9 +82,9 @@ def test_people_are_shown_by_private_kpis_only(
 )
 def test_no_comparison_selects_single_people(kpi: str, is_refused: bool, tmp_path: Path) -> None:
     by_clerk = "by_clerk: {visibility: private, person: clerk}"
-    found = messages(tmp_path, f"kpis: {{{by_clerk}, add: {{from: sale, {kpi}, window: 1h}}}}")
+    problems = messages(tmp_path, f"kpis: {{{by_clerk}, add: {{from: sale, {kpi}, window: 1h}}}}")
     refused = ["it selects people by 'clerk', who are private in 'by_clerk'"]
-    assert found == (refused if is_refused else [])
+    assert problems == (refused if is_refused else [])
 
 
 GROUP = "from: sale, value: count(*), where: items > 1, by: [region], window: 1h"
