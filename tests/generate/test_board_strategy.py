@@ -224,7 +224,10 @@ def test_a_link_from_the_tables_leads_to_the_kpis_board_also_where_its_uid_is_sh
 ) -> None:
     for title in ("Targets", "Rules, firing first"):
         (panel,) = (p for p in board["panels"] if p["title"] == title)
-        (override,) = (
-            o for o in panel["fieldConfig"]["overrides"] if o["matcher"]["options"] == "KPI"
-        )
-        assert override["properties"][0]["value"][0]["url"] == "/d/${__data.fields.Board}"
+        set_of_kpi = {
+            setting["id"]: setting["value"]
+            for override in panel["fieldConfig"]["overrides"]
+            if override["matcher"]["options"] == "KPI"
+            for setting in override["properties"]
+        }
+        assert set_of_kpi["links"][0]["url"] == "/d/${__data.fields.Board}"
