@@ -14,7 +14,14 @@ from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature
 from agent.core.model.rules import SEVERITIES, Clause, Level, Severity
 from agent.language.checks.kpis import has_target
-from agent.language.compile.satisfiable import SHARE, Range, can_hold, range_of, range_of_value
+from agent.language.compile.satisfiable import (
+    SHARE,
+    Range,
+    asks_for_no_value,
+    can_hold,
+    range_of,
+    range_of_value,
+)
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
@@ -213,6 +220,11 @@ class _RuleCompiler:
         self, at: Place, fires: pl.Expr, text: str, override: RuleOverrideSpec | None
     ) -> None:
         """Report a condition that no values satisfy."""
+        if asks_for_no_value(text):
+            message = "a window without a value is not evaluated: this is never true"
+            hint = "write `on_no_data: alert`, or an absence rule: `no_data_for: 30m`"
+            self._declared.report(self._entry, at, message, hint)
+            return
         least = self._min_events(override)
         if can_hold(fires, [text], self._ranges(least)) is not False:
             return

@@ -153,3 +153,15 @@ def _operand(node: exp.Expression, percentages: Mapping[str, Number]) -> set[flo
         number = percentages[node.name]
         return {number.value if number.per_days is None else number.a_day}
     return set() if isinstance(node, exp.Column) or called(node)[0] in CALLS else None
+
+
+def asks_for_no_value(text: str) -> bool:
+    """Whether a condition has `value is null` in it."""
+    plain, _ = marked(text)
+    return any(
+        isinstance(node.expression, exp.Null)
+        and isinstance(node.this, exp.Column)
+        and node.this.name.lower() == "value"
+        and not isinstance(node.parent, exp.Not)
+        for node in parsed(plain, text).find_all(exp.Is)
+    )

@@ -145,6 +145,8 @@ def _dimensions(
         if dimension not in columns:
             if not may_have_more(event):
                 near = suggest(dimension, columns, f"fields of {event.name}")
+                if not dimension.isidentifier():
+                    near = f"for SQL, add a field to the event: `computed: {{name: {dimension}}}`"
                 message = f"'{dimension}' is not a field of {event.name}"
                 declared.report(entry, ("by", i), message, near)
             continue
