@@ -49,6 +49,7 @@ def test_the_last_transitions_of_alerts_open_below_them(browser: webdriver.Chrom
         browser.get(address)
         until(browser, "#history:not([hidden]) summary", "Recent alert changes")
         browser.find_element(By.CSS_SELECTOR, "#history summary").click()
+        until(browser, "#transitions", "slow_support (critical) resolved")
         newest, second, oldest = browser.find_elements(By.CSS_SELECTOR, "#transitions li")
         assert "emea: slow_support (critical) resolved" in newest.text
         assert "value > 600" in newest.text
@@ -286,7 +287,7 @@ def test_many_alerts_of_a_rule_are_one_card_and_few_are_in_sight(browser: webdri
         assert browser.execute_script(cards) == 10
         group = browser.find_element(By.CSS_SELECTOR, "#alerts .group:not([hidden]) summary")
         group.send_keys(Keys.ENTER)
-        assert "r05 · 5 min · critical since" in text_of(browser, "#alerts .group:not([hidden])")
+        until(browser, "#alerts .group:not([hidden])", "r05 · 5 min · critical since")
 
 
 def test_without_a_stream_the_board_asks_every_few_seconds(

@@ -123,6 +123,7 @@ function drawAlerts() {
 
 function drawHistory() {
   setHidden($("history"), board.transitions.length === 0);
+  if (!$("history").open) return; // drawn once somebody opens it
   patchList($("transitions"), board.transitions, (s) => s.key, makeTransition, (node, transition) => patchTransition(node, transition, board.data_until_ms ?? now()));
 }
 
@@ -163,6 +164,7 @@ $("all-alerts").addEventListener("click", () => {
   allAlerts = !allAlerts;
   drawAlerts();
 });
+$("history").addEventListener("toggle", () => board && drawHistory());
 const reopen = follow(apply, link, query);
 onChoice(reopen);
 setInterval(() => {

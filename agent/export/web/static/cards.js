@@ -13,7 +13,7 @@ export function makeAlert(alert) {
   if (alert.quiet) {
     return el("li", { class: "quiet" }, el("span", { "data-part": "icon", class: "badge" }), el("span", { "data-part": "text" }));
   }
-  return el("li", { class: "alert" },
+  const node = el("li", { class: "alert" },
     el("span", { "data-part": "icon", class: "badge" }),
     el("div", { class: "what" },
       el("p", { class: "say" }, el("strong", { "data-part": "severity", class: "severity" }), el("a", { "data-part": "summary" })),
@@ -21,6 +21,8 @@ export function makeAlert(alert) {
       el("p", { "data-part": "description", class: "more" }),
       el("details", { "data-part": "group", class: "group" }, el("summary", { "data-part": "count" }), el("ul", { "data-part": "others" }))),
     el("a", { "data-part": "runbook", class: "runbook", target: "_blank", rel: "noopener noreferrer" }, "Runbook"));
+  parts(node).group.addEventListener("toggle", () => node.drawOthers?.());
+  return node;
 }
 
 export function patchAlert(node, alert, eventTimeMs) {
@@ -47,28 +49,38 @@ export function patchAlert(node, alert, eventTimeMs) {
   const next = alert.escalation && alert.phase === "firing" ? `then ${alert.escalation}` : "";
   setText(p.owner, [alert.owner, next].filter(Boolean).join(", "));
   setText(p.description, alert.description);
-  patchGroup(p, alert, eventTimeMs);
+  patchGroup(node, alert, eventTimeMs);
   for (const part of [p.since, p.owner, p.description]) setHidden(part, part.textContent === "");
   setHidden(p.runbook, alert.runbook === null || alert.phase === "resolved"); // what is over calls nobody
   if (alert.runbook !== null) setHref(p.runbook, alert.runbook);
   p.runbook.setAttribute("aria-label", `Runbook of ${alert.rule}`);
 }
 
-// Many series of one rule: their number, and the others in short.
-function patchGroup(p, alert, eventTimeMs) {
+// Many series of one rule: their number, and the others in short, once somebody opens them.
+function patchGroup(node, alert, eventTimeMs) {
+  const p = parts(node);
   setHidden(p.group, alert.count < 2);
   if (alert.count < 2) return;
   const named = alert.others.length + 1;
   const rest = alert.count - 1;
   setText(p.count, `and ${rest.toLocaleString()} more series${alert.count > named ? `, of which the gravest ${named - 1}` : ""}`);
-  patchList(p.others, alert.others, (other) => other.key, () => el("li", {}, el("span", { "data-part": "icon", class: "badge" }), el("a", { "data-part": "text" })), (node, other) => {
-    const part = parts(node);
-    setData(node, "severity", other.severity);
-    setIcon(part.icon, other.severity);
-    setHref(part.text, other.path);
-    const since = other.since_ms === null ? "" : ` since ${momentText(other.since_ms, eventTimeMs)}`;
-    setText(part.text, [other.series, other.value, `${other.severity}${since}`].filter(Boolean).join(" · "));
-  });
+  node.drawOthers = () => {
+    if (p.group.open) patchList(p.others, alert.others, (other) => other.key, makeOther, (item, other) => patchOther(item, other, eventTimeMs));
+  };
+  node.drawOthers();
+}
+
+function makeOther() {
+  return el("li", {}, el("span", { "data-part": "icon", class: "badge" }), el("a", { "data-part": "text" }));
+}
+
+function patchOther(node, other, eventTimeMs) {
+  const p = parts(node);
+  setData(node, "severity", other.severity);
+  setIcon(p.icon, other.severity);
+  setHref(p.text, other.path);
+  const since = other.since_ms === null ? "" : ` since ${momentText(other.since_ms, eventTimeMs)}`;
+  setText(p.text, [other.series, other.value, `${other.severity}${since}`].filter(Boolean).join(" · "));
 }
 
 const TRANSITIONS = { firing: "fired", pending: "is pending", inhibited: "is inhibited", resolved: "resolved", inactive: "cleared before firing" };
