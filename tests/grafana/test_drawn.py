@@ -82,6 +82,15 @@ def test_links_of_the_tables_lead_to_boards_and_to_the_agents_pages(
     assert not any("$" in link for link in links)
 
 
+def test_a_band_leads_to_the_page_of_its_series(
+    browser: webdriver.Chrome, node: Workspace, company_boards: Mapping[str, Json]
+) -> None:
+    draw(browser, node, company_boards["kpi-response_time.json"])
+    script = "return [...document.querySelectorAll('svg a[href]')].map(a => a.getAttribute('href'))"
+    pages = {f"{ADDRESS}/kpis/response_time?series=region%3D%22{r}%22" for r in ("emea", "amer")}
+    assert pages <= set(browser.execute_script(script))
+
+
 def test_a_board_of_two_hundred_series_stays_readable(
     browser: webdriver.Chrome, node: Workspace, shop_boards: Mapping[str, Json]
 ) -> None:

@@ -208,10 +208,12 @@ function Timeline({ data, options, timeRange, width, height }: Props): ReactElem
   return (
     <>
       <svg width={width} height={height - LEGEND} fill={theme.colors.text.secondary} fontSize={12}>
-        {names.map((name, row) => (
-          <text key={name} x={left - 6} y={row * each + tall / 2 + 4} textAnchor="end">
-            {name}
-          </text>
+        {rows.map(({ field }, row) => (
+          <a key={names[row]} href={field.getLinks?.({ valueRowIndex: 0 })[0]?.href}>
+            <text x={left - 6} y={row * each + tall / 2 + 4} textAnchor="end">
+              {names[row]}
+            </text>
+          </a>
         ))}
         {bands}
         {[0, 0.25, 0.5, 0.75].map((part) => (
