@@ -52,6 +52,8 @@ FIELDS: dict[str, Any] = {
     "overrides": [{"match": {"region": "apac"}, "keep_firing_for": "1h"}],
     "on": "current",
 }
+CLEAR = {"composite": "not low", "burn rate": "value > 0.6"}
+"""Conditions of kinds whose values are not those of revenue."""
 SAYS_IT: dict[str, Any] = {
     **FIELDS,
     "when": "value < 7",
@@ -114,8 +116,8 @@ def test_a_kind_takes_the_fields_that_the_table_says(
     kind: str, field: str, cell: str, tmp_path: Path
 ) -> None:
     rule = levels(kind) if field == "by severity" else {**KINDS[kind], field: FIELDS[field]}
-    if kind == "composite" and field == "clear":
-        rule["clear"] = "not low"
+    if field == "clear" and kind in CLEAR:
+        rule["clear"] = CLEAR[kind]
     shown = told_of(tmp_path, rule)
     if cell == "yes":
         assert shown == []
