@@ -19,6 +19,7 @@ from agent.init import identity, inference
 from agent.init.drafted import EventDraft, TimeDraft, is_event_name, with_own_names
 from agent.init.fields import FieldDraft, fields_of
 from agent.init.lines import (
+    around_of,
     event_name,
     kpis_of_lines,
     lines_of,
@@ -151,9 +152,10 @@ def _measure(made: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int], 
     made.window = ask("window", f"{made.event}: the window of its KPIs", window)
     if made.window == window:
         made.notes["window"] = why
-    known = made.window if made.window in inference.WINDOWS else "1h"
     count = max((part.count for part in seen.values()), default=0)
-    split, why = inference.split_of(made.fields, seen, count, inference.windows_in(times, known))
+    split, why = inference.split_of(
+        made.fields, seen, count, inference.windows_in(times, _known(made.window))
+    )
     proposed = ",".join(split) or "none"
     by = ask("by", f"{made.event}: the fields to split its KPIs by", proposed)
     made.by = [] if by == "none" else [field.strip() for field in by.split(",")]
@@ -267,6 +269,11 @@ def _identity(
 _KEY: tuple[Path, ...] = ((Root("key_text"),),)
 
 
+def _known(window: str) -> str:
+    """A window of those that samples are tried with."""
+    return window if window in inference.WINDOWS else "1h"
+
+
 Timed = tuple[EventDraft, list[int]]
 """A draft, and the times of its events (ms)."""
 
@@ -282,7 +289,7 @@ def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> l
         format = seen[time].format
         line = replace(draft, event=name, each=path, times=[TimeDraft(time, format)], notes={})
         times = times_of(values_in(events, path, time), line.timezone, format)
-        _measure(line, seen, times, ask)
+        _measure(line, around_of(events, path) | seen, times, ask)
         made.append((line, times))
     return made
 
@@ -293,11 +300,18 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
     for path in lines_of(events, timed=False):
         seen = profile_of(events, path)
         name = event_name(draft.event, path)
-        fields, constant = fields_of(seen, ())
+        around = around_of(events, path)
+        fields, constant = fields_of(around | seen, ())
         kpis, no_measures = kpis_of_lines(name, fields, seen)
         if not kpis or not is_event_name(name):
             continue
-        own = [field.name for field in inference.needed_splits(fields, seen)]
+        own = [field.name for field in inference.needed_splits(fields, around | seen)]
+        outer = [field for field in fields if field.path in around]
+        own += [field.name for field in outer if field.name in draft.by]
+        if not own and not draft.by:
+            count = max(part.count for part in seen.values())
+            windows = inference.windows_in(times, _known(draft.window))
+            own, _ = inference.split_of(outer, around, count, windows)
         used = {field.name for field in fields}
         splits = [f for f in draft.fields if f.name in draft.by and f.name not in used]
         draft.fields = [f for f in draft.fields if f.path[: len(path)] != path]

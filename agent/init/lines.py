@@ -60,6 +60,36 @@ def profile_of(events: Sequence[Occurrence], path: Path) -> dict[Path, Seen]:
     return without_long(seen)
 
 
+def around_of(events: Sequence[Occurrence], path: Path) -> dict[Path, Seen]:
+    """The texts and truths of the elements that lines are in, of nested arrays, by their path in
+    the event; each counts once for each line."""
+    seen: dict[Path, Seen] = {}
+    for event in events:
+        for around in _around(event.value, path, (), []):
+            for where, value in around:
+                seen.setdefault(where, Seen(where)).add(value)
+    texts = {where: part for where, part in seen.items() if part.type in ("string", "boolean")}
+    return {where: part for where, part in texts.items() if 0 not in where}
+
+
+def _around(
+    tree: Any, path: Path, begin: Path, above: list[tuple[Path, Any]]
+) -> Iterator[list[tuple[Path, Any]]]:
+    """The fields around each line."""
+    cut = path.index(Elements()) if Elements() in path else len(path)
+    outer, inner = path[:cut], path[cut + 1 :]
+    where = (*begin, *outer, Elements())
+    array = at(tree, outer)
+    for element in array if isinstance(array, list) else ():
+        if inner:
+            first = inner.index(Elements()) if Elements() in inner else len(inner)
+            lines = (*where, *inner[:first])
+            own = [(p, v) for p, v in flat(element, where) if p[: len(lines)] != lines]
+            yield from _around(element, inner, where, [*above, *own])
+        elif isinstance(element, dict):
+            yield above
+
+
 def _elements(tree: Any, path: Path) -> Iterator[Any]:
     cut = path.index(Elements()) if Elements() in path else len(path)
     outer, inner = path[:cut], path[cut + 1 :]

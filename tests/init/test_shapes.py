@@ -48,7 +48,7 @@ WANTED: dict[str, list[str]] = {
     "stripe": ["sum(amount) by currency", "count(distinct customer) by currency"],
     "github": ["count(*) by full_name"],
     "ga4": ["avg(value) by country", "quantile(engagement_time_msec, 0.95) by country"],
-    "otlp": ["count(*) filter (where http_status >= 500) / count(http_status)"],
+    "otlp": ["count(*) filter (where http_status >= 500) / count(http_status) by service_name"],
     "outbox": ["sum(total) by country"],
     "odata": ["sum(total_net_amount) by transaction_currency"],
     "nginx": ["quantile(request_time, 0.95) by status"],
@@ -151,6 +151,12 @@ def _by_line(rng: random.Random, n: int, at: datetime) -> Any:
     return {"Ntfctn": {"CreDtTm": at.isoformat(), "Ntry": [entry, entry]}}
 
 
+def _around_lines(rng: random.Random, n: int, at: datetime) -> Any:
+    stops = [{"stopId": f"S{k}", "arrival": {"delay": rng.randrange(-60, 600)}} for k in (1, 2)]
+    trips = [{"trip": {"route": route, "no": n}, "stops": stops} for route in ("31", "L1")]
+    return {"header": {"timestamp": str(int(at.timestamp()))}, "entity": trips}
+
+
 def _form(rng: random.Random, n: int, at: datetime) -> Any:
     form = {"data[id]": f"m{n}", "data[reason]": rng.choice(["abuse", "manual"])}
     return {"type": "unsubscribe", "fired_at": at.strftime("%Y-%m-%d %H:%M:%S")} | form
@@ -180,6 +186,7 @@ OTHERS: dict[str, tuple[Record, str]] = {
     "carried": (_carried, "sum(amount) by currency"),
     "own_time": (_own_time, "quantile(duration, 0.95)"),
     "by_line": (_by_line, "sum(amt) by cdt_dbt_ind, ccy"),
+    "around_lines": (_around_lines, "quantile(delay, 0.95) by route"),
     "form": (_form, "count(*) by data_reason"),
     "odata": (_odata, "sum(net_amount)"),
     "go": (_go, "count(*)"),
