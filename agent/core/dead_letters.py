@@ -1,8 +1,8 @@
-"""Dead letters, reviewed by today's contracts: which of them are good now, and what to restate.
+"""Reviews dead letters with today's contracts: which are good now, and what has to be restated.
 
-A dead letter is a copy; its record is still in the source topic. So a good one is never sent again:
-the windows of its event are restated from the source topic (`agent.core.restatement`), where it
-counts once, however often that is done.
+A dead letter is a copy; its record is still in the source topic. So a good one is not sent again:
+the windows of its event are restated from the source topic (`agent.core.restatement`). There it
+counts once, however often this is repeated.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class DeadLetter:
 
 
 class Verdict(StrEnum):
-    """What today's contracts say of a dead letter."""
+    """The result of a review of a dead letter with today's contracts."""
 
     GOOD = "good"
     REJECTED = "rejected"
-    IGNORED = "ignored"  # no contract is interested in it any more
-    TRUNCATED = "truncated"  # the dead letter has not all bytes of its record
+    IGNORED = "ignored"  # no contract selects the record any more
+    TRUNCATED = "truncated"  # the dead letter does not have all bytes of its record
 
 
 class Rejected(NamedTuple):
-    """A kind of dead letters: their topic, the contract that rejected them, and why."""
+    """A group of dead letters: their topic, the contract that rejected them, and the reason."""
 
     topic: str
     contract: str
@@ -64,8 +64,8 @@ class Rejected(NamedTuple):
 
 @dataclass(slots=True)
 class Review:
-    """What became of dead letters: how many of each kind have which verdict, with the reason of
-    those that are still rejected; and by contract, the event times (ms) of the good ones."""
+    """The results of reviewing dead letters: by group, their numbers by verdict (with the reason if
+    they are still rejected); and by contract, the event times (ms) of the good ones."""
 
     verdicts: dict[Rejected, Counter[tuple[Verdict, str]]] = field(default_factory=dict)
     times_ms: dict[str, list[int]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Review:
         self.verdicts.setdefault(rejected, Counter())[verdict, reason] += 1
 
     def total(self, verdict: Verdict | None = None) -> int:
-        """How many dead letters have a verdict; None: how many there are."""
+        """The number of dead letters with a verdict; None: of all."""
         return sum(
             count
             for counts in self.verdicts.values()
@@ -107,7 +107,8 @@ class Reviewer:
         self._decoders: dict[str, Decoder | None] = {}
 
     def batches(self, letters: Iterable[DeadLetter]) -> Iterable[tuple[Batch, list[DeadLetter]]]:
-        """The dead letters that must be decoded, by topic; the others are counted."""
+        """The dead letters that must be decoded, in a batch per topic. The verdicts of the others
+        are counted."""
         by_topic: dict[str, list[DeadLetter]] = {}
         for letter in letters:
             if letter.origin in self._seen:
@@ -124,7 +125,7 @@ class Reviewer:
             yield _batch(topic, of_topic), of_topic
 
     def add(self, batch: Batch, letters: Sequence[DeadLetter]) -> None:
-        """Review the dead letters of a batch, which has the schemas that it needs."""
+        """Review the dead letters of a batch, which must have the schemas that it needs."""
         decoder = self._decoder(batch.topic)
         if decoder is None:
             return
@@ -168,8 +169,8 @@ def _batch(topic: str, letters: Sequence[DeadLetter]) -> Batch:
 
 
 def periods(plan: Plan, times_ms: Mapping[str, Sequence[int]]) -> dict[tuple[str, ...], Period]:
-    """What to restate for events at these times, by contract: each group of KPIs that are restated
-    together, with the period of its events."""
+    """What to restate for events at these times, given by contract: the groups of KPIs that are
+    restated together, each with the period of its events."""
     out: dict[tuple[str, ...], Period] = {}
     for contract, times in times_ms.items():
         for kpi in plan.kpis_of(contract):
@@ -182,7 +183,7 @@ def periods(plan: Plan, times_ms: Mapping[str, Sequence[int]]) -> dict[tuple[str
 
 
 def in_open_windows(kpi: Kpi, times_ms: Iterable[int], closed_ms: int) -> list[int]:
-    """The ends of the last windows of events, of those that are not closed: a restatement leaves
+    """The ends of the events' last windows, as far as these are not closed: a restatement leaves
     them to the agent. `closed_ms`: the end of the newest closed window."""
     ends = (kpi.window.last_end_over(at_ms) for at_ms in times_ms)
     return sorted(end for end in ends if end > closed_ms)

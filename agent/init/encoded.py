@@ -17,7 +17,7 @@ import numpy as np
 from agent.core.decode.batch import Batch
 from agent.core.decode.codec import encode_json
 from agent.core.decode.format import Format, UnreadableError
-from agent.core.decode.formats import format_called
+from agent.core.decode.formats import format_named
 from agent.core.decode.record_names import record_names
 from agent.core.decode.schemas import grouped, headers_of, named_ids
 from agent.core.model.plan import SCHEMA_HEADER
@@ -100,7 +100,7 @@ def _in_json(
         unknown = ", ".join(sorted(map(str, ids))[:5])
         raise EnvironmentFault(f"the registry has no schema of the sample's records: {unknown}")
     name = _FORMATS[kinds.most_common(1)[0][0]]
-    reads = format_called(name, REGISTRY)
+    reads = format_named(name, REGISTRY)
     pairs = zip(batches, whole, strict=True)
     return [_decoded(file, replace(b, schemas=schemas), reads) for file, b in pairs], name
 

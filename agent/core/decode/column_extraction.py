@@ -22,8 +22,8 @@ from agent.core.decode.extraction import Extractor
 from agent.core.decode.format import Demand, Flags, Format
 from agent.core.decode.proof import ProvenFormat, unproven
 from agent.core.decode.record_columns import record_column
-from agent.core.decode.shape import Shape, Source, shape_of
 from agent.core.decode.validation import columns_of, validate
+from agent.core.decode.view_columns import Source, ViewColumns, view_columns
 from agent.core.model.results import Reason
 
 LEAST_RECORDS = 256
@@ -74,25 +74,25 @@ class ColumnExtraction:
     def __init__(self, extractors: Sequence[Extractor], format: Format) -> None:
         self._extractors = extractors
         self._format = format
-        self._shapes = [_shapes(extractor, format) for extractor in extractors]
-        sources = [s for shapes in self._shapes for shape in shapes for s in shape.sources]
+        self._views = [_views_read(extractor, format) for extractor in extractors]
+        sources = [s for views in self._views for columns in views for s in columns.sources]
         self._roots = {
             source: f"r{i}"
             for i, source in enumerate(dict.fromkeys(s for s in sources if s.root is not None))
         }
-        lacks = [shape.view.lacks for shapes in self._shapes for shape in shapes]
+        lacks = [columns.view.lacks for views in self._views for columns in views]
         self._lacks = {contents: f"l{i}" for i, contents in enumerate(filter(None, lacks))}
         inside = [(s.path, s.dtype) for s in sources if s.root is None]
         self._reader = format.reader(inside or [_ANYTHING])
 
     def extract(self, batch: Batch, rows: Rows) -> list[Extracted]:
         """Read some records of a batch, for each contract."""
-        if not any(self._shapes) or rows.size < self.least_records:
+        if not any(self._views) or rows.size < self.least_records:
             return [Extracted.nothing(rows, batch) for _ in self._extractors]
         frame = self._read(batch, rows)
         return [
-            self._of_contract(extractor, shapes, batch, rows, frame)
-            for extractor, shapes in zip(self._extractors, self._shapes, strict=True)
+            self._of_contract(extractor, views, batch, rows, frame)
+            for extractor, views in zip(self._extractors, self._views, strict=True)
         ]
 
     def _read(self, batch: Batch, rows: Rows) -> pl.DataFrame:
@@ -119,45 +119,45 @@ class ColumnExtraction:
     def _of_contract(
         self,
         extractor: Extractor,
-        shapes: Sequence[Shape],
+        views: Sequence[ViewColumns],
         batch: Batch,
         rows: Rows,
         frame: pl.DataFrame,
     ) -> Extracted:
         contract = extractor.contract
         out = Extracted.nothing(rows, batch)
-        if not shapes:
+        if not views:
             return out
         fits = batch.sizes[_rows(frame)] <= contract.max_bytes
         frame = frame if fits.all() else frame.filter(pl.Series(fits))
-        left = np.zeros(len(batch.values), np.bool_)
-        left[rows] = True
-        for shape in shapes:
-            viewed = frame.filter(shape.is_viewed(self._column))
-            if shape.view.lacks:
-                viewed = viewed.filter(pl.col(self._lacks[shape.view.lacks]))
+        unread = np.zeros(len(batch.values), np.bool_)
+        unread[rows] = True
+        for columns in views:
+            viewed = frame.filter(columns.is_viewed(self._column))
+            if columns.view.lacks:
+                viewed = viewed.filter(pl.col(self._lacks[columns.view.lacks]))
             if not viewed.height:
                 continue
-            left[_rows(viewed)] = False
-            left |= self._add(out, extractor, shape, batch, viewed)
-        out.unread = np.flatnonzero(left)
+            unread[_rows(viewed)] = False
+            unread |= self._add(out, extractor, columns, batch, viewed)
+        out.unread = np.flatnonzero(unread)
         return out
 
     def _add(
         self,
         out: Extracted,
         extractor: Extractor,
-        shape: Shape,
+        columns: ViewColumns,
         batch: Batch,
         viewed: pl.DataFrame,
     ) -> Flags:
         """Add the events of the contract's type in records of one view; returns which rows have a
         value that is not proven."""
-        events = shape.events(viewed, self._column)
-        lines = shape.lines(events, self._column)
+        events = columns.events(viewed, self._column)
+        lines = columns.lines(events, self._column)
         doubtful = np.zeros(len(batch.values), np.bool_)
         for is_deep, frame in ((False, events), (True, lines)):
-            proofs = [p for p in shape.proofs if (p[0].depth > 0) == is_deep]
+            proofs = [p for p in columns.proofs if (p[0].depth > 0) == is_deep]
             doubtful |= unproven(proofs, frame, batch, self._format, self._column)
         if doubtful.any():
             events, lines = (
@@ -167,13 +167,13 @@ class ColumnExtraction:
         out.has_event[_rows(events)] = True
         out.has_line[rows] = True
         if rows.size:
-            out.parts.append(self._part(extractor, shape, batch, lines, rows))
+            out.parts.append(self._part(extractor, columns, batch, lines, rows))
         return doubtful
 
     def _part(
         self,
         extractor: Extractor,
-        shape: Shape,
+        columns: ViewColumns,
         batch: Batch,
         lines: pl.DataFrame,
         rows: Rows,
@@ -189,8 +189,8 @@ class ColumnExtraction:
         )
         frame = lines.select(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
-            *(shape.member(demand, self._column) for demand in shape.members),
-        ).select(columns_of(extractor.flat, shape))
+            *(columns.member(demand, self._column) for demand in columns.members),
+        ).select(columns_of(extractor.flat, columns))
         proven = ProvenFormat(extractor, self._format, batch, rows)
         sure = np.zeros(rows.size, np.bool_)
         read = validate(extractor.flat, frame, documents, proven, sure)
@@ -210,10 +210,10 @@ class ColumnExtraction:
         return self._reader.column((source.path, source.dtype))
 
 
-def _shapes(extractor: Extractor, format: Format) -> list[Shape]:
-    """The shapes of the contract's records that columns can read."""
-    shapes = (shape_of(extractor, view, format) for view in extractor.opener.views)
-    return [shape for shape in shapes if shape is not None]
+def _views_read(extractor: Extractor, format: Format) -> list[ViewColumns]:
+    """The columns of the views that can be read by columns."""
+    views = (view_columns(extractor, view, format) for view in extractor.opener.views)
+    return [columns for columns in views if columns is not None]
 
 
 def _lack(records: Sequence[bytes], contents: Sequence[bytes]) -> pl.Series:

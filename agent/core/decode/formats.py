@@ -1,4 +1,4 @@
-"""The formats of records, by the name that rules call them."""
+"""The formats of records, by their names in rules."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FORMATS = ("json", "avro", "protobuf")
 
 def format_of(contract: Contract) -> Format:
     """The format of a contract's records."""
-    return format_called(contract.format, contract.schema)
+    return format_named(contract.format, contract.schema)
 
 
-def format_called(name: str, schema: Schema | Literal["registry"] | None) -> Format:
+def format_named(name: str, schema: Schema | Literal["registry"] | None) -> Format:
     """A format by its name, and the schema of its records (see `Contract`). The libraries of Avro
     and Protobuf are an extra: they are imported where they are used."""
     of_all = schema if isinstance(schema, Schema) else None

@@ -16,9 +16,9 @@ from agent.core.decode.batch import Batch, Records, Rows
 from agent.core.decode.extraction import Documents, Extractor
 from agent.core.decode.format import Flags, Format, Kind
 from agent.core.decode.json_format import MAYBE_NO_ID, MAYBE_NO_STRING, JsonFormat
-from agent.core.decode.shape import Column, Source
 from agent.core.decode.single_record import all_strings, tree_of
 from agent.core.decode.tree import value_at
+from agent.core.decode.view_columns import Column, Source
 from agent.core.model.paths import Keys
 
 

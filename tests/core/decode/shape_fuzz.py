@@ -275,7 +275,7 @@ WRAPS = {
 def one_by_one(contracts: Sequence[Contract]) -> Decoder:
     """A decoder without columns of what is more than keys."""
     decoder = Decoder(contracts)
-    decoder._extraction._shapes = [[] for _ in contracts]
+    decoder._extraction._views = [[] for _ in contracts]
     return decoder
 
 

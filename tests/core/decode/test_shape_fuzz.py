@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from agent.core.decode import column_extraction, layout, record_columns, shape
+from agent.core.decode import column_extraction, layout, record_columns
+from agent.core.decode.view_columns import ViewColumns
 from tests.core.decode.shape_fuzz import SETS, differences, left_share
 
 COUNT = 4_000
@@ -40,7 +41,7 @@ FAULTS: dict[str, tuple[object, str, Any]] = {
     "every text was a string": (column_extraction, "unproven", _nothing_doubtful),
     "any text of a header is what is asked for": (column_extraction, "record_column", _never_wrong),
     "wrong types are taken": (layout.Layout, "is_proven", lambda *_: True),
-    "records of any look are viewed": (shape.Shape, "is_viewed", lambda *_: pl.lit(True)),
+    "records of any look are viewed": (ViewColumns, "is_viewed", lambda *_: pl.lit(True)),
     "decimals in a schema are not seen": (column_extraction, "_lack", _lacks_all),
 }
 

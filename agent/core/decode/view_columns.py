@@ -1,4 +1,4 @@
-"""How a contract's events and lines are read from the columns of records that match one view."""
+"""The columns from which a contract reads the events and lines of the records of one view."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ Column = Callable[[Source], str]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How a contract reads records of one view.
+class ViewColumns:
+    """The columns from which a contract reads records of one view.
 
     - `conditions`: the columns that distinguish these records from others.
     - `type`: the column of the event's type, and its value. `event`: whether there is an event.
@@ -119,8 +119,9 @@ class Shape:
         return frame.filter(items.list.len() > 0).explode(names)
 
 
-def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
-    """How a contract reads records of a view; None: columns can't read them."""
+def view_columns(extractor: Extractor, view: View, format: Format) -> ViewColumns | None:
+    """The columns from which a contract reads records of a view; None: they can't be read by
+    columns."""
     contract = extractor.contract
     if contract.decode:
         return None
@@ -141,7 +142,7 @@ def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
     each = None if contract.each is None else view.path((*contract.each, _EACH))
     lines = each or (view.event if view.has_many else None)
     event = view.event if view.event and not view.has_many else None
-    shape = Shape(
+    columns = ViewColumns(
         view,
         tuple(
             (_condition_source(path, condition), condition) for path, condition in view.conditions
@@ -154,8 +155,8 @@ def shape_of(extractor: Extractor, view: View, format: Format) -> Shape | None:
         members,
         tuple(proofs),
     )
-    is_reached = all(_is_reached(source, lines, format) for source in shape.sources)
-    return shape if is_reached and (type_ or contract.type_path is None) else None
+    is_reached = all(_is_reached(source, lines, format) for source in columns.sources)
+    return columns if is_reached and (type_ or contract.type_path is None) else None
 
 
 def _kinds(contract: Contract) -> Iterator[tuple[Path, Kind]]:
