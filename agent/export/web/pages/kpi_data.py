@@ -21,6 +21,7 @@ moved          which series changed it (`contribution`), or null
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -131,6 +132,9 @@ def page_data(sources: Sources) -> Json:
     bounds = [bound for _, _, band in bands for bound in band.values()]
     low, high = axes.extent(values, [*bounds, *(rule["value"] for rule in rules)])
     until_ms = span.until_ms
+    # The newest range also has the rule changes since its last window.
+    is_newest = until_ms >= (about["end_ms"] or until_ms)
+    changed_until_ms = math.inf if is_newest else until_ms
     own = [w for w in windows if sources.dimensions in (None, w.dimensions)]
     moved = (
         contribution(sources.plan, kpi, windows, span.length_ms)
@@ -162,7 +166,7 @@ def page_data(sources: Sources) -> Json:
         "maintenance": maintenance_marks(
             sources.plan, kpi, sources.dimensions, span.since_ms, until_ms
         ),
-        "changes": change_marks(sources.changes, kpi, span.since_ms, until_ms),
+        "changes": change_marks(sources.changes, kpi, span.since_ms, changed_until_ms),
         "windows": _window_rows(sources, own) if _is_single(sources) else [],
         "moved": None if moved is None or len(moved.changes) < 2 else _moved(kpi, moved),
     }

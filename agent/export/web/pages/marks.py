@@ -77,7 +77,7 @@ def maintenance_marks(
 
 
 def change_marks(
-    changes: Iterable[RuleChange], kpi: Kpi, since_ms: int, until_ms: int
+    changes: Iterable[RuleChange], kpi: Kpi, since_ms: int, until_ms: float
 ) -> list[Json]:
     """The changes of the rules that are, or may be, about a KPI."""
     return [

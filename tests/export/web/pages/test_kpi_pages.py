@@ -21,6 +21,7 @@ from agent.core.model.plan import Maintenance
 from agent.core.model.results import PastWindow
 from agent.core.model.rules import Clause
 from agent.core.model.schedules import Schedule
+from agent.core.output.messages import iso
 from agent.export.agent_state import AgentState, RuleChange
 from agent.export.web.server import serving
 from tests.export.invented import (
@@ -129,12 +130,18 @@ async def test_alerts_maintenance_and_rule_changes_are_marked() -> None:
         RuleChange(at_ms, text, {"revenue": "rule low added"}, is_general=False),
         RuleChange(at_ms, text, {"revenue": "rule low removed"}, is_general=True),
         RuleChange(END_MS - 61 * MINUTE_MS, text),
+        RuleChange(END_MS + 2_000, "since the last window"),
     ]
     data = await _history(state, "response_time/history?series=region%3Demea&range=1h")
     assert [(m["title"], m["until_ms"] - m["from_ms"]) for m in data["maintenance"]] == [
         ("Works", 4 * MINUTE_MS)
     ]
-    assert [change["text"] for change in data["changes"]] == [about["response_time"], text]
+    assert [change["text"] for change in data["changes"]] == [
+        about["response_time"], text, "since the last window",
+    ]  # fmt: skip
+    earlier = f"until={iso(END_MS - 2 * MINUTE_MS)}"
+    data = await _history(state, f"response_time/history?series=region%3Demea&range=1h&{earlier}")
+    assert [change["text"] for change in data["changes"]] == [about["response_time"], text, text]
 
 
 async def test_the_objectives_of_a_kpi_have_score_weight_and_owner() -> None:
