@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.schema_registry import (
     SchemaRegistryClient,
     record_subject_name_strategy,
@@ -20,16 +22,18 @@ from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from agent.cli import main
+from agent.kafka.embedded import EmbeddedBroker
 from tests.core.decode.protobuf_samples import classes, compiled
 from tests.kafka.registry_server import Registry, running
+from tests.kafka.support import Agent
 
 START_MS = 1_741_000_000_000
 RULES = """version: 1
 events:
   order: {{topic: shop, format: {format}, type_field: {{record: schema}}, type: shop.Order,
-    time: at, fields: {{{field}: {{type: float, required: true}}}}}}
+    time: at, max_past: 3650d, fields: {{{field}: {{type: float, required: true}}}}}}
   refund: {{topic: shop, format: {format}, type_field: {{record: schema}}, type: shop.Refund,
-    time: at, fields: {{reason: {{type: string, required: true}}}}}}
+    time: at, max_past: 3650d, fields: {{reason: {{type: string, required: true}}}}}}
 kpis:
   revenue: {{from: order, value: sum({field}), window: 1h}}
   refunds: {{from: refund, value: count(*), window: 1h}}
@@ -108,3 +112,41 @@ def test_records_are_of_the_event_that_their_schema_is_called_after(
     said = capsys.readouterr().out
     assert "error: the schema has no total; it has at, amount: topic shop, subject " in said
     assert f"{'shop-' * (strategy is topic_record_subject_name_strategy)}shop.Order" in said
+
+
+@pytest.mark.timeout(300)
+def test_a_running_agent_counts_each_kind_of_record_as_its_event(
+    registry: Registry, tmp_path: Path
+) -> None:
+    client = SchemaRegistryClient({"url": registry.url})
+    serialize = avro(client, record_subject_name_strategy)
+    rules = tmp_path / "shop.yaml"
+    rules.write_text(RULES.format(format="avro", field="amount"))
+    with EmbeddedBroker() as broker:
+        producer = Producer({"bootstrap.servers": broker.address})
+        for n in range(400):
+            kind, value = ("Order", {"amount": 1.0}) if n % 4 else ("Refund", {"reason": "torn"})
+            producer.produce("shop", serialize(kind, {"at": START_MS + n, **value}))
+        producer.flush()
+        agent = Agent(broker.address, rules, web_reload=False)
+        try:
+            for event, count in (("order", 300), ("refund", 100)):
+                until(lambda: folded(agent, event) == count)  # noqa: B023
+            status, text = agent.get("/contracts/order")
+            assert (status, json.loads(text)["title"]) == (200, "order")
+        finally:
+            agent.kill()
+
+
+def folded(agent: Agent, event: str) -> float:
+    lines = agent.get("/metrics")[1].splitlines()
+    ours = (line for line in lines if line.startswith("kpi_agent_records_total{"))
+    wanted = ('outcome="folded"', f'contract="{event}"')
+    return sum(float(line.split()[-1]) for line in ours if all(word in line for word in wanted))
+
+
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
