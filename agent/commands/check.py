@@ -66,7 +66,9 @@ def run(options: Namespace) -> int:
         }
         if plan.maintenance:
             counts["maintenance"] = plan.maintenance
-        shown = ", ".join(f"{len(made)} {WORDS[s][len(made) != 1]}" for s, made in counts.items())
+        shown = ", ".join(
+            f"{len(names)} {WORDS[section][len(names) != 1]}" for section, names in counts.items()
+        )
         print(f"{printable(options.rules)}: {shown}: all good")  # noqa: T201
     return OK
 

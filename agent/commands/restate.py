@@ -85,13 +85,13 @@ def run(options: Namespace) -> int:
         check_known([options.kpi], tuple(plan.kpis), "KPI")
     settings, now_ms = load_settings(options.settings, brokers=options.brokers), clock_ms()
     times_ms: Mapping[str, Sequence[int]] = {}
-    asked: Mapping[tuple[str, ...], Period]
+    periods_of: Mapping[tuple[str, ...], Period]
     if options.dead_letters:
-        times_ms, asked = _of_dead_letters(options, settings, plan)
+        times_ms, periods_of = _of_dead_letters(options, settings, plan)
     else:
-        asked = {(options.kpi,): Period(options.since, options.until)}
+        periods_of = {(options.kpi,): Period(options.since, options.until)}
     corrections: list[Correction] = []
-    for kpis, period in asked.items():
+    for kpis, period in periods_of.items():
         with topic_progress("restate") as progress:
             outcome = asyncio.run(restate(settings, plan, kpis[0], period, progress))
         corrections += outcome.corrections
@@ -116,13 +116,13 @@ def _of_dead_letters(
     from agent.restate.letters import write_review
 
     with topic_progress("dead letters") as progress:
-        made = asyncio.run(review(settings, plan, progress))
+        reviewed = asyncio.run(review(settings, plan, progress))
     if options.format != "json":
-        write_review(made, sys.stdout)
-    times_ms = made.within(options.since, options.until)
-    asked = periods(plan, times_ms)
+        write_review(reviewed, sys.stdout)
+    times_ms = reviewed.within(options.since, options.until)
+    periods_of = periods(plan, times_ms)
     return times_ms, {
-        kpis: period for kpis, period in asked.items() if options.kpi in (None, *kpis)
+        kpis: period for kpis, period in periods_of.items() if options.kpi in (None, *kpis)
     }
 
 

@@ -216,8 +216,8 @@ def _page_of_series(kpi: Kpi) -> str:
     if not kpi.by:
         return kpi_path(kpi.name)
     # In quotes, as JSON writes text: a value may hold a comma.
-    asked = ",".join(f'{name}="${{__field.labels.{name}:percentencode}}"' for name in kpi.by)
-    return f"{kpi_path(kpi.name)}?series={quote(asked, safe='${}:')}"
+    selector = ",".join(f'{name}="${{__field.labels.{name}:percentencode}}"' for name in kpi.by)
+    return f"{kpi_path(kpi.name)}?series={quote(selector, safe='${}:')}"
 
 
 def _has_band(kpi: Kpi, band: str) -> bool:

@@ -18,8 +18,8 @@ _VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
 
 def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
     """The generated files by path, relative to the output directory."""
-    made = dashboards(plan, external, address)
-    boards = {f"dashboards/{name}": text for name, text in made.items()}
+    by_name = dashboards(plan, external, address)
+    boards = {f"dashboards/{name}": text for name, text in by_name.items()}
     return boards | {f"provisioning/{name}": text for name, text in provisioning().items()}
 
 

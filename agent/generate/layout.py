@@ -103,9 +103,10 @@ class Board:
             row = dashboard.Row(section.title).id(self._next())
             built.with_row(row.grid_pos(models.GridPos(x=0, y=y, w=COLUMNS, h=1)))
             y = self._place(built, section, y + 1)
-        made = built.build()
+        document = built.build()
         return (
-            json.dumps(made, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+            json.dumps(document, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False)
+            + "\n"
         )
 
     def _place(self, built: dashboard.Dashboard, section: Section, y: int) -> int:

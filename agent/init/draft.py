@@ -68,8 +68,8 @@ def sound_rules(
 
 def _checked(text: str) -> tuple[Plan | None, list[Problem]]:
     """The plan of a document, and its errors."""
-    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as made:
-        place = Path(made) / "draft.yaml"
+    with tempfile.TemporaryDirectory(prefix="kpi-agent-") as folder:
+        place = Path(folder) / "draft.yaml"
         place.write_text(text, encoding="utf-8")
         plan, problems = check(place)
     return plan, [problem for problem in problems if problem.severity == "error"]
@@ -114,10 +114,10 @@ def _without(draft: EventDraft, errors: Sequence[Problem]) -> EventDraft:
     )
 
 
-def _about(errors: Sequence[Problem], *places: str) -> bool:
+def _about(errors: Sequence[Problem], *paths: str) -> bool:
     """Whether an error is at one of the paths, or below a field's."""
     return any(
-        error.where == place or (".fields." in place and error.where.startswith(f"{place}."))
+        error.where == path or (".fields." in path and error.where.startswith(f"{path}."))
         for error in errors
-        for place in places
+        for path in paths
     )

@@ -78,14 +78,14 @@ def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:
     """The drafts with unique names of KPIs: types such as `order.paid` and `order-paid` would both
     have the prefix `order_paid`."""
     used: set[str] = set()
-    made = []
+    renamed = []
     for draft in drafts:
         kpis = []
         for kpi in draft.kpis:
             kpis.append(replace(kpi, name=free(kpi.name, used)))
             used.add(kpis[-1].name)
-        made.append(replace(draft, kpis=kpis))
-    return made
+        renamed.append(replace(draft, kpis=kpis))
+    return renamed
 
 
 def is_event_name(name: str) -> bool:

@@ -70,7 +70,7 @@ def fields_of(
     That all events of a sample have a field, or that none is negative, is no guarantee of the
     producer: no field is required or has bounds.
     """
-    made: list[FieldDraft] = []
+    spelled_fields: list[FieldDraft] = []
     left_out: dict[Path, str] = {}
     skipped = frozenset(without)
     for path, part in seen.items():
@@ -84,9 +84,9 @@ def fields_of(
         if spelled.type in ("string", "boolean") and (reason := _constant(part)):
             left_out[path] = reason
             continue
-        made.append(spelled)
-    names = names_of([field.path for field in made])
-    return [replace(f, name=name) for f, name in zip(made, names, strict=True)], left_out
+        spelled_fields.append(spelled)
+    names = names_of([field.path for field in spelled_fields])
+    return [replace(f, name=name) for f, name in zip(spelled_fields, names, strict=True)], left_out
 
 
 def _constant(part: Seen) -> str | None:

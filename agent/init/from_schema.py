@@ -38,31 +38,33 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     record = record_name(registered.schema)
     own = f"{snake(topic)}.changed" if envelope else snake(record.rpartition(".")[2] or topic)
     name = ask("event", "The event's type", own)
-    made = EventDraft(name, topic, None, envelope=envelope, encoding=encoding_of(registered, topic))
-    made.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
+    draft = EventDraft(
+        name, topic, None, envelope=envelope, encoding=encoding_of(registered, topic)
+    )
+    draft.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
     # A subject that is called after the record is mostly one of several in its topic.
     by_record = registered.subject in (record, f"{topic}-{record}") and registered.format != "json"
     proposed = path_text(BY_SCHEMA) if by_record else "none"
     type_field = ask("type_field", "The field that names the event's type", proposed)
-    made.type_field = None if type_field == "none" else read_path(type_field)
-    if made.type_field == BY_SCHEMA:
-        made.type, made.encoding = record, replace(made.encoding, subject=None)
+    draft.type_field = None if type_field == "none" else read_path(type_field)
+    if draft.type_field == BY_SCHEMA:
+        draft.type, draft.encoding = record, replace(draft.encoding, subject=None)
     leaves = list(leaves_of(shape))
     if envelope is None:
-        _time(made, leaves, ask)
-        _identify(made, leaves, ask)
-    of_type = () if made.type_field is None else (made.type_field,)
-    fields, left_out = fields_of_schema(leaves, {*made.ids, *of_type}, is_promise)
-    made.kpis, no_measures = kpis_of(name, fields)
-    made.fields = [field for field in fields if not is_only_time(field, made)]
-    made.left_out = named(no_measures | left_out)
-    made.window = ask("window", f"{name}: the window of its KPIs", "1h")
-    split = inference.split_by_names(made.fields)
+        _time(draft, leaves, ask)
+        _identify(draft, leaves, ask)
+    of_type = () if draft.type_field is None else (draft.type_field,)
+    fields, left_out = fields_of_schema(leaves, {*draft.ids, *of_type}, is_promise)
+    draft.kpis, no_measures = kpis_of(name, fields)
+    draft.fields = [field for field in fields if not is_only_time(field, draft)]
+    draft.left_out = named(no_measures | left_out)
+    draft.window = ask("window", f"{name}: the window of its KPIs", "1h")
+    split = inference.split_by_names(draft.fields)
     by = ask("by", f"{name}: the fields to split its KPIs by", ",".join(split) or "none")
-    made.by = [] if by == "none" else [field.strip() for field in by.split(",")]
-    if made.by and made.by == split:
-        made.notes["by"] = "by its name: no sample shows how many series that makes"
-    return with_own_names([made, *_lines(made, leaves, is_promise)])
+    draft.by = [] if by == "none" else [field.strip() for field in by.split(",")]
+    if draft.by and draft.by == split:
+        draft.notes["by"] = "by its name: no sample shows how many series that makes"
+    return with_own_names([draft, *_lines(draft, leaves, is_promise)])
 
 
 def beside_sample(draft: EventDraft, registered: Registered) -> EventDraft:
@@ -108,22 +110,22 @@ def _is_promise(kind: SchemaKind, envelope: Envelope | None) -> bool:
     return kind != "PROTOBUF" and envelope is None
 
 
-def _time(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
+def _time(draft: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
     """The time of an event, by its type in the schema or its name."""
     path, note = _guessed_time(leaves)
     proposed = shown(path) if path is not None else "record"
-    answer = ask("time", f"{made.event}: when it happened", proposed)
+    answer = ask("time", f"{draft.event}: when it happened", proposed)
     if answer != proposed:
         path, note = read_path(answer), ""
-    made.times = [TimeDraft(RECORD_TIME if path is None else path)]
+    draft.times = [TimeDraft(RECORD_TIME if path is None else path)]
     leaf = next((leaf for leaf in leaves if leaf.path == path), None)
     if leaf is not None and leaf.may_lack:
-        made.times = [*made.times, TimeDraft(RECORD_TIME)]
+        draft.times = [*draft.times, TimeDraft(RECORD_TIME)]
     if leaf is not None and leaf.shape.logical in ("local-timestamp", "date"):
-        made.timezone = ask("timezone", f"{made.event}: the zone of its times", "UTC")
-        note = f"without an offset: taken for {made.timezone}"
+        draft.timezone = ask("timezone", f"{draft.event}: the zone of its times", "UTC")
+        note = f"without an offset: taken for {draft.timezone}"
     if note:
-        made.notes["time"] = note
+        draft.notes["time"] = note
 
 
 def _guessed_time(leaves: Collection[Leaf]) -> tuple[Path | None, str]:
@@ -149,10 +151,10 @@ def _is_time(leaf: Leaf, is_by_name: bool) -> bool:
     return leaf.shape.logical in ("timestamp", "local-timestamp", "date")
 
 
-def _identify(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
+def _identify(draft: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
     """Set the id of an event, by the names of its fields."""
     seen = _seen([leaf for leaf in leaves if not leaf.may_lack])
-    number = identity.id_of(seen, 1, made.event)
+    number = identity.id_of(seen, 1, draft.event)
     times = _seen([leaf for leaf in leaves if _is_time(leaf, False)], is_time=True)
     why, touched = None, None
     if number is not None and not identity.is_strong(number):
@@ -161,15 +163,15 @@ def _identify(made: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
         why = f"{shown(number)} may come again, as {shown(touched)} changes: no identity"
         number = None
     proposed = "none" if number is None else shown(number)
-    answer = ask("id", f"{made.event}: what identifies an event", proposed)
+    answer = ask("id", f"{draft.event}: what identifies an event", proposed)
     if answer != proposed:
-        made.ids = () if answer == "none" else tuple(map(read_path, answer.split(",")))
+        draft.ids = () if answer == "none" else tuple(map(read_path, answer.split(",")))
         return
-    made.ids = () if number is None else (number,)
+    draft.ids = () if number is None else (number,)
     if number is not None:
         why = "by its name: an event that repeats it within `duplicate_window` is not counted"
     if why is not None:
-        made.notes["id"] = why
+        draft.notes["id"] = why
 
 
 def _seen(leaves: Collection[Leaf], is_time: bool = False) -> Mapping[Path, Seen]:
@@ -189,7 +191,7 @@ def _seen(leaves: Collection[Leaf], is_time: bool = False) -> Mapping[Path, Seen
 
 def _lines(draft: EventDraft, leaves: Collection[Leaf], is_promise: bool) -> list[EventDraft]:
     """A contract for each array of objects with a number to measure."""
-    made = []
+    contracts = []
     for leaf in leaves:
         if not leaf.is_list_of_objects or leaf.shape.items is None or written(leaf.path) is None:
             continue
@@ -201,7 +203,7 @@ def _lines(draft: EventDraft, leaves: Collection[Leaf], is_promise: bool) -> lis
             continue
         used = {field.name for field in fields}
         splits = [f for f in draft.fields if f.name in draft.by and f.name not in used]
-        made.append(
+        contracts.append(
             replace(
                 draft,
                 event=name,
@@ -214,4 +216,4 @@ def _lines(draft: EventDraft, leaves: Collection[Leaf], is_promise: bool) -> lis
             )
         )
         draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(leaf.path)}
-    return made
+    return contracts

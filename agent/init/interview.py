@@ -58,11 +58,13 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
             refused.append(error)
             continue
         has_time = draft.times != [TimeDraft(RECORD_TIME)] or part.is_timestamped
-        made = _lines(draft, at, part.events) if has_time else _timed_lines(draft, part.events, ask)
-        if has_time or not made:
-            made = [(draft, at), *made]
-        drafts += [each for each, _ in made]
-        times |= {each.event: times for each, times in made}
+        timed = (
+            _lines(draft, at, part.events) if has_time else _timed_lines(draft, part.events, ask)
+        )
+        if has_time or not timed:
+            timed = [(draft, at), *timed]
+        drafts += [each for each, _ in timed]
+        times |= {each.event: times for each, times in timed}
     if not drafts:
         raise refused[0]
     for refusal in refused:
@@ -127,50 +129,50 @@ def _event(
         raise RulesError(f"{name!r} can't be the name of an event")
     events = sample.events
     seen = profile(events)
-    made = EventDraft(name, topic, path, envelope=sample.envelope, decode=sample.decode)
+    draft = EventDraft(name, topic, path, envelope=sample.envelope, decode=sample.decode)
     if any(inner.codings[-1] == "decimal" for inner in sample.decode):
-        made.notes["decode"] = "the schema says how many decimals there are: 2 is a guess"
-    times = _time(made, sample, seen, ask)
-    _identify(made, events, seen, ask)
+        draft.notes["decode"] = "the schema says how many decimals there are: 2 is a guess"
+    times = _time(draft, sample, seen, ask)
+    _identify(draft, events, seen, ask)
     late = lateness_of(times)
     if late > 10_000:
-        made.lateness_ms = -(-late // 60_000) * 60_000
-        made.notes["lateness"] = "the most that an event of the sample came behind another"
-    _measure(made, seen, times, ask)
-    return made, times
+        draft.lateness_ms = -(-late // 60_000) * 60_000
+        draft.notes["lateness"] = "the most that an event of the sample came behind another"
+    _measure(draft, seen, times, ask)
+    return draft, times
 
 
-def _measure(made: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int], ask: Ask) -> None:
+def _measure(draft: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int], ask: Ask) -> None:
     """Set the fields and KPIs of an event, and their dimensions; `times`: of its events."""
-    type_path = () if made.type_field is None else (made.type_field,)
-    fields, constant = fields_of(seen, {*made.ids, *type_path})
-    made.kpis, no_measures = kpis_of(made.event, fields, seen)
-    made.fields = [f for f in fields if not is_only_time(f, made)]
-    no_measures = {at: why for at, why in no_measures.items() if at not in _times_of(made)}
-    made.left_out = named(no_measures | constant | left_out(seen))
+    type_path = () if draft.type_field is None else (draft.type_field,)
+    fields, constant = fields_of(seen, {*draft.ids, *type_path})
+    draft.kpis, no_measures = kpis_of(draft.event, fields, seen)
+    draft.fields = [f for f in fields if not is_only_time(f, draft)]
+    no_measures = {at: why for at, why in no_measures.items() if at not in _times_of(draft)}
+    draft.left_out = named(no_measures | constant | left_out(seen))
     window, why = inference.window_of(times)
-    made.window = ask("window", f"{made.event}: the window of its KPIs", window)
-    if made.window == window:
-        made.notes["window"] = why
+    draft.window = ask("window", f"{draft.event}: the window of its KPIs", window)
+    if draft.window == window:
+        draft.notes["window"] = why
     count = max((part.count for part in seen.values()), default=0)
     split, why = inference.split_of(
-        made.fields, seen, count, inference.windows_in(times, _known(made.window))
+        draft.fields, seen, count, inference.windows_in(times, _known(draft.window))
     )
     proposed = ",".join(split) or "none"
-    by = ask("by", f"{made.event}: the fields to split its KPIs by", proposed)
-    made.by = [] if by == "none" else [field.strip() for field in by.split(",")]
+    by = ask("by", f"{draft.event}: the fields to split its KPIs by", proposed)
+    draft.by = [] if by == "none" else [field.strip() for field in by.split(",")]
     if why and by == proposed:
-        made.notes["by"] = why
+        draft.notes["by"] = why
 
 
-def _times_of(made: EventDraft) -> set[Path]:
-    return {time.path for time in made.times}
+def _times_of(draft: EventDraft) -> set[Path]:
+    return {time.path for time in draft.times}
 
 
-def is_only_time(field: FieldDraft, made: EventDraft) -> bool:
+def is_only_time(field: FieldDraft, draft: EventDraft) -> bool:
     """Whether a field is the event's time, and no KPI subtracts from it."""
-    of_kpis = any(re.search(rf"\b{field.name}\b", kpi.value) for kpi in made.kpis)
-    return field.path in _times_of(made) and not of_kpis
+    of_kpis = any(re.search(rf"\b{field.name}\b", kpi.value) for kpi in draft.kpis)
+    return field.path in _times_of(draft) and not of_kpis
 
 
 _SAYS_TIME: Mapping[str, Path] = {
@@ -180,37 +182,37 @@ _SAYS_TIME: Mapping[str, Path] = {
 """The path of the event's time in an envelope."""
 
 
-def _time(made: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask) -> list[int]:
+def _time(draft: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask) -> list[int]:
     """Set the path of the time; returns the times of the events in order."""
     events = sample.events
-    said = _SAYS_TIME.get("" if made.envelope is None else made.envelope.name)
-    if said is not None and all(event.at(said) is not None for event in events):
-        return times_of((event.at(said) for event in events), made.timezone)
+    path = _SAYS_TIME.get("" if draft.envelope is None else draft.envelope.name)
+    if path is not None and all(event.at(path) is not None for event in events):
+        return times_of((event.at(path) for event in events), draft.timezone)
     best = time_of(seen, len(events))
     paths = [best] if best else times_with_gaps(seen, events)
     proposed = shown(paths[0]) if paths else "record"
-    answer = ask("time", f"{made.event}: when it happened", proposed)
+    answer = ask("time", f"{draft.event}: when it happened", proposed)
     if answer != proposed:
         paths = [read_path(answer)]
         if paths != [RECORD_TIME] and all(event.at(paths[0]) is None for event in events):
             raise RulesError(
-                f"{made.event}: no event has a field {answer}", "Name another with --time."
+                f"{draft.event}: no event has a field {answer}", "Name another with --time."
             )
     if paths in ([], [RECORD_TIME]):
-        made.times = [TimeDraft(RECORD_TIME)]
-        made.notes["time"] = "no field can be read as a time in every event"
+        draft.times = [TimeDraft(RECORD_TIME)]
+        draft.notes["time"] = "no field can be read as a time in every event"
         return []
     formats = [seen[path].format if path in seen else None for path in paths]
-    made.times = [TimeDraft(*pair) for pair in zip(paths, formats, strict=True)]
+    draft.times = [TimeDraft(*pair) for pair in zip(paths, formats, strict=True)]
     values = [_first(event, paths) for event in events]
     if sample.is_timestamped and None in values:
-        made.times = [*made.times, TimeDraft(RECORD_TIME)]
+        draft.times = [*draft.times, TimeDraft(RECORD_TIME)]
     if any(seen[path].naive or _is_naive(seen[path].format) for path in paths if path in seen):
-        made.timezone = ask("timezone", f"{made.event}: the zone of its times", "UTC")
-        made.notes["time"] = f"without an offset: taken for {made.timezone}"
+        draft.timezone = ask("timezone", f"{draft.event}: the zone of its times", "UTC")
+        draft.notes["time"] = f"without an offset: taken for {draft.timezone}"
     if formats[0] is not None and is_either(seen[paths[0]].values, formats[0]):
-        made.notes["time"] += "; day and month may be the other way round"
-    return times_of(values, made.timezone, formats[0])
+        draft.notes["time"] += "; day and month may be the other way round"
+    return times_of(values, draft.timezone, formats[0])
 
 
 def _first(event: Occurrence, paths: Sequence[Path]) -> object:
@@ -223,33 +225,33 @@ def _is_naive(format: str | None) -> bool:
 
 
 def _identify(
-    made: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen], ask: Ask
+    draft: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen], ask: Ask
 ) -> None:
     """Set the id of an event: a field, a position in a log, or the key of records that are
     repeated."""
-    if made.envelope is not None and made.envelope.name in identity.IDENTIFIES:
+    if draft.envelope is not None and draft.envelope.name in identity.IDENTIFIES:
         return
-    paths, why = _identity(made, events, seen)
+    paths, why = _identity(draft, events, seen)
     proposed = ",".join(map(shown, paths)) or "none"
-    answer = ask("id", f"{made.event}: what identifies an event", proposed)
+    answer = ask("id", f"{draft.event}: what identifies an event", proposed)
     if answer != proposed:
         paths = () if answer == "none" else tuple(map(read_path, answer.split(",")))
         why = None
-    made.ids = paths
+    draft.ids = paths
     again, _ = identity.repeats(events, paths)
     if again:
         why = f"{again} of {len(events):,} events repeat one: taken for retries"
     if why is not None:
-        made.notes["id"] = why
+        draft.notes["id"] = why
 
 
 def _identity(
-    made: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen]
+    draft: EventDraft, events: Sequence[Occurrence], seen: Mapping[Path, Seen]
 ) -> tuple[tuple[Path, ...], str | None]:
     """The paths of an identity, and why there is none. The id of a row does not identify its
     changes."""
-    is_row = made.envelope is not None and made.envelope.name == "debezium"
-    number = None if is_row else identity.id_of(seen, len(events), made.event)
+    is_row = draft.envelope is not None and draft.envelope.name == "debezium"
+    number = None if is_row else identity.id_of(seen, len(events), draft.event)
     if number is None:
         if positions := identity.positions_of(events):
             return positions, None
@@ -280,7 +282,7 @@ Timed = tuple[EventDraft, list[int]]
 
 def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> list[Timed]:
     """A contract for the lines of records without a time, if the lines have times."""
-    made = []
+    timed = []
     for path in lines_of(events, timed=True):
         seen = profile_of(events, path)
         name, time = event_name(draft.event, path), time_of_lines(seen)
@@ -290,13 +292,13 @@ def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> l
         line = replace(draft, event=name, each=path, times=[TimeDraft(time, format)], notes={})
         times = times_of(values_in(events, path, time), line.timezone, format)
         _measure(line, around_of(events, path) | seen, times, ask)
-        made.append((line, times))
-    return made
+        timed.append((line, times))
+    return timed
 
 
 def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) -> list[Timed]:
     """A contract for the lines of an event, if they have a number to measure."""
-    made = []
+    timed = []
     for path in lines_of(events, timed=False):
         seen = profile_of(events, path)
         name = event_name(draft.event, path)
@@ -326,10 +328,10 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
             notes={key: why for key, why in draft.notes.items() if key in ("time", "by")},
             left_out=named(constant | no_measures | left_out(seen)),
         )
-        made.append((line, times))
+        timed.append((line, times))
         draft.by = [name for name in draft.by if name in {field.name for field in draft.fields}]
         draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(path)}
-    return made
+    return timed
 
 
 def from_answers(ask: Ask) -> list[EventDraft]:
@@ -338,20 +340,20 @@ def from_answers(ask: Ask) -> list[EventDraft]:
     topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
     type_field = ask("type_field", "The field that names the type", "type")
     time = ask("time", "The field that says when it happened", "time")
-    made = EventDraft(
+    draft = EventDraft(
         event, topic, None if type_field == "none" else read_path(type_field),
         [TimeDraft(read_path(time))],
     )  # fmt: skip
-    made.timezone = ask("timezone", "The zone of times without an offset", "UTC")
+    draft.timezone = ask("timezone", "The zone of times without an offset", "UTC")
     number = ask("id", "The field that identifies an event", "none")
-    made.ids = () if number == "none" else tuple(map(read_path, number.split(",")))
-    made.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
-    made.kpis, no_measures = kpis_of(event, made.fields)
-    made.left_out = named(no_measures)
-    made.window = ask("window", "The window of its KPIs", "1h")
+    draft.ids = () if number == "none" else tuple(map(read_path, number.split(",")))
+    draft.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
+    draft.kpis, no_measures = kpis_of(event, draft.fields)
+    draft.left_out = named(no_measures)
+    draft.window = ask("window", "The window of its KPIs", "1h")
     by = ask("by", "The fields to split its KPIs by", "none")
-    made.by = [] if by == "none" else [name.strip() for name in by.split(",")]
-    return with_own_names([made])
+    draft.by = [] if by == "none" else [name.strip() for name in by.split(",")]
+    return with_own_names([draft])
 
 
 def _fields(text: str) -> list[FieldDraft]:

@@ -90,14 +90,14 @@ def kpis_of(
 ) -> Measured:
     """The number of events; sums, means and high percentiles of measures; the number of people."""
     prefix = snake(event)
-    made = [KpiDraft(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
+    kpis = [KpiDraft(f"{prefix}_events", "count(*)", None, "higher", counts=True)]
     measures, left_out = measures_of(prefix, fields, seen or {})
-    made += [*measures, *_times(prefix, fields), *_failures(prefix, fields, seen or {})]
+    kpis += [*measures, *_times(prefix, fields), *_failures(prefix, fields, seen or {})]
     people = next((f for f in fields if _is_person(f, (seen or {}).get(f.path))), None)
     if people is not None:
         name = f"{prefix}_{people.name}s"
-        made.append(KpiDraft(name, f"count(distinct {people.name})", None, "higher"))
-    return made, left_out
+        kpis.append(KpiDraft(name, f"count(distinct {people.name})", None, "higher"))
+    return kpis, left_out
 
 
 def measures_of(prefix: str, fields: Sequence[FieldDraft], seen: Mapping[Path, Seen]) -> Measured:

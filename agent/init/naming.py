@@ -105,8 +105,8 @@ def amounts_in(name: str) -> frozenset[str]:
     """The words of a name for amounts: none of `sales_order`."""
     *before, last = words = name.split("_")
     is_unit = last in UNITS or last in SUMS
-    said = [w for w in before if is_unit or w not in _ADJECTIVES]
-    return frozenset({*said, last} & (SUMS | MONEY)) if words else frozenset()
+    qualifying = [w for w in before if is_unit or w not in _ADJECTIVES]
+    return frozenset({*qualifying, last} & (SUMS | MONEY)) if words else frozenset()
 
 
 def free(name: str, used: Container[str]) -> str:

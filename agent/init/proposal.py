@@ -58,9 +58,9 @@ def proposals(drafts: Sequence[EventDraft], observed: Observed) -> dict[str, Pro
     by_kpi = {}
     for draft in drafts:
         for kpi in draft.kpis:
-            made = _propose(kpi, sorted(observed.get(kpi.name, [])))
-            if made is not None:
-                by_kpi[kpi.name] = made
+            proposal = _propose(kpi, sorted(observed.get(kpi.name, [])))
+            if proposal is not None:
+                by_kpi[kpi.name] = proposal
     return by_kpi
 
 

@@ -180,8 +180,8 @@ def declare(path: Path) -> Declared:
     files = files_of(path) if path.exists() else []
     if path.is_file() and is_test_file(path):
         hint = f"run them: kpi-agent test {path}"
-        said = "a file of rule tests, not of rules"
-        declared.problems.append(Problem(str(path), 1, 1, 2, "", said, hint))
+        message = "a file of rule tests, not of rules"
+        declared.problems.append(Problem(str(path), 1, 1, 2, "", message, hint))
         return declared
     if not files:
         declared.problems.append(_nothing(path))
@@ -191,9 +191,9 @@ def declare(path: Path) -> Declared:
         try:
             sources.append(read(str(file), file.read_bytes()))
         except OSError as error:
-            said = f"cannot be read: {error.strerror}"
+            message = f"cannot be read: {error.strerror}"
             declared.problems.append(
-                Problem(str(file), 1, 1, 2, "", said, "look at its permissions")
+                Problem(str(file), 1, 1, 2, "", message, "look at its permissions")
             )
             declared.complete = False
     return _declare_sources(declared, sources, str(files[0]) if path.is_file() else str(path))

@@ -74,7 +74,7 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
 
 
 def _about_value(
-    kind: str, given: Any, context: dict[str, Any], said: str
+    kind: str, given: Any, context: dict[str, Any], default: str
 ) -> tuple[str, str | None]:
     if kind == "literal_error":
         expected = context["expected"].replace(" or ", ", ").split(",")
@@ -93,10 +93,10 @@ def _about_value(
         if kind == "list_type" and isinstance(given, str | int):
             hint = f"write `[{given}]`"
         return f"should be {_SHOULD_BE[kind]}, not {_show(given)}", hint
-    return _about_size(kind, given, context, said), None
+    return _about_size(kind, given, context, default), None
 
 
-def _about_size(kind: str, given: Any, context: dict[str, Any], said: str) -> str:
+def _about_size(kind: str, given: Any, context: dict[str, Any], default: str) -> str:
     if kind == "too_short" and given:
         return f"should have {context['min_length']} values, not {len(given)}"
     if kind == "too_long":
@@ -108,7 +108,7 @@ def _about_size(kind: str, given: Any, context: dict[str, Any], said: str) -> st
         "finite_number": "must be a finite number",
         "too_short": "is empty",
     }
-    return words.get(kind, said)
+    return words.get(kind, default)
 
 
 def _near(given: Any, options: list[str]) -> str | None:

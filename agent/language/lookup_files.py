@@ -250,8 +250,8 @@ def _typed(file: _File, name: str, type_: ColumnType) -> pl.Series:
     word, hint = _WRONG[type_]
     for row in (typed.is_null() & given).arg_true().to_list():
         shown = str(cells[row])
-        said = repr(shown) if isinstance(cells[row], str) else shown
-        message = f"{name}: {said} is not {word}"
+        value_text = repr(shown) if isinstance(cells[row], str) else shown
+        message = f"{name}: {value_text} is not {word}"
         file.wrong(file.rows[row], message, hint, shown)
     return typed
 

@@ -78,16 +78,18 @@ def explain_syntax(error: yaml.YAMLError, text: str) -> tuple[int, int, str, str
     elif isinstance(error, yaml.reader.ReaderError):
         before = text[: error.position]
         line, column = before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1
-    said = str(error)
+    error_text = str(error)
     if isinstance(error, yaml.MarkedYAMLError) and error.context_mark is not None:
         opened = error.context_mark
-        if "while parsing a flow" in said and not re.search("[\\]}]", _line(text, opened.line)):
+        if "while parsing a flow" in error_text and not re.search(
+            "[\\]}]", _line(text, opened.line)
+        ):
             # Where the bracket was opened says more than where its partner was missed.
             line, column = opened.line + 1, opened.column + 1
     if re.search(r":\s+\{\{", _line(text, line - 1)):
         message = "text that begins with {{ is not in quotes"
         return line, column, message, 'write "{{ region }} is slow", quotes included'
     for pattern, message, hint in _SYNTAX:
-        if re.search(pattern, said):
+        if re.search(pattern, error_text):
             return line, column, message, hint
-    return line, column, getattr(error, "problem", None) or said.splitlines()[0], None
+    return line, column, getattr(error, "problem", None) or error_text.splitlines()[0], None

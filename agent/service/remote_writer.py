@@ -62,9 +62,9 @@ class RemoteWriter:
                     record.topic, record.partition, record.offset, error,
                 )  # fmt: skip
                 continue
-            made = self._maker.samples(message)
-            if made is None:
+            of_message = self._maker.samples(message)
+            if of_message is None:
                 self._metrics.dropped.labels("undeclared").inc()
             else:
-                samples += made
+                samples += of_message
         return samples

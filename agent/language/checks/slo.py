@@ -33,8 +33,8 @@ def check(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     if model.objective is not None:
         _objective(declared, entry, shape)
     for i, override in enumerate(model.overrides):
-        said = override.severity is not None and override.when is None
-        if said and model.objective is not None and model.when is None:
+        has_severity_only = override.severity is not None and override.when is None
+        if has_severity_only and model.objective is not None and model.when is None:
             _one_severity(declared, entry, ("overrides", i, "severity"))
         if override.objective is not None and override.when is None:
             at: Place = ("overrides", i, "objective")

@@ -74,5 +74,5 @@ def _type(declared: Declared, spec: LookupFieldSpec) -> FieldType | None:
 
 
 def _is_hole(event: Entry[EventSpec], section: str, name: str) -> bool:
-    places = ((section, name), (section, name, "type"), (section, name, "column"))
-    return any(place in event.holes for place in places)
+    paths = ((section, name), (section, name, "type"), (section, name, "column"))
+    return any(path in event.holes for path in paths)

@@ -114,14 +114,14 @@ def severities_of(model: RuleSpec) -> frozenset[Severity] | None:
     severities: set[Severity] = set()
     every: list[RuleSpec | RuleOverrideSpec] = [model, *model.overrides]
     for spec in every:
-        said = [w for w in (spec.when, spec.no_data_for) if w is not None]
-        said = said or [w for w in (model.when, model.no_data_for) if w is not None]
-        if not said and model.objective is not None:
+        conditions = [w for w in (spec.when, spec.no_data_for) if w is not None]
+        conditions = conditions or [w for w in (model.when, model.no_data_for) if w is not None]
+        if not conditions and model.objective is not None:
             return None
-        for written in said:
+        for written in conditions:
             if isinstance(written, dict):
                 severities |= set(written)
-        if not any(isinstance(written, dict) for written in said):
+        if not any(isinstance(written, dict) for written in conditions):
             severities.add(spec.severity or model.severity or "warning")
     return frozenset(severities)
 

@@ -54,8 +54,8 @@ def parse(text: str) -> WindowSpec:
         size_ms = durations.parse(words[0])
         hop_ms = durations.parse(words[2]) if len(words) == 3 else size_ms
     except ValueError as error:
-        said = str(error)
-        why = "" if said.endswith("is not a duration") else f": {said}"
+        message = str(error)
+        why = "" if message.endswith("is not a duration") else f": {message}"
         raise WindowError(f"'{text}' is not a window{why}", _how(text)) from error
     _check(size_ms, hop_ms, "hop" if len(words) == 3 else "window")
     return WindowSpec(size_ms, hop_ms)

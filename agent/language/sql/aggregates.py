@@ -132,17 +132,17 @@ class _Argument:
         """As floats, for aggregates that are not exact."""
         return _Argument(Typed(self.value, self.of).cast("float"), "float", self.whole)
 
-    def final(self, made: Typed) -> Typed:
+    def final(self, combined: Typed) -> Typed:
         """The final value in the argument's own type: a decimal, a timestamp or a date."""
         if is_decimal(self.of):
             scale = scale_of(self.of)
-            if made.type == "float":
-                return Typed(made.expr / 10.0**scale, "float")
-            return Typed(made.expr, decimal_type(scale, huge=True))
+            if combined.type == "float":
+                return Typed(combined.expr / 10.0**scale, "float")
+            return Typed(combined.expr, decimal_type(scale, huge=True))
         if self.of in ("timestamp", "date"):
             dtype = pl.Int64 if self.of == "timestamp" else pl.Int32
-            return Typed(made.expr.cast(dtype).cast(FIELD_DTYPES[self.of]), self.of)  # type: ignore[index]
-        return made
+            return Typed(combined.expr.cast(dtype).cast(FIELD_DTYPES[self.of]), self.of)  # type: ignore[index]
+        return combined
 
 
 @dataclass(slots=True)

@@ -62,8 +62,8 @@ def compile_computed(text: str, type_: SqlType, timezone: str = "UTC") -> pl.Exp
         hint = f"`round({text}, {scale_of(type_)})`" if is_fine else _cast(text, type_)
         finer = " with more decimals" if is_fine else ""
         fail(node, f"the field is {words(type_)}, this is {words(typed.type)}{finer}", hint)
-    made = in_zone(typed, type_, timezone)
-    return finite(made) if type_ == "float" else made
+    converted = in_zone(typed, type_, timezone)
+    return finite(converted) if type_ == "float" else converted
 
 
 def compile_column(text: str, fields: Mapping[str, SqlType], timezone: str = "UTC") -> Typed:

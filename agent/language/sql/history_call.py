@@ -197,15 +197,15 @@ def read_span(call: Call, node: exp.Expression) -> Span:
             raise SqlProblem(str(error), hint, *span(node)) from error
         # 7d and 1w are days of the calendar, as '7 days' are.
         days, rest = divmod(length, durations.UNIT_MS["d"])
-        made = Span(ms=length) if rest else Span(days=days)
+        period = Span(ms=length) if rest else Span(days=days)
     else:
         count = int(match[1])
         if match[2] == "window":
             step = call.subject.window
-            made = Span(ms=count * (step.span_ms if step else 60_000))
+            period = Span(ms=count * (step.span_ms if step else 60_000))
         else:
             unit = _WORDS[match[2]]
-            made = Span(count * unit.months, count * unit.days, count * unit.ms)
-    if made.mean_ms <= 0:
+            period = Span(count * unit.months, count * unit.days, count * unit.ms)
+    if period.mean_ms <= 0:
         fail(node, "the time must be longer than nothing", hint)
-    return made
+    return period

@@ -52,11 +52,11 @@ def marked(text: str) -> tuple[str, dict[str, Number]]:
         percent = match["percent"] is not None
         value = float(match["number"].replace("_", "")) / (100 if percent else 1)
         per = None if match["per"] is None else PER_DAYS[match["per"].split()[1].lower()]
-        made = f"n{len(numbers)}".ljust(len(match[0]), "_")
-        if len(made) > len(match[0]):  # `5%`, the tenth and later of them
+        placeholder = f"n{len(numbers)}".ljust(len(match[0]), "_")
+        if len(placeholder) > len(match[0]):  # `5%`, the tenth and later of them
             return match[0]
-        numbers[made] = Number(value, percent, per)
-        return made
+        numbers[placeholder] = Number(value, percent, per)
+        return placeholder
 
     pieces = re.split(r"('[^']*'|\"[^\"]*\")", text)
     return "".join(p if i % 2 else _NUMBER.sub(name, p) for i, p in enumerate(pieces)), numbers

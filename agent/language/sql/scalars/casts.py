@@ -102,15 +102,15 @@ def _as_decimal(typed: Typed, scale: int) -> pl.Expr:
     if typed.type == "string":
         return scaled(typed.expr.str.strip_chars(), scale)
     if typed.type == "float" and typed.literal is None:
-        made = (typed.expr * 10.0**scale).round(0, mode="half_away_from_zero")
-        made = made.cast(pl.Int128, strict=False)
+        unscaled = (typed.expr * 10.0**scale).round(0, mode="half_away_from_zero")
+        unscaled = unscaled.cast(pl.Int128, strict=False)
     elif typed.is_exact and typed.scale <= scale:
-        made = typed.scaled(scale)
+        unscaled = typed.scaled(scale)
     elif typed.is_exact:
-        made = half_away(typed.scaled(typed.scale), 10 ** (typed.scale - scale))
+        unscaled = half_away(typed.scaled(typed.scale), 10 ** (typed.scale - scale))
     else:
-        made = typed.expr.cast(pl.Int128) * 10**scale
-    narrow = made.cast(pl.Int64, strict=False)
+        unscaled = typed.expr.cast(pl.Int128) * 10**scale
+    narrow = unscaled.cast(pl.Int64, strict=False)
     return pl.when(narrow.abs() < 10**DECIMAL_DIGITS).then(narrow)
 
 

@@ -63,13 +63,13 @@ def _decimal_arithmetic(operate: Callable[..., pl.Expr], a: Typed, b: Typed) -> 
         scale = a.scale + b.scale
         if huge or scale >= DECIMAL_DIGITS:
             return Typed(a.cast("float") * b.cast("float"), "float")
-        made = a.scaled(a.scale) * b.scaled(b.scale)
+        unscaled = a.scaled(a.scale) * b.scaled(b.scale)
     else:
         scale = max(a.scale, b.scale)
-        made = operate(a.scaled(scale), b.scaled(scale))
+        unscaled = operate(a.scaled(scale), b.scaled(scale))
     if huge:
-        return Typed(made, decimal_type(scale, huge=True))
-    return Typed(made.cast(pl.Int64, strict=False), decimal_type(scale))
+        return Typed(unscaled, decimal_type(scale, huge=True))
+    return Typed(unscaled.cast(pl.Int64, strict=False), decimal_type(scale))
 
 
 def _divide(scope: Scope, node: exp.Div) -> Typed:
