@@ -111,7 +111,7 @@ def test_a_file_that_somebody_else_wrote_is_left_alone(
 def test_a_schema_of_rules_that_are_not_there_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["schema", "--rules", str(tmp_path / "nowhere")]) == 3
+    assert main(["schema", "--rules", str(tmp_path / "nowhere")]) == 1
     output = capsys.readouterr()
     assert "nowhere: no such file or folder" in output.err
     assert output.out == ""

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from agent.commands.common import OK
-from agent.errors import EnvironmentFault
+from agent.errors import KpiAgentError
 
 ABOUT = "print the JSON Schema of the rules, for editors"
 EXAMPLES = (
@@ -39,7 +39,7 @@ def run(options: Namespace) -> int:
         from agent.language.hover import with_names
 
         if not options.rules.exists():
-            raise EnvironmentFault(f"{options.rules}: no such file or folder")
+            raise KpiAgentError(f"{options.rules}: no such file or folder")
         schema = with_names(schema, declare(options.rules))
     json.dump(schema, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")

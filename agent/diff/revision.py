@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.core.model.plan import Plan
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, KpiAgentError
 from agent.language.load import load
 from agent.language.problems import SpecError
 
@@ -19,14 +19,15 @@ from agent.language.problems import SpecError
 def load_revision(rules: Path, revision: str) -> Plan:
     """The plan of a folder (or file) of rules as committed in a revision.
 
-    Raises EnvironmentFault where git, the revision, or the folder in it is not there; SpecError,
-    whose problems name `REVISION:FILE`, where the rules of the revision are not valid.
+    Raises EnvironmentFault where git or the revision is not there; KpiAgentError where the rules
+    are not; SpecError, whose problems name `REVISION:FILE`, where the rules of the revision are
+    not valid.
     """
     folder, name = (rules, ".") if rules.is_dir() else (rules.parent, rules.name)
     if revision.startswith("-"):
         raise EnvironmentFault(f"{revision} is an option, not a revision")
     if not folder.is_dir():
-        raise EnvironmentFault(f"{rules}: no such file or folder")
+        raise KpiAgentError(f"{rules}: no such file or folder")
     archived = _git(folder, "archive", "--format=tar", revision, "--", name)
     with tempfile.TemporaryDirectory(prefix="kpi-agent-") as unpacked:
         with tarfile.open(fileobj=io.BytesIO(archived)) as archive:

@@ -14,7 +14,7 @@ from typing import cast
 from agent.core.model.field_types import FIELD_DTYPES, FieldType
 from agent.core.model.paths import Path, Root
 from agent.core.model.printable import printable
-from agent.errors import EnvironmentFault, RulesError
+from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.init import identity, inference
 from agent.init.drafted import EventDraft, TimeDraft, is_event_name, with_own_names
 from agent.init.fields import FieldDraft, fields_of
@@ -42,7 +42,7 @@ Ask = Callable[[str, str, str], str]
 
 def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[str, list[int]]]:
     """Draft contracts from files of a sample, by type of event; with the times (ms) of each. Raises
-    EnvironmentFault or RulesError if that is not possible."""
+    KpiAgentError if that is not possible."""
     sample = _sample(names)
     stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
     topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
@@ -79,7 +79,7 @@ def _sample(names: Sequence[str]) -> Sample:
     batches = chain.from_iterable(batches_of(file) for file in files if file)
     sample = read(batch for batch, _ in batches)
     if not sample.events:
-        raise EnvironmentFault("the sample holds no JSON object")
+        raise KpiAgentError("the sample holds no JSON object", "Write one event per line.")
     return sample
 
 
@@ -108,7 +108,7 @@ def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[st
         if isinstance(kind, str):
             groups.setdefault(kind, []).append(row)
     if not groups:
-        raise EnvironmentFault(f"no event of the sample has a text at {shown(path or ())}")
+        raise KpiAgentError(f"no event of the sample has a text at {shown(path or ())}")
     return path, groups
 
 

@@ -23,7 +23,7 @@ from agent.core.model.paths import Path as EventPath
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
 from agent.core.pipeline import Pipeline, joined
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, KpiAgentError
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 from agent.replay.file_schemas import FileSchemas
 from agent.replay.record_forms import FileBatch
@@ -86,7 +86,8 @@ class Replayed:
 
 
 def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
-    """The files named on the command line. Raises EnvironmentFault for one that can't be read."""
+    """The files named on the command line. Raises EnvironmentFault for one that can't be read,
+    and KpiAgentError for a topic that no contract has."""
     opened = []
     for name in files:
         topic, _, rest = name.partition("=")
@@ -96,7 +97,7 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
         if path is None and rest and not named and event_file(rest) is not None:
             topics_known = {str(c.topics) for c in plan.contracts.values()} | plan.lookup_topics
             known = ", ".join(sorted(topics_known))
-            raise EnvironmentFault(f"no contract has a topic '{topic}'. Known are: {known}")
+            raise KpiAgentError(f"no contract has a topic '{topic}'. Known are: {known}")
         if path is None:
             wrong = "this is a folder" if Path(given).is_dir() else "no such file"
             raise EnvironmentFault(f"{given}: {wrong}. Name files of events, one JSON a line.")
@@ -210,7 +211,7 @@ class _Run:
             batch = records.batch(source.topics[0], 0, rows, first, self.clock_ms)
             for reject in self.pipeline.lookups.add(batch)[:1]:
                 where = f"{source.name}: record {reject.offset + 1}"
-                raise EnvironmentFault(f"{where} is no row of {reject.lookup}: {reject.detail}")
+                raise KpiAgentError(f"{where} is no row of {reject.lookup}: {reject.detail}")
             first += len(rows)
             progress(size)
 

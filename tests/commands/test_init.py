@@ -116,13 +116,13 @@ def test_on_a_terminal_what_is_left_open_is_asked_for(
 @pytest.mark.parametrize(
     ("sample", "arguments", "code", "said"),
     [
-        ("", [], 3, "the sample holds no JSON object"),
+        ("", [], 1, "the sample holds no JSON object"),
         ('{"a": 1}\n', ["--time", "b"], 1, "no event has a field b"),
         ('{"at": "2025-03-01"}\n', ["--brokers", "localhost:1"], 2, "name a --topic and no files"),
         (
             '{"at": "2025-03-01"}\n',
             ["--type-field", "kind"],
-            3,
+            1,
             "no event of the sample has a text",
         ),
     ],
