@@ -15,12 +15,15 @@ Json = dict[str, Any]
 
 WIDTH, HEIGHT = 960, 320
 LEFT, RIGHT, TOP, BOTTOM = 76, 12, 10, 26
+CHARACTER_WIDTH = 7  # at most, of digits and words at 12 px
 MIN_BAND_WIDTH = 2.0
 
 
 def chart(data: Json) -> Markup:
     """The chart of a page's data (`kpi_data`)."""
-    x = Scale(data["since_ms"], data["until_ms"], LEFT, WIDTH - RIGHT, clamped=True)
+    longest = max((len(text) for _, text in data["ticks"]), default=0)
+    left = max(LEFT, round(16 + longest * CHARACTER_WIDTH))
+    x = Scale(data["since_ms"], data["until_ms"], left, WIDTH - RIGHT, clamped=True)
     y = Scale(data["low"], data["high"], HEIGHT - BOTTOM, TOP, clamped=True)
     parts = [
         element("title", _title(data)),
@@ -47,8 +50,8 @@ def _title(data: Json) -> str:
 def _grid(data: Json, x: Scale, y: Scale) -> list[Markup]:
     parts = []
     for value, text in data["ticks"]:
-        parts.append(svg_chart.level(y(value), LEFT, WIDTH - RIGHT, "grid"))
-        parts.append(svg_chart.text(LEFT - 8, y(value) + 4, text, "tick", "end"))
+        parts.append(svg_chart.level(y(value), x.start, WIDTH - RIGHT, "grid"))
+        parts.append(svg_chart.text(x.start - 8, y(value) + 4, text, "tick", "end"))
     for at_ms, text in axes.time_ticks(data["since_ms"], data["until_ms"], data["timezone"]):
         parts.append(svg_chart.text(x(at_ms), HEIGHT - 6, text, "tick", "middle"))
     return parts
@@ -101,7 +104,7 @@ def _bounds(data: Json, x: Scale, y: Scale) -> list[Markup]:
     for rule in data["rules"]:
         if data["low"] <= rule["value"] <= data["high"]:
             kind = f"rule rule-{rule['severity']}"
-            parts.append(svg_chart.level(y(rule["value"]), LEFT, WIDTH - RIGHT, kind))
+            parts.append(svg_chart.level(y(rule["value"]), x.start, WIDTH - RIGHT, kind))
     return parts
 
 

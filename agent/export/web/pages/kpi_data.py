@@ -62,6 +62,8 @@ _SHARES = {"ratio": 100.0, "percent": 1.0, "percentage": 1.0}
 LEAST_WINDOWS, USUAL_WINDOWS, MOST_WINDOWS = 8, 30, 2_200
 """The least, usual and largest number of windows in a range."""
 MOST_LINES = 6
+MOST_TIMES = 10
+"""A total higher than this many times the series is not drawn: they would be flat beside it."""
 MOST_SERIES = 200
 MOST_LISTED = 60
 """Windows in the table of a page; the CSV has all."""
@@ -208,15 +210,22 @@ def _lines(sources: Sources) -> list[Json]:
         own = [(w.end_ms, w.value) for w in by_series.get(dimensions, ())]
         return _with_previous(sources, "value", series_text(dimensions) or kpi.title, own)
     lines: list[Json] = []
-    if is_additive(sources.plan, kpi.name):
-        lines += _with_previous(sources, "total", "All series", _totals(sources.past.windows))
     worst = nsmallest(MOST_LINES, sources.views, key=lambda view: urgency(kpi, view))
     for view in worst:
         windows = by_series.get(view.series, ())
         points = [(w.end_ms, w.value) for w in windows if w.end_ms > span.since_ms]
         name = series_text(view.dimensions)
         lines.append(_line(sources, "value", series_key(kpi.by, view.dimensions), name, points))
+    if is_additive(sources.plan, kpi.name):
+        total = _with_previous(sources, "total", "All series", _totals(sources.past.windows))
+        if not lines or _height(total) <= MOST_TIMES * _height(lines):
+            return total + lines
     return lines
+
+
+def _height(lines: Iterable[Json]) -> float:
+    values = (value for line in lines for _, value, _ in line["points"] if value is not None)
+    return max(map(abs, values), default=0.0)
 
 
 def _totals(windows: Iterable[PastWindow]) -> list[tuple[int, float | None]]:

@@ -86,6 +86,12 @@ function tooltip(data, texts) {
   };
 }
 
+function widest(texts, font) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = font;
+  return Math.ceil(Math.max(0, ...texts.map((text) => context.measureText(text).width)));
+}
+
 export function drawChart(parent, data) {
   const tables = data.lines.map((line) => [line.points.map(([at]) => at / 1000), line.points.map(([, value]) => value)]);
   const texts = data.lines.map((line) => new Map(line.points.map(([at, , text]) => [at, text])));
@@ -108,7 +114,7 @@ export function drawChart(parent, data) {
     series: [{}, ...series],
     axes: [
       { ...axis, space: narrow ? 60 : 80, values: times(data.timezone) },
-      { ...axis, size: narrow ? 62 : 76, splits: () => [...ticks.keys()], values: (u, splits) => splits.map((value) => ticks.get(value)) },
+      { ...axis, size: widest([...ticks.values()], axis.font) + 14, splits: () => [...ticks.keys()], values: (u, splits) => splits.map((value) => ticks.get(value)) },
     ],
     hooks: { drawAxes: [behind(data)] },
     plugins: [tooltip(data, texts)],

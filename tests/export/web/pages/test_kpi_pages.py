@@ -31,6 +31,7 @@ from tests.export.invented import (
     company_state,
     threshold,
 )
+from tests.export.many import many_series
 from tests.export.web import test_private as private
 from tests.export.web.test_alerts import STEPS
 
@@ -180,6 +181,13 @@ async def test_a_kpi_of_many_series_shows_the_worst_and_what_moved_it() -> None:
     assert data["rows"][0]["path"] == "kpis/revenue?series=country%3DIreland"
     assert len(data["moved"]["changes"]) == 3
     assert data["moved"]["total"]["difference"][0] in "+−"
+
+
+async def test_a_total_beside_which_the_series_would_be_flat_is_not_drawn() -> None:
+    data = await _history(many_series(kpis=2), "kpi_01/history")
+    assert {line["kind"] for line in data["lines"]} == {"value"}
+    assert data["high"] < 1_000
+    assert data["moved"]["total"]["after"] == "27,662 orders"
 
 
 async def test_the_page_says_the_values_without_a_script() -> None:
