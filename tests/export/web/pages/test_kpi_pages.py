@@ -118,6 +118,20 @@ async def test_the_bounds_are_those_that_windows_were_evaluated_with() -> None:
     assert [band for _, _, band in data["bands"]] == [{"at_most": 240}]
 
 
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("response_time?series=region%3Demea", ["target", "warn"]),
+        ("revenue?series=country%3DIreland", ["target"]),
+    ],
+)
+async def test_the_legend_names_the_bounds_that_are_drawn(path: str, keys: list[str]) -> None:
+    async with _client(company_state()) as client:
+        text = await (await client.get(f"/kpis/{path}")).text()
+    legend = re.findall(r'<li><span class="key (?:bound|warn)"></span>(.*?)</li>', text)
+    assert legend == keys
+
+
 async def test_alerts_maintenance_and_rule_changes_are_marked() -> None:
     state = company_state()
     schedule = Schedule("UTC", from_ms=END_MS - 9 * MINUTE_MS, until_ms=END_MS - 5 * MINUTE_MS)
