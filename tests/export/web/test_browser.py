@@ -27,6 +27,7 @@ from tests.export.web.browsing import (
     set_width,
     text_of,
     until,
+    violations,
 )
 from tests.export.web.test_alerts import STEPS
 
@@ -339,7 +340,7 @@ def test_what_begins_and_ends_is_announced_and_nothing_else(browser: webdriver.C
 
 
 @pytest.mark.parametrize(("width", "kpis", "most_pixels"), [(1440, 24, 7_000), (390, 12, 12_000)])
-def test_a_board_of_many_series_is_bounded(
+def test_a_board_of_many_series_is_bounded_and_axe_finds_nothing(
     browser: webdriver.Chrome, width: int, kpis: int, most_pixels: int
 ) -> None:
     with served(many_series()) as address:
@@ -354,6 +355,7 @@ def test_a_board_of_many_series_is_bounded(
         alert = text_of(browser, "#alerts .alert")
         assert "10 of 200 series, worst emea · shop-000" in alert
         assert len(browser.find_elements(By.CSS_SELECTOR, "#alerts > li")) == 5
+        assert violations(browser) == []
         browser.find_element(By.ID, "more-kpis").send_keys(Keys.ENTER)
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(cards) == 2 * kpis)
         assert browser.current_url.endswith(f"?limit={2 * kpis}")
