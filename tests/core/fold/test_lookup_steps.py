@@ -109,6 +109,7 @@ class Worker:
         resume = Resume(0, 0, None, None) if at is None else Resume.parse(at.offset, at.metadata)
         self.folder.assign(0, resume)
         self._next, self._next_zone = resume.offset, 0
+        self._has_failed = False
 
     def read(self, most: int) -> None:
         sales = self.brokers.sales[self._next : self._next + most]
@@ -120,11 +121,17 @@ class Worker:
         self.folder.add(batch)
 
     def flush(self, steps: int) -> None:
-        """Send, and die before or after a step of it: 0 before all, 3 after all."""
+        """Send, and die before or after a step of it: 0 before all, 3 after all.
+
+        A worker whose early commit failed never sends again (`IngestStage._deliver` raises).
+        """
+        if self._has_failed:
+            return
         frames = self.folder.flush(self.brokers.now_ms, {}, 1)
         early_commits, commits = self.folder.early_commits(), self.folder.commits()
         is_member = self.generation == self.brokers.generation
         if steps < 1 or (early_commits and not is_member):
+            self._has_failed = bool(early_commits)
             return
         if early_commits:
             self.brokers.committed = early_commits[0]
@@ -174,6 +181,15 @@ ZOMBIE = st.tuples(st.just("zombie"), st.integers(1, 3), st.integers(0, 3))
 @given(st.lists(st.one_of(SELL, SELL, PLACE, READ, FLUSH, WAIT, ZOMBIE), max_size=60))
 @settings(max_examples=3 * settings.default.max_examples)
 @example([("sell", "a", 0), ("read", 1, 0), ("flush", 2, 0), ("place", "a", "near")])
+@example(
+    [
+        ("sell", "a", 0),
+        ("read", 1, 0),
+        ("flush", 0, 1),
+        ("place", "a", "near"),
+        ("zombie", 1, 2),
+    ]
+)
 @example(
     [
         ("sell", "a", 0),
