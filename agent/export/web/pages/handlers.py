@@ -21,7 +21,7 @@ from agent.export.web.board_alerts import (
 )
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.pages.alert_pages import alerts_page
-from agent.export.web.pages.kpi_pages import KpiPages, NoSuchPage
+from agent.export.web.pages.kpi_pages import KpiPages, NoSuchPage, not_found
 from agent.export.web.pages.producer_pages import producers_page
 
 _FRESH = {"Cache-Control": "no-store"}
@@ -49,11 +49,13 @@ class PageHandlers:
 
     async def kpi_page(self, request: web.Request) -> web.Response:
         """The page of a KPI, or of one of its series."""
+        name, status = request.match_info["name"], 200
         try:
-            page = await self._kpis.html(request.match_info["name"], request.query)
+            page = await self._kpis.html(name, request.query)
         except NoSuchPage as error:
-            raise web.HTTPNotFound(text=f"{error}\n") from error
-        return _compressed(web.Response(text=page, content_type="text/html", headers=_FRESH))
+            page, status = not_found(self._state, name, str(error)), 404
+        response = web.Response(text=page, status=status, content_type="text/html", headers=_FRESH)
+        return _compressed(response)
 
     async def kpi_history(self, request: web.Request) -> web.Response:
         """The data of that page as JSON."""

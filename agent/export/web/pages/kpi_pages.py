@@ -297,3 +297,14 @@ def _csv(sources: Sources) -> str:
 
 def _cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def not_found(state: AgentState, name: str, reason: str) -> str:
+    """The page of an address without one, such as that of a series that expired: where to go on."""
+    kpi = public_plan(state.plan).kpis.get(name)
+    return html_template(_TEMPLATES, "not_found.html").render(
+        board=state.name,
+        reason=reason,
+        title=kpi.title if kpi else "",
+        path=kpi_path(kpi.name) if kpi else "",
+    )

@@ -283,7 +283,9 @@ async def test_what_is_not_there_is_said_in_words(path: str, said: str) -> None:
     async with _client(company_state()) as client:
         answer = await client.get(f"/kpis/{path}")
         assert answer.status == 404
-        assert said in await answer.text()
+        text = html.unescape(await answer.text())
+    assert f"<p>{said}" in text
+    assert ('<a href="../kpis/response_time">' in text) == path.startswith("response_time")
 
 
 async def test_a_private_kpi_has_no_page() -> None:
