@@ -28,7 +28,7 @@ from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MAX_POLL_RECORDS = 35_000  # two batches are in memory at a time
+MAX_POLL_RECORDS = 30_000  # two batches are in memory at a time
 MAX_FETCH_BYTES = 32 * 1024 * 1024
 MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 FETCH_MARGIN_SECONDS = 0.25
