@@ -22,6 +22,7 @@ import polars as pl
 from agent.core.decode.event_time import parse_instants
 from agent.core.decode.format import Flags, is_converted
 from agent.core.decode.time_formats import parse_formatted
+from agent.core.decode.tree import text_of
 from agent.core.model.events import ComputedField, Field
 from agent.core.model.field_types import (
     DECIMAL_DIGITS,
@@ -33,6 +34,8 @@ from agent.core.model.field_types import (
 )
 
 _PLAIN_NUMBER = r"^\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*$"
+_EXACT_BELOW = 2**53
+"""Doubles have every whole number below this one."""
 _FINE_DIGITS = 38 - DECIMAL_DIGITS
 _BEHIND = rf"(\.[0-9]{{{_FINE_DIGITS}}})[0-9]+"
 _SIGN = "[-+\N{MINUS SIGN}]"
@@ -139,7 +142,7 @@ def _converted(field: Field, raw: pl.Series, timezone: str, exact: ExactValues) 
         return raw.replace_strict(meanings, default=None, return_dtype=pl.Boolean)
     if field.type in _LISTS:
         return _lists(field, raw, exact)
-    return _number(field, _plain(raw, form, exact))
+    return _number(field, _plain(raw, form, exact), exact)
 
 
 def _kept(rule: TextRule, values: pl.Series) -> pl.Series:
@@ -212,7 +215,7 @@ def _pattern(form: NumberFormat) -> str:
     )
 
 
-def _number(field: Field, plain: pl.Series) -> pl.Series:
+def _number(field: Field, plain: pl.Series, exact: ExactValues) -> pl.Series:
     """Numbers from JSON numbers as text, in the field's type."""
     text = pl.when(plain.str.contains(_PLAIN_NUMBER)).then(plain.str.strip_chars())
     if field.type == "float":
@@ -220,7 +223,25 @@ def _number(field: Field, plain: pl.Series) -> pl.Series:
         return pl.select(pl.when(number.is_finite()).then(number)).to_series()
     if field.type == "integer":
         return pl.select(text.cast(pl.Int64, strict=False)).to_series()
-    return pl.select(scaled(text, field.scale)).to_series()
+    return _with_all_digits(pl.select(scaled(text, field.scale)).to_series(), text, field, exact)
+
+
+def _with_all_digits(
+    values: pl.Series, text: pl.Expr, field: Field, exact: ExactValues
+) -> pl.Series:
+    """Decimals with the digits of their records: numbers in JSON are read as doubles, which lack
+    digits of large decimals. These are read again, one by one."""
+    are_numbers = pl.select(text).to_series().is_not_null()
+    doubtful = are_numbers & ((values.abs() >= _EXACT_BELOW) | values.is_null())
+    rows = doubtful.fill_null(value=False).arg_true()
+    if rows.is_empty():
+        return values
+    recorded = [exact.value(row) for row in rows.to_list()]
+    digits = [None if isinstance(value, str) else text_of(value) for value in recorded]
+    read_again = pl.Series(digits, dtype=pl.String)
+    is_number = read_again.is_not_null()
+    again = pl.select(scaled(pl.lit(read_again), field.scale)).to_series()
+    return values.scatter(rows.filter(is_number), again.filter(is_number))
 
 
 def scaled(text: pl.Expr, scale: int) -> pl.Expr:

@@ -8,9 +8,11 @@ bits wide, numbers are finite.
 from __future__ import annotations
 
 import json
+import math
 import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +45,7 @@ _EXPECTED: dict[Kind, str] = {
     "time": "a time",
 }
 _DIGITS_AS_ZEROS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
+_DIGITS_OF_DOUBLES = 15
 _WIDER_THAN_128_BITS = 39
 """The number of digits of an integer that may be wider than 128 bits."""
 _CONTAINERS = frozenset((dict, list))
@@ -78,15 +81,15 @@ def problem_of(line: bytes) -> Problem | None:
 
 
 def tree_of(line: bytes, keys: Collection[bytes] | None) -> Any:
-    """A JSON text as Python objects. Of duplicate keys the first counts, but only for the members
-    named in `keys` (None: for all).
+    """A JSON text as Python objects, numbers with all their digits. Of duplicate keys the first
+    counts, but only for the members named in `keys` (None: for all).
 
     Raises UnreadableError if it is not readable JSON.
     """
     if keys is None or b"\\" in line or is_too_deep(line) or has_long_number(line):
         return _checked_tree(line)
     try:
-        tree = msgspec.json.decode(line)
+        tree = _quick.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _checked_tree(line)
     tokens, names = _tokens(tuple(keys))
@@ -161,9 +164,13 @@ def is_of_kind(kind: Kind, value: Any) -> bool:
     if kind == "integer":
         return isinstance(value, int) and -(2**63) <= value < 2**63
     if kind == "id":  # 5.0 is the number 5
-        return isinstance(value, str | int) or (isinstance(value, float) and value.is_integer())
-    types = {"string": str, "boolean": bool, "float": int | float, "time": object}
+        return isinstance(value, str | int) or _is_whole(value)
+    types = {"string": str, "boolean": bool, "float": int | float | Decimal, "time": object}
     return isinstance(value, types[kind])
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float | Decimal) and value == int(value)
 
 
 def expected(kind: Kind) -> str:
@@ -226,5 +233,21 @@ def _integer(digits: str) -> int:
     return number
 
 
-_plain = json.JSONDecoder(object_pairs_hook=_first_wins)
-_careful = json.JSONDecoder(object_pairs_hook=_first_wins, parse_int=_integer)
+def _fraction(text: str) -> float | Decimal:
+    """A number with a point or exponent: a Decimal if a double lacks some of its digits. An
+    exponent is left to doubles: it could stand for a billion digits. Raises ValueError for numbers
+    beyond doubles."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)
+    if len(text) <= _DIGITS_OF_DOUBLES or "e" in text or "E" in text:
+        return number
+    exact = Decimal(text)
+    return number if Decimal(repr(number)) == exact else exact
+
+
+_quick = msgspec.json.Decoder(float_hook=_fraction)
+_plain = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=_fraction)
+_careful = json.JSONDecoder(
+    object_pairs_hook=_first_wins, parse_float=_fraction, parse_int=_integer
+)

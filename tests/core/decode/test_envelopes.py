@@ -121,6 +121,10 @@ def test_a_change_with_its_schema_has_decimals_as_numbers() -> None:
     result = decoded(priced, {"schema": schema, "payload": payload})
     assert columns(result, "price") == [(-123.45,)]
     assert decoded(priced, {"schema": None, "payload": None}).ignored.tolist() == [0]
+    exact = replace(CHANGES, fields=(Field("price", ("price",), "decimal", scale=2),))
+    large = base64.b64encode((2**53 + 1).to_bytes(8, "big")).decode()
+    result = decoded(exact, {"schema": schema, "payload": change("c", None, {"price": large})})
+    assert columns(result, "price") == [(2**53 + 1,)]
 
 
 def test_documents_of_mongodb_are_strings_of_json() -> None:

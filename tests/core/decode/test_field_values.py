@@ -59,6 +59,22 @@ def test_a_decimal_has_eighteen_digits() -> None:
     assert read(field, *texts("9999999999999999.995", "1e16", "1e400", "-1e17")) == [WRONG] * 4
 
 
+def test_a_number_in_json_keeps_all_digits_of_a_decimal() -> None:
+    values = [
+        "90071992547409.93",
+        "-9999999999999999.99",
+        "9007199254740993",
+        "1234567890.12345678",
+    ]
+    expected = [9007199254740993, 1 - 10**18, 900719925474099300, 123456789012]
+    assert read(Field("x", X, "decimal", scale=2), *values) == expected
+    lists = [f"[{value}]" for value in values]
+    assert read(Field("x", ("x", 0), "decimal", scale=2), *lists) == expected
+    assert read(Field("x", X, "decimal", scale=2), "99999999999999999.5", "1e-999999999") == [
+        WRONG, 0
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "value", ["true", "[1]", "{}", *texts("", "abc", "1,5", "€12", "0x1", "NaN")]
 )
@@ -255,6 +271,18 @@ def test_a_text_that_breaks_its_rule_is_null_and_counted(
 def test_an_enum_in_any_case_has_the_listed_spelling() -> None:
     field = Field("x", X, "string", text=TextRule(("NO", "Åland"), ignore_case=True))
     assert read(field, *texts("no", "ÅLAND", "se")) == ["NO", "Åland", WRONG]
+
+
+LARGE = st.decimals(-(10**14), 10**14, allow_nan=False, allow_infinity=False, places=4)
+
+
+@given(st.lists(LARGE, min_size=1, max_size=20))
+def test_decimals_are_the_same_as_numbers_and_as_text(numbers: list[Decimal]) -> None:
+    field = Field("x", X, "decimal", scale=4)
+    expected = [int(n.scaleb(4)) for n in numbers]
+    expected = [n if abs(n) < 10**18 else WRONG for n in expected]
+    plain = [format(n, "f") for n in numbers]
+    assert read(field, *plain) == read(field, *texts(*plain)) == expected
 
 
 NUMBERS = st.decimals(-(10**11), 10**11, allow_nan=False, allow_infinity=False, places=5)

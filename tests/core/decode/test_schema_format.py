@@ -217,6 +217,27 @@ def test_maps_arrays_and_keys_are_reached_by_paths() -> None:
     assert [row[name] for name in ("tag", "second", "first", "shop")] == ["x", 4.0, 3.0, "eu"]
 
 
+@pytest.mark.parametrize("path", [("price",), ("lines", 0, "price"), ("prices", "a")])
+@pytest.mark.parametrize("others", [["null", "string"], ["null", "string", "double"]])
+def test_a_decimal_has_all_its_digits_in_columns_and_in_single_records(
+    path: Any, others: list[str]
+) -> None:
+    price = {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 4}
+    line = {"type": "record", "name": "Line", "fields": [{"name": "price", "type": price}]}
+    lists = [
+        ("lines", {"type": "array", "items": line}),
+        ("prices", {"type": "map", "values": price}),
+    ]
+    schema = avro([*V1[:3], ("price", price), *lists, ("note", others)])
+    amounts = [Decimal("99999999999999.9999"), Decimal("-900719925474.0993"), Decimal("0.0001")]
+    values: list[bytes | None] = [
+        written(schema, order(price=n, lines=[{"price": n}], prices={"a": n}, note="x"))
+        for n in amounts
+    ]
+    decoded = decode(values, {7: schema}, Field("n", path, "decimal", scale=4))
+    assert decoded.tables["order"]["n"].to_list() == [int(n.scaleb(4)) for n in amounts]
+
+
 def test_records_without_ids_are_read_with_the_file() -> None:
     schema = avro(V1)
     decoded = decode(
