@@ -36,7 +36,8 @@ class AvroCodec:
 
     def tree(self, body: bytes) -> dict[str, Any]:
         """A record as the equivalent JSON object. Raises BodyError."""
-        return read_avro(self._schema, body)
+        record: dict[str, Any] = read_avro(self._schema, body)
+        return record
 
     def reader(self, demands: Sequence[KeyDemand]) -> ColumnReader | None:
         """A reader of columns; None if polars can't read the schema, or for lists and objects as

@@ -50,8 +50,8 @@ _FIRST_SECOND = -62_135_596_800  # of year 1
 _END_SECOND = 253_402_300_800  # of year 9999
 
 
-def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
-    """A record without framing as the equivalent JSON object. Raises BodyError."""
+def read_avro(schema: AvroSchema, body: bytes) -> Any:
+    """A record, or a single value, without framing as the equivalent JSON. Raises BodyError."""
     stream = BytesIO(body)
     try:
         read: Any = fastavro.schemaless_reader(stream, schema.parsed, None)
@@ -68,8 +68,7 @@ def read_avro(schema: AvroSchema, body: bytes) -> dict[str, Any]:
         raise BodyError(f"{left} bytes are left where the schema ends")
     if schema.has_aliases:
         _add_aliases(read, schema.root)
-    parsed: dict[str, Any] = json_value(read)
-    return parsed
+    return json_value(read)
 
 
 def _add_aliases(value: Any, type: AvroType) -> None:

@@ -97,10 +97,18 @@ class AvroSchema:
 
 
 def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroSchema:
-    """Parse a schema. `references`: (name, text) of the schemas that it references.
+    """Parse a schema of records. `references`: (name, text) of the schemas that it references.
 
     Raises SchemaError.
     """
+    schema = parse_any_schema(text, references)
+    if schema.root.kind != "record":
+        raise SchemaError(f"expected a schema of records, found one of {schema.root.kind}")
+    return schema
+
+
+def parse_any_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroSchema:
+    """Parse a schema, as of keys that are single values. Raises SchemaError."""
     named: dict[str, Any] = {}
     try:
         for _, reference in references:
@@ -112,8 +120,6 @@ def parse_schema(text: str, references: Sequence[tuple[str, str]] = ()) -> AvroS
     except RecursionError as cause:
         raise SchemaError("no Avro schema: nested too deep") from cause
     root = _Types(named).type_of(parsed)
-    if root.kind != "record":
-        raise SchemaError(f"expected a schema of records, found one of {root.kind}")
     if _has_empty_items(root):  # a few bytes could encode millions of them
         raise SchemaError("an array or a map of values that take no bytes")
     return AvroSchema(root, parsed)

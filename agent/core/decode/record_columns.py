@@ -12,6 +12,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Rows
 from agent.core.decode.format import DType
+from agent.core.decode.record_keys import key_texts
 from agent.core.decode.record_names import record_names
 from agent.core.model.paths import TEXT_ROOTS, Root
 
@@ -49,7 +50,7 @@ def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[p
 
 def _contents(batch: Batch, rows: Rows, root: Root) -> list[bytes | None]:
     if root.part == "key_text":
-        return [batch.key(row) for row in rows.tolist()]
+        return key_texts(batch, rows)
     return [batch.header(row, root.name) for row in rows.tolist()]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
-from agent.core.decode.schemas import VALUE_HEADER, SchemaId
+from agent.core.decode.schemas import KEY_HEADER, VALUE_HEADER, SchemaId
 from agent.core.model.events import Contract, Field
 from agent.core.model.paths import Root, Selector
 from agent.core.model.schemas import REGISTRY, Schema
@@ -236,6 +236,39 @@ def test_a_decimal_has_all_its_digits_in_columns_and_in_single_records(
     ]
     decoded = decode(values, {7: schema}, Field("n", path, "decimal", scale=4))
     assert decoded.tables["order"]["n"].to_list() == [int(n.scaleb(4)) for n in amounts]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+@pytest.mark.parametrize(
+    ("type", "key", "text"),
+    [
+        ("string", "o1", "o1"),
+        ({"type": "string", "avro.java.string": "String"}, "æ", "æ"),
+        ("long", 2**53 + 1, "9007199254740993"),
+        (["null", "int"], 7, "7"),
+        (
+            {"type": "record", "name": "K", "fields": [{"name": "n", "type": "int"}]},
+            {"n": 7},
+            '{"n":7}',
+        ),
+    ],
+)
+def test_a_key_as_text_is_the_value_that_its_schema_encodes(
+    type: Any, key: Any, text: str, count: int
+) -> None:
+    schema, of_keys = avro(V1), Schema("AVRO", json.dumps(type))
+    own = contract(
+        "order", Field("k", (Root("key_text"),), "string"), format="avro", schema=REGISTRY
+    )
+    encoded = written(of_keys, key, 8)
+    records = batch([written(schema, order(id=f"o{n}")) for n in range(count)])
+    plain = replace(records, keys=[b"plain"] * count, schemas={7: schema})
+    assert Decoder([own]).decode(plain).tables["order"]["k"].unique().to_list() == ["plain"]
+    by_id = replace(records, keys=[encoded] * count, schemas={7: schema, 8: of_keys})
+    assert Decoder([own]).decode(by_id).tables["order"]["k"].to_list() == [text] * count
+    named = {n: [(KEY_HEADER, encoded[:5])] for n in range(count)}
+    by_header = replace(by_id, keys=[encoded[5:]] * count, headers=named)
+    assert Decoder([own]).decode(by_header).tables["order"]["k"].to_list() == [text] * count
 
 
 def test_records_without_ids_are_read_with_the_file() -> None:
