@@ -45,7 +45,8 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
     KpiAgentError if that is not possible."""
     sample = _sample(names)
     stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
-    topic = ask("topic", "The Kafka topic", re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events")
+    by_file = re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events"
+    topic = ask("topic", "The Kafka topic", sample.topic or by_file)
     path, groups = _by_type(sample, topic, ask)
     drafts: list[EventDraft] = []
     times: dict[str, list[int]] = {}

@@ -41,12 +41,14 @@ MOST_DECODED = 3
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The events of a sample, their envelope, and whether the records have timestamps."""
+    """The events of a sample, their envelope, and whether the records have timestamps. `topic`: the
+    one that all records name that name any."""
 
     events: Sequence[Occurrence]
     envelope: Envelope | None = None
     decode: Sequence[InnerText] = field(default_factory=tuple)
     is_timestamped: bool = False
+    topic: str | None = None
 
     def of(self, rows: Iterable[int]) -> Sample:
         """A sample of some of the events."""
@@ -63,7 +65,9 @@ def read(batches: Iterable[FileBatch]) -> Sample:
         envelope = Envelope("list", array)
         events = [event for file, rows in files for event in _opened(file, rows, envelope)]
     is_timestamped = any(file.timestamps is not None for file, _ in files)
-    return _decoded(Sample(events, envelope, (), is_timestamped))
+    topics = {topic for file, _ in files for topic in file.topics if topic}
+    topic = topics.pop() if len(topics) == 1 else None
+    return _decoded(Sample(events, envelope, (), is_timestamped, topic))
 
 
 def _trees(file: FileBatch) -> Iterator[tuple[int, Any]]:

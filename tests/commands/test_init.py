@@ -171,7 +171,7 @@ def test_without_a_time_in_the_events_that_of_the_record_counts(
     assert "give records with timestamps (kcat -J)" in capsys.readouterr().err
     records = [
         {
-            "topic": "sample",
+            "topic": "payments",
             "partition": 0,
             "offset": n,
             "ts": 1741000000000 + n,
@@ -183,7 +183,7 @@ def test_without_a_time_in_the_events_that_of_the_record_counts(
     file.write_text("".join(json.dumps(record) + "\n" for record in records))
     values = drafted(file, tmp_path / "rules", capsys)
     assert {v["kpi"]: v["value"] for v in values[:-1]} == {
-        "sample_events": 30, "sample_amount": 450,
+        "payments_events": 30, "payments_amount": 450,
     }  # fmt: skip
 
 
