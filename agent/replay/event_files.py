@@ -16,6 +16,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from io import BufferedIOBase, BufferedReader
@@ -25,7 +26,7 @@ from typing import IO, Literal
 
 import msgspec
 
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, KpiAgentError
 from agent.replay.record_forms import FileBatch, form_of, records_in
 
 BATCH_RECORDS = 20_000
@@ -104,7 +105,8 @@ def _spooled_pipe(name: str, _inode: int) -> Path:
 def batches_of(path: Path, name: str = "") -> Iterator[tuple[FileBatch, int]]:
     """Batches of records, each with the number of bytes of the file that were read for it.
 
-    `name` is what messages call the file. Raises EnvironmentFault where it can't be read.
+    `name` is what messages call the file. Raises EnvironmentFault where the system does not let
+    it be read, and KpiAgentError where its content can't be used.
     """
     name = name or str(path)
     try:
@@ -117,16 +119,19 @@ def batches_of(path: Path, name: str = "") -> Iterator[tuple[FileBatch, int]]:
                     form, is_first = form_of(next(filter(bytes.strip, lines), b"")), False
                 before, at = at, raw.tell()
                 yield records_in(lines, form), at - before
-    except (OSError, EOFError, lzma.LZMAError) as cause:
-        raise EnvironmentFault(f"{name}: can't be read: {cause}") from cause
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as cause:
+        # Damaged archives are OSErrors for gzip and bz2, without a number of the system.
+        is_systems = isinstance(cause, OSError) and cause.errno is not None
+        kind = EnvironmentFault if is_systems else KpiAgentError
+        raise kind(f"{name}: can't be read: {cause}") from cause
 
 
 def _decompressed(raw: BufferedReader, name: str) -> BufferedIOBase:
-    """The file decompressed. Raises EnvironmentFault for a format that is not read."""
+    """The file decompressed. Raises KpiAgentError for a format that is not read."""
     head = raw.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     for magic, (kind, instead) in _REFUSED.items():
         if head.startswith(magic):
-            raise EnvironmentFault(f"{name} is {kind}", f"Convert it: {instead.format(name)}")
+            raise KpiAgentError(f"{name} is {kind}", f"Convert it: {instead.format(name)}")
     for magic, unpack in _COMPRESSED.items():
         if head.startswith(magic):
             return unpack(raw)
@@ -175,7 +180,7 @@ def _documents(stream: BufferedIOBase, layout: Layout, name: str) -> Iterator[by
     """The elements of an array, or documents one after the other, each as one line."""
     text = stream.read(MOST_DOCUMENT_BYTES + 1)
     if len(text) > MOST_DOCUMENT_BYTES:
-        raise EnvironmentFault(
+        raise KpiAgentError(
             f"{name} is one JSON document of more than {MOST_DOCUMENT_BYTES // 2**20} MB",
             f"Make lines of it: jq -c '.[]' {name} | kpi-agent … -",
         )
@@ -184,8 +189,9 @@ def _documents(stream: BufferedIOBase, layout: Layout, name: str) -> Iterator[by
         try:
             elements = msgspec.json.decode(text, type=list[msgspec.Raw])
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise EnvironmentFault(
-                f"{name} begins as a JSON array, and is none: {error}"
+            raise KpiAgentError(
+                f"{name} begins as a JSON array, and is none: {error}",
+                "Close the array, or write one event per line.",
             ) from error
         yield from (_in_one_line(bytes(element)) for element in elements)
         return
