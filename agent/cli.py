@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agent.commands.common import ENVIRONMENT, INTERRUPTED, OK, WRONG, is_colored, nearest, say
 from agent.commands.parser import command_line
@@ -27,6 +27,9 @@ Run it on Kafka:                     kpi-agent run --brokers localhost:9092
 
 All commands: kpi-agent --help
 """
+
+ELSEWHERE = {"redrive": "restate --dead-letters", "lint": "check", "validate": "check"}
+"""What commands are called in other tools, and what they are here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,8 +68,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser, commands = command_line()
     named = words[0]
     if not named.startswith("-") and named not in commands:
-        hint = nearest(named, commands, "commands")
-        parser.error(f"there is no command '{named}': {hint}")
+        parser.error(f"there is no command '{named}': {_command_meant(named, commands)}")
     options, more = parser.parse_known_args(words)
     unknown = [word for word in more if word.startswith("-") and word != "-"]
     if unknown:
@@ -80,6 +82,16 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     if more:
         options.files = [*options.files, *more]
     return options
+
+
+def _command_meant(named: str, commands: Iterable[str]) -> str:
+    """A hint for an unknown command."""
+    from agent.language.problems import nearest as nearest_name
+
+    near = nearest_name(named, [*commands, *ELSEWHERE])
+    if near in ELSEWHERE:
+        return f"did you mean '{ELSEWHERE[near]}'?"
+    return nearest(named, commands, "commands")
 
 
 def _say_rules_error(error: RulesError) -> None:

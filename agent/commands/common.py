@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from agent.core.model.printable import printable_lines
-from agent.errors import EnvironmentFault, RulesError
+from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
@@ -120,11 +120,19 @@ def check_known(names: Sequence[str], among: Sequence[str], what: str) -> None:
 
 
 def load_baseline(name: str, rules: Path) -> Plan:
-    """The plan to compare with: of another folder, or of a git revision of the same rules."""
+    """The plan to compare with: of another folder, or of a git revision of the same rules.
+
+    Raises KpiAgentError for a path that is not there and can't be a revision, else as
+    `load_revision` does.
+    """
     from agent.diff.revision import load_revision
     from agent.language.load import load
 
-    return load(name) if Path(name).exists() else load_revision(rules, name)
+    if Path(name).exists():
+        return load(name)
+    if name.startswith((".", "~")) or name.endswith("/") or Path(name).is_absolute():
+        raise KpiAgentError(f"{name}: no such file or folder")
+    return load_revision(rules, name)
 
 
 @contextmanager

@@ -63,6 +63,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
         reason = done.stderr.decode(errors="replace").strip()
         raise EnvironmentFault(
             f"git does not give {arguments[2]} of {folder}: {reason}",
-            "Name a revision of the repository that the rules are in, or two folders of rules.",
+            "Name a folder of rules that exists, or a revision of the repository that "
+            "the rules are in.",
         )
     return done.stdout

@@ -110,6 +110,9 @@ def test_github_gets_a_warning_at_the_line_whose_state_is_lost(
     ("arguments", "code", "said"),
     [
         (["--against", "nowhere"], 3, "git does not give nowhere of rules"),
+        (["/missing/path", "rules"], 1, "/missing/path: no such file or folder"),
+        (["./missing", "rules"], 1, "./missing: no such file or folder"),
+        (["missing", "rules"], 3, "Name a folder of rules that exists"),
         (["--against=--output=x"], 3, "is an option, not a revision"),
         (["a", "b", "c"], 2, "name one folder"),
         (["rules", "rules", "--against", "HEAD"], 2, "name one folder"),

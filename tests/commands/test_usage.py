@@ -225,6 +225,8 @@ def test_alone_it_says_what_to_do_first(capsys: pytest.CaptureFixture[str]) -> N
     ("command", "hint"),
     [
         ("chek", "there is no command 'chek': did you mean 'check'?"),
+        ("redrive", "did you mean 'restate --dead-letters'?"),
+        ("redrve", "did you mean 'restate --dead-letters'?"),
         ("check --frmat json", "there is no option --frmat: did you mean '--format'?"),
         ("diff --agent x --against y", "name one folder"),
         ("explain slow", "name files of events, or --agent URL"),
