@@ -1,7 +1,9 @@
-"""The middlewares of all requests (counted, allowed, identified, guarded), and what is logged."""
+"""The middlewares of all requests (counted, allowed, identified, guarded), the headers of all
+responses, and what is logged."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -36,6 +38,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Server": "kpi-agent",  # aiohttp's own value names the versions of Python and of itself
 }
 
 
@@ -114,5 +117,24 @@ PROTOCOL_LOG.addFilter(_is_ours)
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Add the security headers."""
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    response.headers.update(_HEADERS)
+
+
+class RequestHandler(web.RequestHandler):
+    """aiohttp's protocol of a connection. Malformed requests reach no middleware and no signal:
+    their responses get the security headers here."""
+
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server, loop=loop, logger=PROTOCOL_LOG, access_log=None)  # type: ignore[arg-type]  # None is no access log
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The response to a request that could not be read or handled."""
+        response = super().handle_error(request, status, exc, message)
+        response.headers.update(_HEADERS)
+        return response

@@ -49,7 +49,7 @@ from agent.export.web.board_alerts import public_alerts, public_transitions
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
     IDENTITY,
-    PROTOCOL_LOG,
+    RequestHandler,
     add_headers,
     allowed,
     counted,
@@ -342,20 +342,18 @@ async def serving(
     connections = Connections(limits or Limits())
     runner = web.AppRunner(
         make_app(state, now_ms, tick_seconds, access, connections, config),
-        access_log=None,
-        logger=PROTOCOL_LOG,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
-    protocol = runner.server
-    if protocol is None:
+    manager = runner.server
+    if manager is None:
         raise InternalError("the web server was set up, and has no protocol")
     server: asyncio.Server | None = None
     try:
         try:
             loop = asyncio.get_running_loop()
             server = await loop.create_server(
-                lambda: connections.new(protocol()), host, port, backlog=BACKLOG,
+                lambda: connections.new(RequestHandler(manager, loop)), host, port, backlog=BACKLOG,
                 ssl=tls.context if tls else None,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             )  # fmt: skip

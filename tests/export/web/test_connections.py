@@ -87,7 +87,11 @@ async def test_a_malformed_request_is_answered_and_fills_no_log(
     async with port(Limits()) as number:
         reader, writer = await asyncio.open_connection("127.0.0.1", number)
         writer.write(request_bytes)
-        assert (await asyncio.wait_for(reader.read(), 60)).startswith(b"HTTP/1.0 400")
+        answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in answer
+    assert b"\r\nContent-Security-Policy: default-src 'none'" in answer
+    assert b"\r\nServer: kpi-agent\r\n" in answer
     assert not [record for record in caplog.records if record.name.startswith(("agent", "aiohttp"))]
 
 

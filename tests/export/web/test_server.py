@@ -46,6 +46,7 @@ async def test_every_page_forbids_other_hosts_and_guessed_types() -> None:
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert "http" not in answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Server"] == "kpi-agent"  # no versions
 
 
 async def test_the_page_escapes_its_name_and_names_no_other_host() -> None:
