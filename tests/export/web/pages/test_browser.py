@@ -27,6 +27,11 @@ from tests.export.web.test_alerts import STEPS
 pytestmark = pytest.mark.needs_browser
 __all__ = ["browser"]
 
+WIDER = (
+    "return [...document.querySelectorAll('.scroll')]"
+    ".filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.innerText)"
+)
+"""The tables that scroll sideways."""
 EMEA = "kpis/response_time?series=region%3Demea&range=30m"
 
 
@@ -122,6 +127,25 @@ def test_a_phone_needs_no_sideways_scrolling(browser: webdriver.Chrome, path: st
         browser.get(address + path)
         until(browser, "h1", "e")
         assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+        assert browser.execute_script(WIDER) == []
+
+
+def test_a_phone_shows_the_rows_of_tables_as_lists(browser: webdriver.Chrome) -> None:
+    with served(fed()) as address:
+        set_width(browser, 390)
+        browser.get(address + "producers")
+        until(browser, "h1", "producers")
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+        assert browser.execute_script(WIDER) == []
+        heads = (
+            "return [...document.querySelectorAll('#events thead th')].map((th) => th.innerText)"
+        )
+        labels = (
+            "return [...document.querySelector('#events tbody tr').querySelectorAll('td')]"
+            ".map((td) => getComputedStyle(td, '::before').content.slice(1, -1))"
+        )
+        assert browser.execute_script(labels) == browser.execute_script(heads)[1:]
+        assert violations(browser) == []
 
 
 def test_without_a_script_and_on_paper_the_chart_and_the_values_are_there(

@@ -106,8 +106,9 @@ async def test_a_corrected_window_says_what_it_was_corrected_from() -> None:
         text = await answer.text()
     assert text.count("corrected from") == 1
     assert (
-        '<td>1 min</td><td>7</td><td class="word">On target, corrected from 1 min 30 s</td>' in text
-    )
+        '<td data-label="Value">1 min</td><td data-label="Events">7</td>'
+        '<td class="word" data-label="State">On target, corrected from 1 min 30 s</td>'
+    ) in text
 
 
 async def test_the_bounds_are_those_that_windows_were_evaluated_with() -> None:
