@@ -9,8 +9,8 @@ order:
 - `export`, `generate`: metrics, the board and alerts; files for Prometheus and Grafana
 - `settings`: brokers, topics, ports, folders; `errors`: whose fault a failure is; `logs`;
   `config_errors` and `client_tls`: what all files of configuration and all connections share
-- `replay`, `backtest`, `restate`, `explain`, `diff`, `init`, `ruletests`, `demo`: what the
-  commands of these names do; `commands` and `cli` are the command line
+- `replay`, `backtest`, `restate`, `explain`, `diff`, `init`, `ruletests`, `sizing`, `demo`: what
+  the commands of these names do; `commands` and `cli` are the command line
 
 Imports go one way: pyproject.toml has the layers, docs/architecture.md the picture.
 """

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.export.svg_chart import element
-from benchmarks import results, sizing
+from agent.sizing.estimate import estimate
+from agent.sizing.report import rows as estimate_rows
+from benchmarks import cost_table, results
 from benchmarks.broker import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -305,15 +307,18 @@ def between(page: Path, begin: str, end: str, text: str) -> None:
 def main() -> None:
     """Write the pages' measured parts, and the plot."""
     between(PAGE, BEGIN, END, measured())
-    known = sizing.measured()
+    known = cost_table.measured()
     if known is not None:
-        costs = table(("what", "costs"), sizing.cost_rows(known))
-        between(SCALING, COSTS_BEGIN, COSTS_END, f"{_machine(known['costs'])}\n\n{costs}")
-        example = table(("needs", "", "by"), sizing.example_rows(sizing.Load(), known))
+        costs = cost_table.costs_of(known)
+        cost_table.save_costs(costs)
+        lines = table(("what", "costs"), cost_table.cost_rows(known))
+        between(SCALING, COSTS_BEGIN, COSTS_END, f"{_machine(known['costs'])}\n\n{lines}")
+        needed = estimate(cost_table.EXAMPLE, costs, **cost_table.EXAMPLE_PARTITIONS)
+        example = table(("what", "how much", "why"), estimate_rows(needed, costs))
         between(SCALING, EXAMPLE_BEGIN, EXAMPLE_END, example)
-    lines = speeds()
-    if lines:
-        PLOT.write_text(plot(lines))
+    bars = speeds()
+    if bars:
+        PLOT.write_text(plot(bars))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from agent import __version__
 
 COMMANDS = (
-    "init", "check", "list", "schema", "test", "replay", "backtest", "explain", "diff", "run",
-    "demo", "generate", "backfill", "restate", "link", "erase", "completion",
+    "init", "check", "list", "size", "schema", "test", "replay", "backtest", "explain", "diff",
+    "run", "demo", "generate", "backfill", "restate", "link", "erase", "completion",
 )  # fmt: skip
 """In the order of the help; each is a module of `agent.commands`: ABOUT, EXAMPLES, arguments() and
 run()."""

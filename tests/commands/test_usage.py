@@ -67,6 +67,9 @@ list
 list rules --rules rules --owner shop-lead --format json
 list objectives
 list owners
+size rules --events-per-second 20000 --series 50 --series takings=9 --keyed
+size --events-per-second 20000 --source-partitions 12 --state-partitions 16 --flush-interval 2
+    --format helm
 schema
 schema --tests
 schema --rules rules
