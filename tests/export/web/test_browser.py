@@ -65,6 +65,9 @@ def test_an_objective_shows_its_parts_and_its_trend(browser: webdriver.Chrome) -
         assert "down 2 points" in text_of(browser, "#objective-year_plan .trend")
         part = browser.find_element(By.CSS_SELECTOR, "#objective-year_plan .of a")
         assert part.get_attribute("href").endswith("#objective-customer_satisfaction")
+        assert text_of(browser, "#objective-year_plan .weights") == "Weight"
+        weights = browser.find_elements(By.CSS_SELECTOR, "#objective-year_plan .weight")
+        assert [weight.text for weight in weights] == ["60 %", "40 %"]
 
 
 def test_a_series_in_maintenance_says_so_in_the_place_of_its_state(

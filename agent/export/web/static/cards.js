@@ -134,7 +134,9 @@ export function patchObjective(node, objective) {
   if (p.kpis.drawn === drawn) return;
   p.kpis.drawn = drawn;
   made.sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state));
-  p.kpis.replaceChildren(...listed(made));
+  // Above the column for the eye; each part says it in its own words.
+  const head = el("li", { class: "weights", "aria-hidden": "true" }, "Weight");
+  p.kpis.replaceChildren(...(made.length ? [head] : []), ...listed(made));
 }
 
 const ORDER = Object.keys(STATES);
