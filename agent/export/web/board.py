@@ -61,7 +61,7 @@ from agent.export.web.board_alerts import (
     public_transitions,
     transitions_json,
 )
-from agent.export.web.board_cards import MORE_ROWS, card, worst_state
+from agent.export.web.board_cards import MORE_ROWS, card, missed_share, worst_state
 from agent.export.web.board_objectives import objectives_json
 from agent.export.web.board_sources import data_until_ms, missed_json, sources_json
 from agent.export.web.selection import Selection, choices_json
@@ -221,7 +221,7 @@ def _selected_kpis(
             is_whole = series is held[name]
             selected[name] = series, states[name] if is_whole else worst_state(kpi, series)
     names = [name for name, (_, state) in selected.items() if selection.state in ("", state)]
-    names.sort(key=lambda name: _STATE_RANK[selected[name][1]])
+    names.sort(key=lambda name: (_STATE_RANK[selected[name][1]], -missed_share(selected[name][0])))
     cards = []
     for name in names[: selection.limit]:
         kpi, (series, _) = plan.kpis[name], selected[name]

@@ -88,6 +88,11 @@ def worst_state(kpi: Kpi, series: Iterable[SeriesView]) -> str:
     return min((_state(view) for view in series), key=_RANK.__getitem__, default=without_series)
 
 
+def missed_share(series: Sequence[SeriesView]) -> float:
+    """The share of series that miss their target: 0 to 1, 0 without series."""
+    return sum(_state(view) == "missed" for view in series) / (len(series) or 1)
+
+
 def _is_stale(kpi: Kpi, end_ms: int, until_ms: int | None) -> bool:
     slack_ms = 2 * kpi.window.step_ms + kpi.lateness_ms + STALE_SLACK_MS
     return until_ms is not None and until_ms - end_ms > slack_ms

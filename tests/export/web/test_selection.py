@@ -33,6 +33,12 @@ async def test_kpis_are_found_by_owner_team_objective_and_state() -> None:
     assert missed["found_by_state"] == {"missed": 2, "at_risk": 2, "met": 2, "none": 1}
 
 
+async def test_of_missed_kpis_the_one_with_the_larger_share_of_missed_series_is_first() -> None:
+    state = company_state()  # of both KPIs, one of three series is missed
+    state.fleet.series = [v for v in state.fleet.series if v.dimensions != ("Germany",)]
+    assert (await _asked(state, state="missed"))["kpi_order"] == ["revenue", "response_time"]
+
+
 async def test_a_dimension_leaves_its_series_and_the_kpis_that_have_it() -> None:
     board = await _asked(series="region=apac")
     assert board["kpi_order"] == ["response_time"]
