@@ -16,6 +16,6 @@ Read `folder` first: its docstring is the theory of operation. Then:
 | `checkpoint` | from where a restart reads |
 | `future_clock`, `repeated_hour` | events from the future; local times that occur twice |
 | `outcomes`, `field_counts` | counts of records by outcome, and of fields without a value |
-| `lookup_join` (`lookup_topics`, `lookup_steps`) | adds the columns of lookups |
+| `lookup_joins` (`lookup_join`, `lookup_topics`, `lookup_steps`) | adds the columns of lookups |
 | `dimensions`, `runs` | the length of dimension values; runs of equal values in arrays |
 """

@@ -25,7 +25,7 @@ which clock was used for which offsets (`agent.core.fold.checkpoint`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -41,8 +41,8 @@ from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold, Rows, group_kpis
 from agent.core.fold.lateness import Bools
-from agent.core.fold.lookup_join import LookupJoin
-from agent.core.fold.lookup_topics import LookupTopics, Position
+from agent.core.fold.lookup_joins import LookupJoins
+from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
 from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.fold.runs import filter_rows, segments
@@ -89,13 +89,8 @@ class Folder:
         self._shared_topics = [c.topics for c in contracts if not c.topics.is_one]
         self._decoder = Decoder(contracts)
         self._clock = FutureClock(contracts)
-        self._lookup_topics = lookups or LookupTopics(plan.lookups)
-        self.looked_up = self._lookup_topics.topics_of(
-            f.lookup for c in contracts for f in c.lookups
-        )
-        self._lookups = {
-            c.name: LookupJoin(c, plan.lookups, self._lookup_topics) for c in contracts
-        }
+        self._lookups = LookupJoins(contracts, plan.lookups, lookups or LookupTopics(plan.lookups))
+        self.looked_up = self._lookups.topics
         self._verdicts = [ContractVerdicts(c, i, kpis[c.name]) for i, c in enumerate(contracts)]
         self._casts = {name: casts_of(of) for name, of in kpis.items()}
         self._folds = [
@@ -159,17 +154,12 @@ class Folder:
             verdicts.reject(row, reject)
         decoded, newest = self._resolve_times(batch, decoded, clock_ms, verdicts)
         watermarks = self._advance(batch, newest)
-        positions, of_rows = self._lookup_positions(batch)
+        as_of = self._lookups.read(batch, self.sources, self._clock.span_ms)
         counted = self._counted(batch)
         rows = {
             of.contract.name: self._assign_verdicts(
                 of,
-                _with_computed(
-                    of.contract,
-                    self._lookups[of.contract.name].join(
-                        table, positions, of_rows[table["_row"].to_numpy()]
-                    ),
-                ),
+                _with_computed(of.contract, self._lookups.join(of.contract.name, table, as_of)),
                 watermarks,
                 verdicts,
             )
@@ -268,26 +258,6 @@ class Folder:
             # Missing records were written before the first record after the gap.
             source.bound_missed(int(batch.timestamps[start]) + self._clock.most_ms)
         return before
-
-    def _lookup_positions(self, batch: Batch) -> tuple[Sequence[Position], Ints]:
-        """The positions of the lookup topics as of which a batch is joined, and the index of the
-        position of each record."""
-        of_rows = np.zeros(len(batch.values), np.int64)
-        if not self.looked_up:
-            return [], of_rows
-        now = self._lookup_topics.position_of(self.looked_up)
-        positions: list[Position] = []
-        for partition, start, stop in segments(batch.partitions):
-            source, offsets = self.sources[partition], batch.offsets[start:stop]
-            source.lookups.read(
-                int(offsets[0]), int(offsets[-1]) + 1, now, source.watermark_ms, self._clock.span_ms
-            )
-            for number, position in enumerate(p for _, p in source.lookups.steps):
-                if position not in positions:
-                    positions.append(position)
-                known = positions.index(position)
-                of_rows[start:stop][source.lookups.at(offsets) == number] = known
-        return positions, of_rows
 
     def _counted(self, batch: Batch) -> Bools:
         """Which records to count: others were counted before a restart."""
