@@ -101,9 +101,11 @@ def test_a_partial_is_sent_when_it_changed_with_all_that_it_has(plan: Plan) -> N
 
 def test_each_slice_with_events_is_active_once(plan: Plan) -> None:
     stage = Stage(plan)
-    stage.add((0, "a"), (1, "b"), (61, "a"))
+    stage.add(*((at, region) for at in (0, 1, 61) for region in "abcdef"))
     slices = [START_MS, START_MS + 60_000]
-    assert [frame.active for _, frame in stage.flush()] == [{"visits": slices}] * 2
+    frames = stage.flush()
+    assert all(frame.blocks for _, frame in frames)
+    assert [frame.active for _, frame in frames] == [{"visits": slices}] * 2
     assert [frame.active for _, frame in stage.flush()] == [{}] * 2
 
 
