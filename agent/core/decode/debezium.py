@@ -8,8 +8,10 @@ decimals are read as numbers (`connect`). A row that ExtractNewRecordState has f
 event, too, with `__op`, `__deleted` and `__source_ts_ms` as its envelope.
 
 Operations are c (create), u (update), d (delete) and r (read, by a snapshot); the contract selects
-those that count (`Envelope.ops`). Truncations, messages and tombstones have no row.
-(https://debezium.io/documentation/reference/stable/connectors/mysql.html, Data change events;
+those that count (`Envelope.ops`). Tombstones and Debezium's messages without a row are no events:
+truncations and logical messages (t and m), schema changes, borders of transactions, heartbeats.
+(https://debezium.io/documentation/reference/stable/connectors/mysql.html, Data change events,
+Schema change topic, Transaction metadata; …/postgresql.html, Message events;
 …/transformations/event-flattening.html)
 """
 
@@ -29,12 +31,18 @@ from agent.core.model.paths import Path
 from agent.core.model.results import Reason
 
 _SOURCE_PREFIX = "__source_"
+_OPS_WITHOUT_ROW = ("t", "m")
+_OF_SCHEMA_CHANGE = ("source", "databaseName", "ddl")
+_OF_TRANSACTION = ("status", "id", "event_count", "data_collections")
 
 
 class Debezium:
     """The opener of change events."""
 
-    names = (*connect.NAMES, "before", "after", "op", "source", "__op", "__deleted")
+    names = (
+        *(*connect.NAMES, "before", "after", "op", "__op", "__deleted"),
+        *(*_OF_SCHEMA_CHANGE, *_OF_TRANSACTION),
+    )
 
     def __init__(self, envelope: Envelope) -> None:
         self._ops = envelope.ops
@@ -49,7 +57,7 @@ class Debezium:
         if not isinstance(change, dict):
             return [(Reason.NOT_AN_OBJECT, f"expected a change event, found {describe(change)}")]
         if not ("op" in change and ("after" in change or "before" in change)):
-            return self._flattened(change)
+            return () if _has_no_row(change) else self._flattened(change)
         op = change["op"]
         if op not in self._ops:
             return ()
@@ -99,6 +107,17 @@ def _payload(tree: Mapping[str, Any]) -> Any:
         if isinstance(payload, dict) and image not in of_images and other in of_images:
             payload = payload | {image: connect.converted(payload.get(image), of_images[other])}
     return payload
+
+
+def _has_no_row(message: Mapping[str, Any]) -> bool:
+    """Whether it is one of Debezium's messages that are not about a row. A flattened row may have
+    columns of the same names, so more than one of them must fit."""
+    if message.keys() == {"ts_ms"}:  # a heartbeat
+        return True
+    if message.get("op") in _OPS_WITHOUT_ROW or all(n in message for n in _OF_SCHEMA_CHANGE):
+        return isinstance(message.get("source"), dict)
+    is_border = message.get("status") in ("BEGIN", "END")
+    return is_border and all(name in message for name in _OF_TRANSACTION)
 
 
 def _row(image: Any) -> Any:

@@ -244,7 +244,17 @@ def _cloud(rng: random.Random, event: bytes) -> bytes:
     return b"{" + b",".join(m for m in members if rng.random() < 0.97) + b"}"
 
 
+ROWLESS = (
+    b'{"op":"m","source":{"table":"t"},"message":{"prefix":"p"}}', b'{"ts_ms":1}',
+    b'{"source":{},"databaseName":"d","ddl":"DROP TABLE t","ts_ms":1}',
+    b'{"status":"END","id":"1","ts_ms":1,"event_count":1,"data_collections":null}',
+)  # fmt: skip
+
+
 def _change(rng: random.Random, event: bytes) -> bytes:
+    if rng.random() < 0.1:
+        message = rng.choice(ROWLESS)
+        return message if rng.random() < 0.6 else _enveloped(rng, message)
     op = rng.choice(['"c"', '"u"', '"d"', '"r"', "null", '"t"', "5"])
     images = [event, event, b"null", b"{}", _atom(rng)]
     before, after = rng.choice(images), rng.choice(images)

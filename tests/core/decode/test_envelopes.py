@@ -110,6 +110,47 @@ def test_snapshots_count_only_when_asked_for() -> None:
     assert columns(result, "op") == [("r",)]
 
 
+MESSAGES_WITHOUT_ROW: dict[str, dict[str, Any]] = {
+    "truncation": {"op": "t", "source": {"ts_ms": 1}, "ts_ms": 1},
+    "logical message": {
+        "op": "m", "ts_ms": 1, "source": {"ts_ms": 1},
+        "message": {"transactional": True, "prefix": "foo", "content": "Ymfy"},
+    },
+    "schema change": {
+        "source": {"ts_ms": 1, "table": "orders"}, "ts_ms": 1, "databaseName": "inventory",
+        "schemaName": None, "ddl": "ALTER TABLE orders ADD note TEXT", "tableChanges": [],
+    },
+    "begin": {
+        "status": "BEGIN", "id": "571:53195829", "ts_ms": 1,
+        "event_count": None, "data_collections": None,
+    },
+    "end": {
+        "status": "END", "id": "571:53195832", "ts_ms": 1, "event_count": 2,
+        "data_collections": [{"data_collection": "s1.a", "event_count": 2}],
+    },
+    "heartbeat": {"ts_ms": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MESSAGES_WITHOUT_ROW)
+def test_a_message_without_a_row_is_ignored(name: str) -> None:
+    message = MESSAGES_WITHOUT_ROW[name]
+    result = decoded(CHANGES, message, {"schema": {"type": "struct"}, "payload": message})
+    assert result.ignored.tolist() == [0, 1]
+
+
+def test_a_flattened_row_may_have_columns_named_as_in_messages() -> None:
+    at = {"__source_ts_ms": 1_714_557_600_000}
+    result = decoded(
+        CHANGES,
+        {"status": "BEGIN", "id": "1", **at},
+        {"ddl": "x", "databaseName": "y", "source": "shop", "status": "new", **at},
+        {"op": "m", "source": "shop", "status": "paid", **at},
+        {"ts_ms": 5, **at},
+    )
+    assert columns(result, "status") == [("BEGIN",), ("new",), ("paid",), (None,)]
+
+
 def test_a_change_with_its_schema_has_decimals_as_numbers() -> None:
     decimal = "org.apache.kafka.connect.data.Decimal"
     price = {"type": "bytes", "name": decimal, "parameters": {"scale": "2"}, "field": "price"}
