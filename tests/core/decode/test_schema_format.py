@@ -271,6 +271,36 @@ def test_a_key_as_text_is_the_value_that_its_schema_encodes(
     assert Decoder([own]).decode(by_header).tables["order"]["k"].to_list() == [text] * count
 
 
+def key_texts(of_keys: Schema, *keys: bytes, **parts: Any) -> list[str]:
+    """The keys as text of Avro records whose keys have a schema of any kind, with the id 8."""
+    schema, key = avro(V1), Field("k", (Root("key_text"),), "string")
+    own = contract("order", key, format="avro", schema=REGISTRY)
+    records = batch([written(schema, order(id=f"o{n}")) for n in range(len(keys))])
+    records = replace(records, keys=keys, schemas={7: schema, 8: of_keys}, **parts)
+    return list(Decoder([own]).decode(records).tables["order"]["k"])
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_key_with_a_json_schema_is_the_value_after_the_id(count: int) -> None:
+    bodies = [b'"o1"', b"9007199254740993", b'{"n": 7}']
+    texts = ["o1", "9007199254740993", '{"n":7}']
+    of_keys = Schema("JSON", "{}")
+    assert key_texts(of_keys, *[b"\0\0\0\0\x08" + b for b in bodies] * count) == texts * count
+    headers = {n: [(KEY_HEADER, b"\0\0\0\0\x08")] for n in range(len(bodies))}
+    assert key_texts(of_keys, *bodies, headers=headers) == texts
+    assert key_texts(of_keys, b"\0\0\0\0\x08{") == ["\0\0\0\0\x08{"]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_key_with_a_protobuf_schema_is_its_message_as_json(count: int) -> None:
+    of_keys = compiled({"key.proto": 'syntax = "proto3"; message Key { string id = 1; }'})
+    body = classes(of_keys)["Key"](id="o1").SerializeToString()
+    texts = ['{"id":"o1"}'] * count
+    assert key_texts(of_keys, *[b"\0\0\0\0\x08\0" + body] * count) == texts
+    headers = {n: [(KEY_HEADER, b"\0\0\0\0\x08\0")] for n in range(count)}
+    assert key_texts(of_keys, *[body] * count, headers=headers) == texts
+
+
 def test_records_without_ids_are_read_with_the_file() -> None:
     schema = avro(V1)
     decoded = decode(
