@@ -14,6 +14,7 @@ from agent.commands.common import (
     clock_ms,
     file_progress,
     span,
+    warn_unread,
     writing,
 )
 
@@ -72,6 +73,7 @@ def run(options: Namespace) -> int:
                 history.add(privacy.emitted(plan, selected_results(emitted, selection)))
         _write(history.chunks(), options.output)
     sys.stderr.write(outcomes_text(read) + "\n")
+    warn_unread("backfill", read)
     return 0
 
 

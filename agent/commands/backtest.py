@@ -16,6 +16,7 @@ from agent.commands.common import (
     load_baseline,
     span,
     topic_progress,
+    warn_unread,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def run(options: Namespace) -> int:
         sys.stdout.write(dumps(as_json(comparison)).decode() + "\n")
     else:
         sys.stdout.writelines(page(comparison))
+    warn_unread("backtest", after.read)
     return 0
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
     from agent.core.model.plan import Plan
-    from agent.replay.runner import Source
+    from agent.replay.runner import Replayed, Source
 
 
 OK, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -36,6 +36,17 @@ def usage(command: str, text: str) -> int:
     """Report a wrong command line; returns the exit code."""
     say(f"kpi-agent {command}: {text}")
     return USAGE
+
+
+def warn_unread(command: str, read: Replayed) -> None:
+    """Name the topics of ignored records that no contract reads."""
+    if read.unread:
+        topics = ", ".join(f"{topic} ({n})" for topic, n in read.unread.most_common(5))
+        more = ", …" if len(read.unread) > 5 else ""
+        say(
+            f"kpi-agent {command}: ignored records of topics that no contract reads: "
+            f"{topics}{more}. To read a file as another topic, write TOPIC=FILE."
+        )
 
 
 def is_colored(stream: TextIO) -> bool:

@@ -9,12 +9,13 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from agent.commands.agent_http import fetch, not_an_agent
-from agent.commands.common import add_now, clock_ms, file_progress, instant, usage
+from agent.commands.common import add_now, clock_ms, file_progress, instant, usage, warn_unread
 from agent.errors import RulesError
 
 if TYPE_CHECKING:
     from agent.core.pipeline import Pipeline
     from agent.explain.events import Events
+    from agent.replay.runner import Replayed
 
 ABOUT = "explain the state of a rule: the value, the events behind it, the condition"
 EXAMPLES = (
@@ -87,19 +88,22 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
     rule, selector = rule_and_selector(plan, options.rule, options.series)
     files, now, at = sources(plan, options.files), clock_ms(options.now), options.at
 
-    def read(what: str, *readers: Events) -> Pipeline:
+    def read(what: str, outcomes: Replayed, *readers: Events) -> Pipeline:
         pipeline = pipeline_over(plan, files, at)
         pipeline.observe(readers)
         with file_progress(what, files) as progress:
-            for _ in stream(plan, files, now, Replayed(Emitted(), []), progress, at, pipeline):
+            for _ in stream(plan, files, now, outcomes, progress, at, pipeline):
                 pass
         return pipeline
 
-    pairs, count = explanations(plan, read("explain").mergers, rule, selector)
+    outcomes = Replayed(Emitted(), [])
+    pairs, count = explanations(plan, read("explain", outcomes).mergers, rule, selector)
+    warn_unread("explain", outcomes)
     # The explained window is known only at the end: a second reading collects its events.
     readers = [Events(plan, explained) for explained, _ in pairs]
     if any(events.possible for events in readers):
-        read("events", *(events for events in readers if events.possible))
+        again = (events for events in readers if events.possible)
+        read("events", Replayed(Emitted(), []), *again)
     for (_, explained), events in zip(pairs, readers, strict=True):
         explained["events"] = events.as_json()
     return [explained for _, explained in pairs], count

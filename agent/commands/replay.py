@@ -13,6 +13,7 @@ from agent.commands.common import (
     check_known,
     clock_ms,
     file_progress,
+    warn_unread,
 )
 
 ABOUT = "run files of events through the rules, without Kafka"
@@ -49,6 +50,7 @@ def run(options: Namespace) -> int:
         replayed = run_replay(plan, files, clock_ms(options.now), progress)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
     write(plan, selected(replayed, selection), options.format, sys.stdout)
+    warn_unread("replay", replayed)
     if replayed.is_all_lost:
         sys.stderr.write("kpi-agent replay: no event of any contract was found in what was read\n")
         return WRONG

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.init.drafted import EventDraft
 from agent.init.measures import KpiDraft
-from agent.replay.runner import Replayed, Source, sources, stream
+from agent.replay.runner import Replayed, sources, stream
 
 LEAST_WINDOWS = 20
 """The least windows for quantiles."""
@@ -45,7 +45,9 @@ def observe(plan: Plan, files: Sequence[str], clock_ms: int) -> tuple[Observed, 
     """Run the drafted contracts and KPIs over the sample, through the core."""
     read = Replayed(Emitted(), [])
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
-    opened: list[Source] = sources(plan, list(files))
+    # The user may have given the topic another name than the sample's records do.
+    is_named = len(plan.topics) == 1
+    opened = [replace(source, is_named=is_named) for source in sources(plan, list(files))]
     for emitted in stream(plan, opened, clock_ms, read):
         for window in emitted.windows:
             if window.value is not None and window.events:

@@ -94,6 +94,7 @@ def selected(replayed: Replayed, selection: Selection) -> Replayed:
         replayed.rejects,
         replayed.fields,
         replayed.late_rows,
+        replayed.unread,
     )
 
 

@@ -1,9 +1,10 @@
 """`kpi-agent replay`: files of events through the very same core, without Kafka.
 
 Each file is a source with its own watermark, as a Kafka partition is. `TOPIC=FILE` names its topic.
-Without, the topic is the file's name if a contract has such a topic, else the one that the record
-itself names, else the only topic there is, else the one whose contract has the record's type (the
-first topic of that contract). The files of lookups' topics are read before all events.
+Without, the topic is the one that the record itself names: a record whose topic no contract reads
+is ignored. Records that name none have the topic that is the file's name, else the only topic there
+is, else the one whose contract has the record's type (the first topic of that contract). The files
+of lookups' topics are read before all events.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -38,11 +40,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, and the topics its records may belong to."""
+    """One file, and the topics its records may belong to. `is_named`: to the only one, whatever
+    topic they name."""
 
     name: str
     path: Path
     topics: tuple[str, ...]
+    is_named: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -52,7 +56,8 @@ class Source:
 
 @dataclass(slots=True)
 class Replayed:
-    """The results: what closed, which windows are still open, and the outcomes of the records."""
+    """The results: what closed, which windows are still open, and the outcomes of the records.
+    `unread`: ignored records by their topic, which no contract reads."""
 
     emitted: Emitted
     open: list[WindowValue]
@@ -61,6 +66,7 @@ class Replayed:
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
     fields: dict[str, FieldCounts] = field(default_factory=dict)
     late_rows: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_all_lost(self) -> bool:
@@ -103,21 +109,26 @@ def sources(plan: Plan, files: Sequence[str]) -> list[Source]:
             raise EnvironmentFault(f"{given}: {wrong}. Name files of events, one JSON a line.")
         called = "standard input" if given == STANDARD_INPUT else given
         topics = (topic,) if named else _topics(plan, Path(given).name, path, called)
-        opened.append(Source(called, path, topics))
+        opened.append(Source(called, path, topics, named))
     return opened
 
 
 def _topics(plan: Plan, file: str, path: Path, name: str) -> tuple[str, ...]:
     stem = file.split(".", maxsplit=1)[0]
-    if named := tuple(
-        t for t in {*plan.topics, *plan.lookup_topics} if stem in (t, t.rsplit(".", 1)[0])
-    ):
+    known = sorted({*plan.topics, *plan.lookup_topics})
+    named = tuple(topic for topic in known if stem in (topic, topic.rsplit(".", 1)[0]))
+    if named and (plan.lookup_topics.issuperset(named) or not _name_topics(path, name)):
         return named
     if all(contract.topics.is_one for contract in plan.contracts.values()):
         return plan.topics
     if topics := _own_topics(path, name):
         return plan.topics_with(topics)
     return (stem,) if plan.contracts_of(stem) else plan.default_topics
+
+
+def _name_topics(path: Path, name: str) -> bool:
+    """Whether the first records of a file name topics."""
+    return any(any(records.topics) for records, _ in islice(batches_of(path, name), 1))
 
 
 def _own_topics(path: Path, name: str) -> set[str]:
@@ -196,7 +207,11 @@ class _Run:
         self, source: Source, partitions: Mapping[str, int], records: FileBatch, first: int
     ) -> None:
         """Add records of a file; `first`: the number of the first of them in the file."""
-        for topic, rows in _rows_by_topic(self.plan, source.topics, records).items():
+        for topic, rows in _rows_by_topic(self.plan, source, records).items():
+            if topic not in partitions:
+                self.out.outcomes[Outcome.IGNORED] += len(rows)
+                self.out.unread[topic] += len(rows)
+                continue
             batch = records.batch(topic, partitions[topic], rows, first, self.clock_ms)
             batch = self.schemas.with_schemas(batch)
             self.out.note(source.name, self.pipeline.add(batch))
@@ -226,12 +241,12 @@ def _is_lookup(plan: Plan, source: Source) -> bool:
     )
 
 
-def _rows_by_topic(
-    plan: Plan, topics: Sequence[str], records: FileBatch
-) -> dict[str, Sequence[int]]:
-    """Which rows belong to which of a file's topics: to the one that the record names, else the one
-    whose contract has its type, else the first whose contract has all types, else the first."""
-    if len(topics) == 1:
+def _rows_by_topic(plan: Plan, source: Source, records: FileBatch) -> dict[str, Sequence[int]]:
+    """Which rows belong to which topic: to the one that the record names, else to that of the
+    file's topics whose contract has its type, else the first whose contract has all types, else the
+    first."""
+    topics = source.topics
+    if source.is_named or (len(topics) == 1 and not any(records.topics)):
         return {topics[0]: range(len(records.values))}
     named: dict[tuple[EventPath, str], str] = {}
     default = topics[0]
@@ -245,7 +260,7 @@ def _rows_by_topic(
     out: dict[str, list[int]] = {}
     for row, value in enumerate(records.values):
         own = records.topics[row] if records.topics else None
-        meant = own if own in topics else _topic_of(value or b"", paths, named)
+        meant = own or _topic_of(value or b"", paths, named)
         out.setdefault(meant or default, []).append(row)
     return dict(out)
 

@@ -77,8 +77,8 @@ def _run_events(plan: Plan, case: Case, records: Sequence[Record], result: RunRe
     return joined([pipeline.flush(), pipeline.advance_to(case.until_ms or 0)])
 
 
-def _pipeline(plan: Plan, case: Case, result: RunResult) -> Pipeline:
-    pipeline = Pipeline(plan, on_evaluation=result.evaluations.append)
+def _pipeline(plan: Plan, case: Case, result: RunResult, topics: Sequence[str] = ()) -> Pipeline:
+    pipeline = Pipeline(plan, dict.fromkeys(topics, 1), on_evaluation=result.evaluations.append)
     for rows in case.lookups:
         pipeline.lookups.add(rows)
     return pipeline
@@ -98,11 +98,10 @@ def _batch(topic: str, records: Sequence[Record]) -> Batch:
 
 def _run_file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """The results of the events of a file, and the time of the newest event."""
-    pipeline = _pipeline(plan, case, result)
+    files = sources(plan, [str(case.file)])
+    pipeline = _pipeline(plan, case, result, files[0].topics)
     out = Replayed(Emitted(), [])
-    emitted = list(
-        stream(plan, sources(plan, [str(case.file)]), FILE_CLOCK_MS, out, pipeline=pipeline)
-    )
+    emitted = list(stream(plan, files, FILE_CLOCK_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.expected.latest_ms or 0
     if until > newest:

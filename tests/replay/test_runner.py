@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.model.results import Outcome
 from agent.language.load import load
 from agent.replay.runner import replay, sources
 
@@ -78,3 +79,48 @@ def test_a_record_of_a_contract_with_several_topics_belongs_to_one(
     closed = [*out.emitted.windows, *out.open]
     assert {w.dimensions[0]: w.value for w in closed if w.kpi == "sales"} == sales
     assert [w.value for w in closed if w.kpi == "visits"] == [2]
+
+
+ONE_TOPIC = """
+version: 1
+defaults: {lateness: 0s}
+events:
+  sale: {topic: shop, time: at}
+  refund: {topic: refunds, time: at}
+kpis:
+  sales: {from: sale, value: count(*), window: 1m}
+  refunds: {from: refund, value: count(*), window: 1m}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "unread"),
+    [
+        pytest.param(
+            "dump", {"sales": 1, "refunds": 1}, {"shop-old": 2}, id="no contract reads it"
+        ),
+        pytest.param("shop", {"sales": 1, "refunds": 1}, {"shop-old": 2}, id="nor by file's name"),
+        pytest.param("shop=dump", {"sales": 3}, {}, id="the command line names the topic"),
+    ],
+)
+def test_a_record_of_a_topic_that_no_contract_reads_is_ignored(
+    tmp_path: Path, file: str, values: dict[str, float], unread: dict[str, int]
+) -> None:
+    (tmp_path / "rules.yaml").write_text(ONE_TOPIC)
+    records = [("shop", "sale"), ("shop-old", "sale"), ("shop-old", "sale"), ("refunds", "refund")]
+    topic, _, name = file.rpartition("=")
+    path = tmp_path / f"{name}.ndjson"
+    at = 1_700_000_000_000
+    lines = [
+        f'{{"topic": "{named}", "value": {{"type": "{type}", "at": {at}}}}}'
+        for named, type in records
+    ]
+    path.write_text("\n".join(lines))
+    plan = load(tmp_path / "rules.yaml")
+    files = sources(plan, [f"{topic}={path}" if topic else str(path)])
+    out = replay(plan, files, 1_800_000_000_000)
+    closed = [*out.emitted.windows, *out.open]
+    assert {w.kpi: w.value for w in closed if w.value} == values
+    assert out.unread == unread
+    assert out.outcomes[Outcome.IGNORED] == 4 - sum(values.values())
+    assert out.records == 4
