@@ -28,7 +28,6 @@ from agent.core.decode.envelopes import opener
 from agent.core.decode.format import Format, UnreadableError, WrongPlaceError, is_converted
 from agent.core.decode.inner_text import decode_inner
 from agent.core.decode.lines import Line, Lines
-from agent.core.decode.record_keys import key_texts
 from agent.core.decode.record_names import record_names
 from agent.core.decode.tree import describe, text_of, value_at
 from agent.core.model.events import Contract, Field, FieldType
@@ -288,7 +287,7 @@ class _Record:
         if root.part == "key":
             return value_at(self.format.key_tree(batch, row, self.key_names), steps)
         if root.part == "key_text":
-            return _text(key_texts(batch, np.array([row]))[0], "the key")
+            return _text(self.format.key_texts(batch, np.array([row]))[0], "the key")
         if root.part == "header":
             return _text(batch.header(row, root.name), f"header {root.name}")
         return _PARTS[root.part](batch, row)

@@ -130,6 +130,9 @@ class Format(Protocol):
         Raises UnreadableError if the record can't be read.
         """
 
+    def key_texts(self, batch: Batch, rows: Rows) -> list[bytes | None]:
+        """The key of each record as UTF-8; None where there is none."""
+
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The same for a record's key; None without a key."""
 

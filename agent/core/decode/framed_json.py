@@ -2,7 +2,7 @@
 
 A record is a zero byte, the four bytes of the schema's id, and the JSON. JSON can be read without
 its schema, so the five bytes are skipped; records without them (with the id in a header) are read
-as they are.
+as they are. Keys that name a schema are read as JSON, too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,20 @@ import numpy as np
 import polars as pl
 
 from agent.core.decode.batch import Batch, Chunk, Records, Rows
-from agent.core.decode.format import Columns, Demand, Flags, Kind, Problem, Reader, Screened
+from agent.core.decode.format import (
+    Columns,
+    Demand,
+    Flags,
+    Kind,
+    Problem,
+    Reader,
+    Screened,
+    UnreadableError,
+)
 from agent.core.decode.json_format import JSON
-from agent.core.decode.schemas import PREFIX_BYTES
+from agent.core.decode.record_keys import text_of_key
+from agent.core.decode.schemas import KEY_HEADER, PREFIX_BYTES
+from agent.core.decode.single_record import tree_of
 from agent.core.model.paths import Keys
 from agent.core.model.results import Reason
 
@@ -61,6 +72,11 @@ class FramedJson:
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record. Raises UnreadableError."""
         return JSON.tree(_unframed_batch(batch), row, keys)
+
+    def key_texts(self, batch: Batch, rows: Rows) -> list[bytes | None]:
+        """The key of each record as UTF-8, read as JSON if it names a schema; None where there is
+        none."""
+        return [_key_text(batch, row) for row in rows.tolist()]
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record's key. Raises UnreadableError."""
@@ -118,6 +134,16 @@ def _unframed_batch(batch: Batch) -> Batch:
         values=_UnframedContents(batch.values),
         keys=_UnframedContents(batch.keys) if batch.keys else (),
     )
+
+
+def _key_text(batch: Batch, row: int) -> bytes | None:
+    key = batch.key(row)
+    if not key or (key[:1] != b"\0" and batch.header(row, KEY_HEADER) is None):
+        return key
+    try:
+        return text_of_key(tree_of(_unframed(key), None))
+    except UnreadableError:
+        return key
 
 
 def _unframed(content: bytes) -> bytes:

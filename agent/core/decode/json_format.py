@@ -113,6 +113,10 @@ class JsonFormat:
         """A record as Python objects. Raises UnreadableError if it is not JSON."""
         return tree_of(batch.value(row), keys)
 
+    def key_texts(self, batch: Batch, rows: Rows) -> list[bytes | None]:
+        """The key of each record; None where there is none."""
+        return [batch.key(row) for row in rows.tolist()]
+
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """A record's key as Python objects. Raises UnreadableError if it is not JSON."""
         key = batch.key(row)

@@ -11,8 +11,7 @@ from contextlib import suppress
 import polars as pl
 
 from agent.core.decode.batch import Batch, Rows
-from agent.core.decode.format import DType
-from agent.core.decode.record_keys import key_texts
+from agent.core.decode.format import DType, Format
 from agent.core.decode.record_names import record_names
 from agent.core.model.paths import TEXT_ROOTS, Root
 
@@ -30,7 +29,9 @@ def has_column(root: Root, dtype: DType, *, is_text: bool) -> bool:
     return root.part in _NUMBERS and dtype != pl.Boolean and not is_text
 
 
-def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[pl.Series, Rows]:
+def record_column(
+    format: Format, batch: Batch, rows: Rows, root: Root, dtype: DType
+) -> tuple[pl.Series, Rows]:
     """The values at a root for some rows of a batch, and the rows whose value there has another
     type."""
     if root.part == "topic":
@@ -41,16 +42,16 @@ def record_column(batch: Batch, rows: Rows, root: Root, dtype: DType) -> tuple[p
         return _numbers(batch, rows, root).cast(dtype), rows[:0]
     if not (batch.headers if root.part == "header" else batch.keys):
         return pl.Series([None], dtype=dtype).new_from_index(0, rows.size), rows[:0]
-    raw = pl.Series(_contents(batch, rows, root), dtype=pl.Binary)
+    raw = pl.Series(_contents(format, batch, rows, root), dtype=pl.Binary)
     text = _text(raw)
     values = text if dtype == pl.String else _read(text, dtype)
     is_wrong = (values.is_null() & raw.is_not_null()).to_numpy()
     return values, rows[is_wrong]
 
 
-def _contents(batch: Batch, rows: Rows, root: Root) -> list[bytes | None]:
+def _contents(format: Format, batch: Batch, rows: Rows, root: Root) -> list[bytes | None]:
     if root.part == "key_text":
-        return key_texts(batch, rows)
+        return format.key_texts(batch, rows)
     return [batch.header(row, root.name) for row in rows.tolist()]
 
 

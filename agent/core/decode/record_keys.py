@@ -44,7 +44,12 @@ def key_texts(batch: Batch, rows: Rows) -> list[bytes | None]:
 
 
 def _text(schema: Schema, body: bytes) -> bytes | None:
-    value = _value(schema, body)
+    return text_of_key(_value(schema, body))
+
+
+def text_of_key(value: Any) -> bytes | None:
+    """What a key encodes as UTF-8: a string or number as it is, other values as JSON; None for
+    null."""
     if value is None:
         return None
     text = text_of(value)

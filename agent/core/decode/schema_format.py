@@ -27,6 +27,7 @@ from agent.core.decode.format import (
     WrongPlaceError,
 )
 from agent.core.decode.json_format import JSON
+from agent.core.decode.record_keys import key_texts
 from agent.core.decode.schema_reader import SchemaReader
 from agent.core.decode.schemas import (
     KEY_HEADER,
@@ -99,6 +100,11 @@ class SchemaFormat:
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """A record as equivalent JSON. Raises UnreadableError."""
         return self._tree(batch, row, batch.value(row), VALUE_HEADER)
+
+    def key_texts(self, batch: Batch, rows: Rows) -> list[bytes | None]:
+        """The key of each record as UTF-8, decoded if it names a schema; None where there is
+        none."""
+        return key_texts(batch, rows)
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """A record's key as equivalent JSON. Raises UnreadableError."""

@@ -301,6 +301,23 @@ def test_a_key_with_a_protobuf_schema_is_its_message_as_json(count: int) -> None
     assert key_texts(of_keys, *[body] * count, headers=headers) == texts
 
 
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_key_of_json_records_with_schemas_is_the_value_after_the_id(count: int) -> None:
+    bodies = [b'"o1"', b"9007199254740993", b'{"n": 7}']
+    texts = ["o1", "9007199254740993", '{"n":7}']
+    record, key = json.dumps(order()).encode(), Field("k", (Root("key_text"),), "string")
+    own = contract("order", key, format="json", schema=REGISTRY, ids=((Root("offset"),),))
+
+    def read(*keys: bytes, **parts: Any) -> list[str]:
+        records = replace(batch([b"\0\0\0\0\7" + record] * len(keys)), keys=keys, **parts)
+        return list(Decoder([own]).decode(records).tables["order"]["k"])
+
+    assert read(*[b"\0\0\0\0\x08" + body for body in bodies] * count) == texts * count
+    headers = {n: [(KEY_HEADER, b"\0\0\0\0\x08")] for n in range(len(bodies))}
+    assert read(*bodies, headers=headers) == texts
+    assert read(b"o1", b'"o1"', b"\0\0\0\0\x08{") == ["o1", '"o1"', "\0\0\0\0\x08{"]
+
+
 def test_records_without_ids_are_read_with_the_file() -> None:
     schema = avro(V1)
     decoded = decode(
