@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.decode.batch import Batch, Headers
 
@@ -30,20 +31,23 @@ _TEXT_MEMBERS = frozenset(["topic", "partition", "offset", "timestamp", "key", "
 _JSON_MEMBERS = _TEXT_MEMBERS | {"key_base64", "value_base64", "headers_base64"}
 _KCAT_MEMBERS = frozenset(["topic", "partition", "offset", "key", "payload"])
 _TIMESTAMP = re.compile(rb"(?:(?:CreateTime|LogAppendTime):(-?[0-9]+)|NO_TIMESTAMP)")
-_POSITION = re.compile(rb"(?:Partition|Offset):[0-9]+")
+_POSITION = re.compile(rb"(Partition|Offset):([0-9]{1,18})")
 _NO_TIMESTAMP = -1
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class FileRecord(NamedTuple):
-    """A record of a file. `timestamp_ms` -1: it has none."""
+    """A record of a file. `timestamp_ms` -1: it has none. `partition` and `offset`: those that it
+    had in Kafka."""
 
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
     timestamp_ms: int = _NO_TIMESTAMP
     topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
 
 
 Form = Callable[[bytes], FileRecord | None]
@@ -60,6 +64,8 @@ class FileBatch:
     headers: Mapping[int, Headers] = field(default_factory=dict)
     timestamps: Sequence[int] | None = None
     topics: Sequence[str | None] = ()
+    partitions: Sequence[int | None] = ()
+    offsets: Sequence[int | None] = ()
 
     def batch(
         self, topic: str, partition: int, rows: Sequence[int], first: int, clock_ms: int
@@ -68,18 +74,39 @@ class FileBatch:
         file. `clock_ms`: the timestamp of bare values."""
         whole = len(rows) == len(self.values)
         timestamps = None if self.timestamps is None else [self.timestamps[row] for row in rows]
+        partitions = np.full(len(rows), partition, np.int32)
+        offsets = np.asarray(rows, np.int64) + first
         return Batch(
             topic,
             self.values if whole else [self.values[row] for row in rows],
-            np.full(len(rows), partition, np.int32),
-            np.asarray(rows, np.int64) + first,
+            partitions,
+            offsets,
             np.array(timestamps or [clock_ms] * len(rows), np.int64),
             timestamped=timestamps is not None,
             keys=[self.keys[row] for row in rows] if self.keys else (),
             headers={i: self.headers[row] for i, row in enumerate(rows) if row in self.headers}
             if self.headers
             else {},
+            positions={
+                "partition": _known([self.partitions[row] for row in rows], partitions),
+                "offset": _known([self.offsets[row] for row in rows], offsets),
+            }
+            if self.partitions
+            else {},
         )
+
+
+def _known(
+    own: Sequence[int | None], of_source: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The records' own numbers; those of the source for records that name none."""
+    return np.array(
+        [
+            n if number is None else number
+            for number, n in zip(own, of_source.tolist(), strict=True)
+        ],
+        np.int64,
+    )
 
 
 def form_of(first: bytes) -> Form | None:
@@ -105,6 +132,8 @@ def records_in(lines: Iterable[bytes], form: Form | None) -> FileBatch:
         {row: record.headers for row, record in enumerate(records) if record.headers},
         [record.timestamp_ms for record in records],
         [record.topic for record in records],
+        [record.partition for record in records],
+        [record.offset for record in records],
     )
 
 
@@ -133,6 +162,15 @@ def _named(name: str, content: bytes | None) -> dict[str, str | None]:
         return {f"{name}_base64": base64.b64encode(content or b"").decode()}
 
 
+def _position(raw: msgspec.Raw | None) -> int | None:
+    """A partition or offset; None for none, which some tools write as -1. Raises ValueError for a
+    number that Kafka does not have."""
+    number = int(_plain(raw, -1))
+    if number >= 2**63:
+        raise ValueError(number)
+    return number if number >= 0 else None
+
+
 def _of_json(line: bytes) -> FileRecord | None:
     members = _object(line)
     if members is None or not ("topic" in members and _JSON_MEMBERS.issuperset(members)):
@@ -146,6 +184,8 @@ def _of_json(line: bytes) -> FileRecord | None:
             (*_headers(members.get("headers")), *_packed(members.get("headers_base64"))),
             int(_plain(members.get("timestamp"), _NO_TIMESTAMP)),
             str(_plain(members["topic"], "")),
+            _position(members.get("partition")),
+            _position(members.get("offset")),
         )
     except (binascii.Error, msgspec.MsgspecError, TypeError, ValueError):
         return None
@@ -164,6 +204,8 @@ def _of_kcat(line: bytes) -> FileRecord | None:
             tuple((str(name), _text(value) or b"") for name, value in pairs),
             int(_plain(members.get("ts"), _NO_TIMESTAMP)),
             str(_plain(members["topic"], "")),
+            _position(members.get("partition")),
+            _position(members.get("offset")),
         )
     except (msgspec.MsgspecError, TypeError, ValueError):
         return None
@@ -173,7 +215,9 @@ def _of_console(line: bytes, has_headers: bool) -> FileRecord | None:
     stamp = _TIMESTAMP.match(line)
     if stamp is None:
         return None
-    rest = _split_columns(line)[1].split(b"\t", 2 if has_headers else 1)
+    columns, unnamed = _split_columns(line)
+    positions = {name: int(number) for name, number in _POSITION.findall(columns)}
+    rest = unnamed.split(b"\t", 2 if has_headers else 1)
     value, key = rest[-1], rest[-2] if len(rest) > 1 else b"null"
     headers = rest[0] if len(rest) > 2 else b"NO_HEADERS"
     pairs = [] if headers == b"NO_HEADERS" else [h.partition(b":") for h in headers.split(b",")]
@@ -182,6 +226,9 @@ def _of_console(line: bytes, has_headers: bool) -> FileRecord | None:
         None if key == b"null" else key,
         tuple((name.decode("utf-8", "replace"), content) for name, _, content in pairs),
         int(stamp[1] or _NO_TIMESTAMP),
+        None,
+        positions.get(b"Partition"),
+        positions.get(b"Offset"),
     )
 
 

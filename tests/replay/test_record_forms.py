@@ -65,6 +65,49 @@ def test_a_record_that_is_written_is_read_back() -> None:
     assert sorted(back.headers) == sorted(headers)
 
 
+@pytest.mark.parametrize("each", ["", "each: lines, "])
+@pytest.mark.parametrize(
+    ("line", "position"),
+    [
+        (
+            '{"topic":"shop","timestamp":1741000000000,"partition":3,"offset":9,"value":{"lines":[1]}}',
+            [3, 9],
+        ),
+        (
+            '{"topic":"shop","partition":3,"offset":9,"key":"","ts":1741000000000,"payload":"{}"}',
+            [3, 9],
+        ),
+        ("CreateTime:1741000000000\tPartition:3\tOffset:9\t{}", [3, 9]),
+        ("CreateTime:1741000000000\t{}", [0, 0]),
+        (
+            '{"topic":"shop","timestamp":1741000000000,"partition":-1,"offset":-1,"value":{}}',
+            [0, 0],
+        ),
+    ],
+)
+def test_fields_have_the_partition_and_offset_of_the_record(
+    line: str, position: list[int], each: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules, events = tmp_path / "rules.yaml", tmp_path / "dump.txt"
+    rules.write_text(
+        f"""
+version: 1
+events:
+  order:
+    {{topic: shop, type_field: none, time: record, {each}fields: {{
+      p: {{path: {{record: partition}}, type: integer}},
+      o: {{path: {{record: offset}}, type: integer}}}}}}
+kpis:
+  orders: {{from: order, value: count(*), by: [p, o], window: 1h}}
+"""
+    )
+    lines = r"{\"lines\":[1]}" if "payload" in line else '{"lines":[1]}'
+    events.write_text(line.replace("{}", lines) + "\n")
+    assert main(["replay", "--rules", str(rules), str(events), "--format", "json"]) == 0
+    window, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    assert list(map(int, window["dimensions"].values())) == position
+
+
 def test_tombstones_and_what_a_record_lacks() -> None:
     bare = FileRecord(None, None, (), STAMP)
     assert read(b'{"topic":"shop","timestamp":1741000000000,"value":null}') == [bare]

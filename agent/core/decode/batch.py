@@ -33,6 +33,9 @@ class Batch:
     `timestamps` are the records' in ms since the epoch, with which event times are compared
     (`max_future`, `max_past`). `timestamped` False: the records have no timestamps, as the lines of
     a file. Then `timestamps` is the clock, and events may be of any age.
+
+    `positions`: the `partition` and `offset` (int64) that records of a file had in Kafka, for
+    fields; `partitions` and `offsets` are those of the file as a source.
     """
 
     topic: str
@@ -44,6 +47,7 @@ class Batch:
     keys: Sequence[bytes | None] = ()
     headers: Mapping[int, Headers] = field(default_factory=dict)
     schemas: Any = None
+    positions: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> Rows:

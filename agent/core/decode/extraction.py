@@ -335,8 +335,8 @@ def _timestamp(batch: Batch, row: int) -> int | None:
 _PARTS: dict[RootName, Callable[[Batch, int], Any]] = {
     "timestamp": _timestamp,
     "topic": lambda batch, _: batch.topic,
-    "partition": lambda batch, row: int(batch.partitions[row]),
-    "offset": lambda batch, row: int(batch.offsets[row]),
+    "partition": lambda batch, row: int(batch.positions.get("partition", batch.partitions)[row]),
+    "offset": lambda batch, row: int(batch.positions.get("offset", batch.offsets)[row]),
     "schema": lambda batch, row: record_names(batch, np.array([row]))[0],
 }
 

@@ -71,9 +71,9 @@ def _decoded(content: bytes | None) -> str | None:
 
 def _numbers(batch: Batch, rows: Rows, root: Root) -> pl.Series:
     if root.part == "partition":
-        return pl.Series(batch.partitions[rows].astype("int64"))
+        return pl.Series(batch.positions.get("partition", batch.partitions)[rows].astype("int64"))
     if root.part == "offset":
-        return pl.Series(batch.offsets[rows])
+        return pl.Series(batch.positions.get("offset", batch.offsets)[rows])
     stamps = pl.Series(batch.timestamps[rows])
     if not batch.timestamped:
         return pl.Series([None], dtype=pl.Int64).new_from_index(0, rows.size)
