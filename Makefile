@@ -39,7 +39,7 @@ demo: $(READY) ## Run the whole agent on an embedded broker, with an example com
 	@$(BIN)/kpi-agent demo $(ARGS)
 
 test: $(READY) ## Run the tests that need nothing but Python
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fuzz: $(READY) ## Hold a hundred thousand mutated records against a plain reading of each
 	@$(BIN)/python -m tests.core.decode.fuzz $(ARGS)
