@@ -74,7 +74,7 @@ def test_two_agents_share_the_company_and_one_carries_on_alone(stage: Stage) -> 
 def accepted_by(agent: Agent) -> int:
     """The accepted records of all events on an agent's page for producers."""
     rows = agent.get("/producers")[1].split('id="rejected"')[0].split("<tr>")[2:]
-    return sum(int(re.findall(r"<td>([\d,]+)</td>", row)[0].replace(",", "")) for row in rows)
+    return sum(int(re.findall(r"<td[^>]*>([\d,]+)</td>", row)[0].replace(",", "")) for row in rows)
 
 
 def check_set_aside(stage: Stage, outcomes: Counter[str]) -> None:
