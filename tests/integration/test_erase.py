@@ -156,8 +156,14 @@ def test_a_persons_series_go_and_everything_else_stays(stage: Stage) -> None:
     assert (code, "slice is not closed yet" in said) == (1, True), said
     assert naming(stage, ZAPHOD) == {"series", "board"}
 
+    def closed() -> dict[tuple[str, ...], object]:
+        return windows_of(list(stage.published_windows().values()), ANNA)
+
     start(agents)
-    work.do(range(30, 60), ANNA)
+    work.do(range(30, 45), ANNA)
+    # Zaphod's last partials may share a message with these; events after them close it.
+    until(lambda: len(closed()) >= 7, 60, stage.words)
+    work.do(range(45, 60), ANNA)
     until(lambda: "slice is not closed" not in erase(stage)[2], 60, stage.words)
     code, report, said = erase(stage)
     assert code == 0, said
@@ -179,10 +185,6 @@ def test_a_persons_series_go_and_everything_else_stays(stage: Stage) -> None:
     address, folder = stage.broker.address, stage.folder / "events"
     expected = evaluated(address, stage.rules, stage.topics, folder, PERSON_SECRET)
     annas = windows_of(list(expected.closed.values()), ANNA)
-
-    def closed() -> dict[tuple[str, ...], object]:
-        return windows_of(list(stage.published_windows().values()), ANNA)
-
     until(lambda: closed().keys() >= annas.keys(), 120, stage.words)
     assert closed() == annas
     check_nothing_came_back(stage, agents, old)
