@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from itertools import chain
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,23 +23,12 @@ async def read_newest(
 ) -> list[Record]:
     """The records at the last `most` offsets of each partition, partition by partition in the order
     of their offsets. Raises KafkaError where no broker answers."""
-    consumer = new_reader(settings)
-    await consumer.start()
-    try:
-        tps = [TopicPartition(topic, partition) for partition in partitions]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        starts = await consumer.beginning_offsets(tps)
-        for tp in tps:
-            consumer.seek(tp, max(starts[tp], ends[tp] - most))
-        ends = {tp: end for tp, end in ends.items() if starts[tp] < end}
-        by_partition: dict[TopicPartition, list[Record]] = {tp: [] for tp in ends}
-        async for fetched in fetch_to(consumer, ends):
-            for tp, records in fetched.items():
-                by_partition[tp] += [record for record in records if record.offset < ends[tp]]
-        return [record for records in by_partition.values() for record in records]
-    finally:
-        await consumer.stop()
+    by_partition: dict[int, list[Record]] = {partition: [] for partition in partitions}
+    async with aclosing(all_records(settings, {topic: partitions}, most)) as batches:
+        async for _, _, records in batches:
+            for record in records:
+                by_partition[record.partition].append(record)
+    return list(chain.from_iterable(by_partition.values()))
 
 
 async def fetch_to(
@@ -55,16 +46,19 @@ async def fetch_to(
 
 
 async def all_records(
-    settings: Settings, partitions: Mapping[str, Sequence[int]]
+    settings: Settings, partitions: Mapping[str, Sequence[int]], most: int | None = None
 ) -> AsyncGenerator[tuple[int, int, list[Record]], None]:
-    """All records of topics up to where they end now, in batches: how many offsets of how many have
-    been read, and the records. Use it in `aclosing`."""
+    """All records of topics up to where they end now, or those at the last `most` offsets of each
+    partition, in batches: how many offsets of how many have been read, and the records. Use it in
+    `aclosing`."""
     consumer = new_reader(settings)
     await consumer.start()
     try:
         tps = [TopicPartition(topic, p) for topic, numbers in partitions.items() for p in numbers]
         consumer.assign(tps)
         ends, starts = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
+        if most is not None:
+            starts = {tp: max(start, ends[tp] - most) for tp, start in starts.items()}
         for tp in tps:
             consumer.seek(tp, starts[tp])
         done, whole = 0, sum(ends[tp] - starts[tp] for tp in tps)
