@@ -48,3 +48,8 @@ class UnknownVersionError(EnvironmentFault):
 
 class InternalError(KpiAgentError):
     """A bug of the agent itself."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says; its type where it says nothing, as a timeout."""
+    return str(error) or type(error).__name__

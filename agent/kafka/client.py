@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.auth import Credentials, GSSAPICredentials, OAuthCredentials
 
 from agent.client_tls import client_context
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, reason_of
 from agent.kafka.tokens import token_provider
 from agent.settings import Settings
 
@@ -97,6 +100,15 @@ def faust_credentials(settings: Settings) -> Credentials | None:
             ssl_context=context,
         )
     return None if context is None else faust.SSLCredentials(context=context)
+
+
+@contextmanager
+def kafka_faults(what: str, hint: str | None = None) -> Iterator[None]:
+    """Turn what Kafka and the network raise into an EnvironmentFault: what failed, and why."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise EnvironmentFault(f"{what}: {reason_of(error)}", hint) from error
 
 
 def new_reader(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing
-
-from aiokafka.errors import KafkaError
+from contextlib import aclosing, closing
 
 from agent.core.dead_letters import DeadLetter, Origin, Review, Reviewer
 from agent.core.model.plan import Plan
-from agent.errors import EnvironmentFault
-from agent.kafka.client import connection
+from agent.kafka.client import connection, kafka_faults
 from agent.kafka.history import partitions_of
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.topic_reader import Record, all_records
@@ -26,8 +23,8 @@ async def review(
     """Review all dead letters. Raises EnvironmentFault if the topic can't be read, or the schema
     registry doesn't answer."""
     topic = TopicNames.of(settings).dead_letters
-    reviewer, registry = Reviewer(plan), SchemaRegistry(settings, plan)
-    try:
+    reviewer, failed = Reviewer(plan), f"{topic} can't be read from {settings.brokers}"
+    with closing(SchemaRegistry(settings, plan)) as registry, kafka_faults(failed):
         partitions = await partitions_of(connection(settings), [topic])
         async with aclosing(all_records(settings, partitions)) as batches:
             async for done, whole, records in batches:
@@ -35,12 +32,6 @@ async def review(
                 for batch, of_topic in reviewer.batches(letters):
                     reviewer.add(await registry.with_schemas(batch), of_topic)
                 progress(done, whole)
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(
-            f"{topic} can't be read from {settings.brokers}: {error or type(error).__name__}"
-        ) from error
-    finally:
-        registry.close()
     return reviewer.review
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 
 from agent.core.erasure import PersonRecords
 from agent.errors import EnvironmentFault
-from agent.kafka.client import connection, new_producer
+from agent.kafka.client import connection, kafka_faults, new_producer
 from agent.kafka.frame_batches import split
 from agent.kafka.history import partitions_of
 from agent.kafka.state_table import key_of_row
@@ -72,7 +72,7 @@ async def find(
         t for t, config in names.configs().items() if config["cleanup.policy"] == "compact"
     }
     topics = {name: PersonTopic(name, name in compacted) for name in readers}
-    try:
+    with kafka_faults(f"the topics can't be read from {settings.brokers}"):
         partitions = await partitions_of(connection(settings), list(topics))
         frames = [TopicPartition(names.frames, p) for p in partitions[names.frames]]
         async with _admin(settings) as admin:
@@ -89,10 +89,6 @@ async def find(
                     if readers[record.topic](record):
                         topics[record.topic].add(record)
                 progress(done, whole)
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(
-            f"the topics can't be read from {settings.brokers}: {error or type(error).__name__}"
-        ) from error
     for name, text in retention.items():
         topics[name].retention_ms = int(text) if text.lstrip("-").isdigit() else None
     return list(topics.values())
@@ -101,7 +97,10 @@ async def find(
 async def require_stopped(settings: Settings) -> None:
     """Raises EnvironmentFault where a worker runs, or the brokers do not say whether one does."""
     running = []
-    try:
+    with kafka_faults(
+        "it is not known whether agents are running",
+        "The user needs the permission to describe both consumer groups.",
+    ):
         async with _admin(settings) as admin:
             for group in (f"{settings.group}-ingest", f"{settings.group}-merge"):
                 # aiokafka misreads a response about several groups.
@@ -110,11 +109,6 @@ async def require_stopped(settings: Settings) -> None:
                 if code:
                     raise for_code(code)(f"group {group}")
                 running += [f"{group} has {len(members)} members"] if members else []
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(
-            f"it is not known whether agents are running: {error or type(error).__name__}",
-            "The user needs the permission to describe both consumer groups.",
-        ) from error
     if running:
         raise EnvironmentFault(
             f"agents are running: {', '.join(running)}. They would write the rows again",
@@ -131,15 +125,12 @@ async def delete(settings: Settings, topics: Iterable[PersonTopic]) -> int:
     """
     producer, deleted = new_producer(settings), 0
     try:
-        await producer.start()
-        for topic in topics:
-            for partition, key in sorted(topic.rows, key=lambda row: len(row[1])):
-                await producer.send_and_wait(topic.topic, None, key, partition)
-                deleted += 1
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(
-            f"the rows can't be deleted: {error or type(error).__name__}"
-        ) from error
+        with kafka_faults("the rows can't be deleted"):
+            await producer.start()
+            for topic in topics:
+                for partition, key in sorted(topic.rows, key=lambda row: len(row[1])):
+                    await producer.send_and_wait(topic.topic, None, key, partition)
+                    deleted += 1
     finally:
         await producer.stop()
     return deleted

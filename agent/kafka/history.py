@@ -8,12 +8,12 @@ timestamp, so the events since an instant are in the records since `max_future` 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
@@ -22,7 +22,7 @@ from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import connection, new_reader
+from agent.kafka.client import connection, kafka_faults, new_reader
 from agent.kafka.fetched import make_batch
 from agent.kafka.lookup_reader import read_lookups
 from agent.kafka.schema_registry import SchemaRegistry
@@ -60,9 +60,8 @@ async def history(
     (`agent.core.restatement`), which needs every record that can count. Raises EnvironmentFault
     where the brokers can't be reached, a topic does not exist, or a restatement lacks records.
     """
-    options = _options(settings)
-    registry = SchemaRegistry(settings, plan)
-    try:
+    options, failed = _options(settings), f"the topics can't be read from {settings.brokers}"
+    with closing(SchemaRegistry(settings, plan)) as registry, kafka_faults(failed):
         partitions = await _partitions(options, plan, TopicNames.of(settings))
         consumer = new_reader(settings, name="history")
         await consumer.start()
@@ -83,12 +82,6 @@ async def history(
                 yield pipeline.advance_to(until_ms)
         finally:
             await consumer.stop()
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(
-            f"the topics can't be read from {settings.brokers}: {error}"
-        ) from error
-    finally:
-        registry.close()
 
 
 async def _read(
@@ -152,12 +145,10 @@ async def newest(settings: Settings, topic: str, most: int) -> list[Record]:
 
     Raises EnvironmentFault as `history` does.
     """
-    try:
+    with kafka_faults(f"{topic} can't be read from {settings.brokers}"):
         partitions = (await partitions_of(_options(settings), [topic]))[topic]
         share = -(-most // len(partitions))
         records = await read_newest(settings, topic, partitions, share)
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(f"{topic} can't be read from {settings.brokers}: {error}") from error
     return sorted(records, key=lambda record: record.timestamp)
 
 

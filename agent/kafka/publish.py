@@ -24,7 +24,7 @@ from agent.core.model.results import Correction, Emitted
 from agent.core.output import messages as encode
 from agent.core.output.privacy import Privacy
 from agent.core.state.rows import row_key
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, reason_of
 from agent.kafka.frame_batches import join
 from agent.kafka.topics import TopicNames
 
@@ -199,6 +199,6 @@ async def acknowledged(sends: Sequence[Send]) -> None:
         if (error := send.answer.exception()) is not None:
             raise EnvironmentFault(
                 f"topic {send.topic} partition {send.partition} was not written: "
-                f"{error or type(error).__name__}",
+                f"{reason_of(error)}",
                 TOO_LARGE_HINT if isinstance(error, MessageSizeTooLargeError) else None,
             ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.core.decode.schemas import SchemaId
 from agent.core.model.schemas import Schema, SchemaKind
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, reason_of
 from agent.settings import Settings
 
 TIMEOUT_SECONDS = 10.0  # of one request
@@ -98,7 +98,7 @@ class RegistryClient:
                 message = f"{self._name} answers: {error.error_message} {status}"
             raise UnreachableError(message) from error
         except Exception as error:  # the client's transport has errors of its own
-            reason = str(error) or type(error).__name__
+            reason = reason_of(error)
             raise UnreachableError(f"{self._name} does not answer: {reason}") from error
 
 

@@ -19,8 +19,7 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindow, PastWindows
 from agent.core.output.published import PublishedWindows
 from agent.core.output.value_messages import read_value
-from agent.errors import EnvironmentFault
-from agent.kafka.client import new_reader
+from agent.kafka.client import kafka_faults, new_reader
 from agent.kafka.publish import series_partition
 from agent.kafka.topic_reader import fetch_to
 from agent.settings import Settings
@@ -59,11 +58,9 @@ async def published_windows(
     """All windows of some KPIs that were published since an instant (ms). Raises EnvironmentFault
     where the topic can't be read."""
     reader = _Reader(kpis)
-    try:
+    with kafka_faults(f"{topic} can't be read from {settings.brokers}"):
         async with _consuming(settings, topic) as consumer:
             await _read(consumer, sorted(consumer.assignment()), since_ms, reader, None)
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(f"{topic} can't be read from {settings.brokers}: {error}") from error
     return reader.windows
 
 

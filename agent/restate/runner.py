@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiokafka.errors import KafkaError
-
 from agent.core.model.plan import Plan
 from agent.core.model.results import Correction, Emitted
 from agent.core.output.privacy import Privacy
@@ -21,7 +19,7 @@ from agent.core.restatement import (
     restatement_plan,
 )
 from agent.errors import EnvironmentFault
-from agent.kafka.client import new_producer
+from agent.kafka.client import kafka_faults, new_producer
 from agent.kafka.history import history
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.topics import TopicNames
@@ -92,14 +90,11 @@ async def apply(
     """Publish corrections. Raises EnvironmentFault where the topic can't be written."""
     producer = new_producer(settings)
     try:
-        await producer.start()
-        publisher = Publisher(producer, TopicNames.of(settings))
-        for begin in range(0, len(corrected), CORRECTIONS_AT_ONCE):
-            chunk = corrected[begin : begin + CORRECTIONS_AT_ONCE]
-            await acknowledged(await publisher.corrections(plan, chunk, corrected_ms))
-    except (KafkaError, OSError) as error:
-        raise EnvironmentFault(
-            f"the corrections can't be written to {settings.brokers}: {error}"
-        ) from error
+        with kafka_faults(f"the corrections can't be written to {settings.brokers}"):
+            await producer.start()
+            publisher = Publisher(producer, TopicNames.of(settings))
+            for begin in range(0, len(corrected), CORRECTIONS_AT_ONCE):
+                chunk = corrected[begin : begin + CORRECTIONS_AT_ONCE]
+                await acknowledged(await publisher.corrections(plan, chunk, corrected_ms))
     finally:
         await producer.stop()

@@ -22,7 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.core.output.privacy import names_people
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, reason_of
 from agent.export.agent_state import AgentState
 from agent.export.record_counts import own_counts
 from agent.kafka.alert_log import AlertLog
@@ -137,7 +137,7 @@ class Life:
 
     def _on_failure(self, component: str) -> Callable[[Exception, float], None]:
         def report(error: Exception, pause_seconds: float) -> None:
-            reason = f"{error or type(error).__name__}; trying again in about {pause_seconds:.0f} s"
+            reason = f"{reason_of(error)}; trying again in about {pause_seconds:.0f} s"
             is_ours = not isinstance(error, (KafkaError, EnvironmentFault, OSError))
             log.error("%s: %s", component, reason, exc_info=error if is_ours else None)
             self._status.failed(component, reason)
@@ -149,7 +149,7 @@ class Life:
         self._state.metrics.errors.labels(REMOTE_WRITE).inc()
         is_ours = not isinstance(error, (KafkaError, OSError))
         log.error(
-            "%s: %s; trying again in about %.0f s", REMOTE_WRITE, error or type(error).__name__,
+            "%s: %s; trying again in about %.0f s", REMOTE_WRITE, reason_of(error),
             pause_seconds, exc_info=error if is_ours else None,
         )  # fmt: skip
 

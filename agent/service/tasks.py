@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
+from agent.errors import reason_of
+
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_SECONDS = 7.0
@@ -54,7 +56,7 @@ async def close(what: str, closing: Coroutine[Any, Any, None]) -> None:
         log.warning("%s did not close within %.0f s", what, STOP_TIMEOUT_SECONDS)
         task.cancel()
     elif (error := task.exception()) is not None:
-        log.warning("%s did not close cleanly: %s", what, error or type(error).__name__)
+        log.warning("%s did not close cleanly: %s", what, reason_of(error))
 
 
 async def keep(

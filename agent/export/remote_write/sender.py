@@ -37,7 +37,7 @@ import aiohttp
 from agent import __version__
 from agent.client_tls import client_context
 from agent.core.output.messages import iso
-from agent.errors import EnvironmentFault
+from agent.errors import EnvironmentFault, reason_of
 from agent.export.metrics.text_format import labels_text
 from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.export.remote_write.wire import HEADERS, Labels, Sample, encode
@@ -160,7 +160,7 @@ class Sender:
     def _failed(self, error: Exception) -> None:
         self._metrics.failures.inc()
         if not self._is_down:
-            reason = str(error) or type(error).__name__
+            reason = reason_of(error)
             log.error("remote write to %s failed, retrying: %s", self._url, reason)
         self._is_down = True
 
