@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import asdict
@@ -23,7 +24,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--events-per-second",
         required=True,
-        type=_positive,
+        type=_rate,
         metavar="N",
         help="of all source topics, at the peak that workers shall keep up with",
     )
@@ -94,24 +95,24 @@ def run(options: Namespace) -> int:
     return OK
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 1e9:
+def _rate(text: str) -> float:
+    if not 0 < (rate := _number(text)) <= 1e9:
         raise ArgumentTypeError(f"{text!r} is no rate: write a number above 0, such as 20000")
-    return number
+    return rate
 
 
 def _flush(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 60:
+    if not 0.05 <= (seconds := _number(text)) <= 60:
         raise ArgumentTypeError(f"{text!r} is no flush interval: write seconds, 0.05 to 60")
     return seconds
+
+
+def _number(text: str) -> float:
+    """A number; NaN, which is in no range, for other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _count(text: str, most: int = 1_000_000_000) -> int:

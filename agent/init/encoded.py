@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from agent.core.decode.formats import format_named
 from agent.core.decode.record_names import record_names
 from agent.core.decode.schemas import grouped, headers_of, named_ids
 from agent.core.model.plan import SCHEMA_HEADER
-from agent.core.model.schemas import REGISTRY, SchemaKind
+from agent.core.model.schemas import REGISTRY
 from agent.errors import EnvironmentFault
 from agent.kafka.history import newest
 from agent.kafka.registry_client import SchemaCache
@@ -31,7 +31,6 @@ from agent.settings import Settings
 
 MOST_RECORDS = 50_000
 """The size of a sample: the newest events of a topic."""
-_FORMATS: Mapping[SchemaKind, str] = {"AVRO": "avro", "PROTOBUF": "protobuf", "JSON": "json"}
 
 
 class Encoded(NamedTuple):
@@ -95,11 +94,11 @@ def _in_json(
         return list(batches), None
     ids = {schema_id for batch in whole for schema_id in named_ids(batch)}
     schemas = SchemaCache(settings).schemas(ids)
-    kinds = Counter(schema.kind for schema in schemas.values() if schema is not None)
-    if not kinds:
+    formats = Counter(schema.format for schema in schemas.values() if schema is not None)
+    if not formats:
         unknown = ", ".join(sorted(map(str, ids))[:5])
         raise EnvironmentFault(f"the registry has no schema of the sample's records: {unknown}")
-    name = _FORMATS[kinds.most_common(1)[0][0]]
+    name = formats.most_common(1)[0][0]
     reads = format_named(name, REGISTRY)
     pairs = zip(batches, whole, strict=True)
     return [_decoded(file, replace(b, schemas=schemas), reads) for file, b in pairs], name

@@ -19,7 +19,16 @@ from agent.init.interview import Ask, is_only_time
 from agent.init.lines import event_name
 from agent.init.measures import kpis_of, measures_of
 from agent.init.naming import TIME_WORDS, snake, words_of
-from agent.init.places import RECORD_TIME, name_of, read_path, shown, written
+from agent.init.places import (
+    RECORD_TIME,
+    chosen_names,
+    chosen_path,
+    chosen_paths,
+    name_of,
+    read_path,
+    shown,
+    written,
+)
 from agent.init.sample import Seen, named
 from agent.init.schema_fields import Leaf, fields_of_schema, leaves_of, with_schema
 from agent.init.times import time_of
@@ -43,10 +52,12 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     )
     draft.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
     # A subject that is called after the record is mostly one of several in its topic.
-    by_record = registered.subject in (record, f"{topic}-{record}") and registered.format != "json"
+    by_record = (
+        registered.subject in (record, f"{topic}-{record}") and registered.schema.format != "json"
+    )
     proposed = path_text(BY_SCHEMA) if by_record else "none"
     type_field = ask("type_field", "The field that names the event's type", proposed)
-    draft.type_field = None if type_field == "none" else read_path(type_field)
+    draft.type_field = chosen_path(type_field)
     if draft.type_field == BY_SCHEMA:
         draft.type, draft.encoding = record, replace(draft.encoding, subject=None)
     leaves = list(leaves_of(shape))
@@ -61,7 +72,7 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     draft.window = ask("window", f"{name}: the window of its KPIs", "1h")
     split = inference.split_by_names(draft.fields)
     by = ask("by", f"{name}: the fields to split its KPIs by", ",".join(split) or "none")
-    draft.by = [] if by == "none" else [field.strip() for field in by.split(",")]
+    draft.by = chosen_names(by)
     if draft.by and draft.by == split:
         draft.notes["by"] = "by its name: no sample shows how many series that makes"
     return with_own_names([draft, *_lines(draft, leaves, is_promise)])
@@ -101,7 +112,7 @@ def event_shape(registered: Registered) -> tuple[Shape, Envelope | None]:
 def encoding_of(registered: Registered, topic: str) -> Encoding:
     """The encoding of a topic's records with a registered schema."""
     is_usual = registered.subject == f"{topic}-value"
-    return Encoding(registered.format, REGISTRY, None if is_usual else registered.subject)
+    return Encoding(registered.schema.format, REGISTRY, None if is_usual else registered.subject)
 
 
 def _is_promise(kind: SchemaKind, envelope: Envelope | None) -> bool:
@@ -165,7 +176,7 @@ def _identify(draft: EventDraft, leaves: Collection[Leaf], ask: Ask) -> None:
     proposed = "none" if number is None else shown(number)
     answer = ask("id", f"{draft.event}: what identifies an event", proposed)
     if answer != proposed:
-        draft.ids = () if answer == "none" else tuple(map(read_path, answer.split(",")))
+        draft.ids = chosen_paths(answer)
         return
     draft.ids = () if number is None else (number,)
     if number is not None:

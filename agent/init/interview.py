@@ -29,7 +29,15 @@ from agent.init.lines import (
 )
 from agent.init.measures import kpis_of
 from agent.init.naming import snake, unit_of
-from agent.init.places import RECORD_TIME, name_of, read_path, shown
+from agent.init.places import (
+    RECORD_TIME,
+    chosen_names,
+    chosen_path,
+    chosen_paths,
+    name_of,
+    read_path,
+    shown,
+)
 from agent.init.reading import Sample, read
 from agent.init.sample import Occurrence, Seen, left_out, named, profile
 from agent.init.spelling import is_either
@@ -102,7 +110,8 @@ def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[st
             inferred, own = None, f"{own}.changed"
         proposed = "none" if inferred is None else shown(inferred)
         answer = ask("type_field", "The field that names the event's type", proposed)
-        path = None if answer == "none" else _chosen(answer, inferred)
+        is_inferred = inferred is not None and answer == shown(inferred)
+        path = inferred if is_inferred else chosen_path(answer)
     groups: dict[str, list[int]] = {}
     for row, event in enumerate(events):
         kind = own if path is None else event.at(path)
@@ -115,11 +124,6 @@ def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[st
 
 _TYPE: Path = (Root("envelope"), "type")
 _TABLE: Path = (Root("envelope"), "source", "table")
-
-
-def _chosen(answer: str, proposed: Path | None) -> Path:
-    """The path of an answer."""
-    return proposed if proposed is not None and answer == shown(proposed) else read_path(answer)
 
 
 def _event(
@@ -161,7 +165,7 @@ def _measure(draft: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int],
     )
     proposed = ",".join(split) or "none"
     by = ask("by", f"{draft.event}: the fields to split its KPIs by", proposed)
-    draft.by = [] if by == "none" else [field.strip() for field in by.split(",")]
+    draft.by = chosen_names(by)
     if why and by == proposed:
         draft.notes["by"] = why
 
@@ -236,7 +240,7 @@ def _identify(
     proposed = ",".join(map(shown, paths)) or "none"
     answer = ask("id", f"{draft.event}: what identifies an event", proposed)
     if answer != proposed:
-        paths = () if answer == "none" else tuple(map(read_path, answer.split(",")))
+        paths = chosen_paths(answer)
         why = None
     draft.ids = paths
     again, _ = identity.repeats(events, paths)
@@ -341,19 +345,16 @@ def from_answers(ask: Ask) -> list[EventDraft]:
     topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
     type_field = ask("type_field", "The field that names the type", "type")
     time = ask("time", "The field that says when it happened", "time")
-    draft = EventDraft(
-        event, topic, None if type_field == "none" else read_path(type_field),
-        [TimeDraft(read_path(time))],
-    )  # fmt: skip
+    draft = EventDraft(event, topic, chosen_path(type_field), [TimeDraft(read_path(time))])
     draft.timezone = ask("timezone", "The zone of times without an offset", "UTC")
     number = ask("id", "The field that identifies an event", "none")
-    draft.ids = () if number == "none" else tuple(map(read_path, number.split(",")))
+    draft.ids = chosen_paths(number)
     draft.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
     draft.kpis, no_measures = kpis_of(event, draft.fields)
     draft.left_out = named(no_measures)
     draft.window = ask("window", "The window of its KPIs", "1h")
     by = ask("by", "The fields to split its KPIs by", "none")
-    draft.by = [] if by == "none" else [name.strip() for name in by.split(",")]
+    draft.by = chosen_names(by)
     return with_own_names([draft])
 
 

@@ -92,6 +92,21 @@ def read_path(text: str) -> Path:
         raise RulesError(f"{text}: {str(cause).splitlines()[0]}", hint or "") from cause
 
 
+def chosen_path(answer: str) -> Path | None:
+    """The path of an answer; None for `none`. Raises RulesError."""
+    return None if answer == "none" else read_path(answer)
+
+
+def chosen_paths(answer: str) -> tuple[Path, ...]:
+    """The paths of an answer, with commas between them; `none` has none. Raises RulesError."""
+    return () if answer == "none" else tuple(map(read_path, answer.split(",")))
+
+
+def chosen_names(answer: str) -> list[str]:
+    """The names of an answer, with commas between them; `none` has none."""
+    return [] if answer == "none" else [name.strip() for name in answer.split(",")]
+
+
 def shown(path: Path) -> str:
     """A path for people."""
     return path_text(path) or "the record"

@@ -26,7 +26,6 @@ from agent.settings import Settings
 
 _VALUE, _KEY = "-value", "-key"
 _BY_SCHEMA = (Root("schema"),)
-_KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF", "json": "JSON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,6 @@ class Registered:
     subject: str
     number: int
     schema: Schema
-
-    @property
-    def format(self) -> str:
-        """The format of its records."""
-        return next(name for name, kind in _KINDS.items() if kind == self.schema.kind)
 
 
 def registered_for(
@@ -183,9 +177,10 @@ def _of_subject(
         return None
     number, schema = latest
     where = f"topic {topic}, subject {subject}, schema {number}"
-    if not is_key and schema.kind != _KINDS[contract.format]:
-        other = next(name for name, kind in _KINDS.items() if kind == schema.kind)
-        return [Finding(contract.name, ("format",), f"the schema is one of {other}: {where}")]
+    if not is_key and schema.format != contract.format:
+        return [
+            Finding(contract.name, ("format",), f"the schema is one of {schema.format}: {where}")
+        ]
     try:
         wrong = misfits(contract, shape_of(_of_message(schema, subject)), is_key=is_key)
     except SchemaError as error:

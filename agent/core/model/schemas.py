@@ -22,3 +22,8 @@ class Schema:
     text: str
     references: tuple[tuple[str, str], ...] = ()
     message: str = ""
+
+    @property
+    def format(self) -> str:
+        """The format of its records, as an event's `format` names it."""
+        return self.kind.lower()
