@@ -213,7 +213,7 @@ def _change(comparison: Comparison, change: EpisodeChanges, before: AlertHistory
     for row in rows:
         cells = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         yield f"  {row[0].ljust(widths[0])}  {'  '.join(cells)}"
-    for title, mark, episodes, of in (
+    for title, mark, episodes, shown in (
         ("gained", "+ ", change.gained, after),
         ("lost", "- ", change.lost, before),
     ):
@@ -222,7 +222,7 @@ def _change(comparison: Comparison, change: EpisodeChanges, before: AlertHistory
             if own:
                 yield ""
                 yield f"  {title}, {name}"
-                yield from _table(of, own, f"  {mark}")
+                yield from _table(shown, own, f"  {mark}")
 
 
 # --- for programs -------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ def _run(options: Namespace, ask: Ask, folder: Path) -> int:
     text, plan = sound_rules(drafts, bounds, silences, owner, schema)
     _write(place, text)
     drafted = {"event": plan.contracts, "KPI": plan.kpis, "rule": plan.rules}
-    counts = ", ".join(f"{len(of)} {word}{'s' * (len(of) != 1)}" for word, of in drafted.items())
+    counts = ", ".join(
+        f"{len(some)} {word}{'s' * (len(some) != 1)}" for word, some in drafted.items()
+    )
     print(f"{printable(str(place))}: {counts}")  # noqa: T201
     if not (place.parent / schema).is_file():
         sys.stderr.write(f"for completion in editors: kpi-agent schema > {place.parent / schema}\n")

@@ -122,8 +122,8 @@ def series_text(held: Held | None, kpi: str, form: str) -> str:
 def state_text(state: KpiState, held: Held | None = None) -> str:
     """Why a KPI's state starts over."""
     reasons = "; ".join(part_text(part) for part in state.reasons)
-    of = series_text(held, state.kpi, " of {}")
-    return f"{state.kpi} starts over: history, open windows and alerts{of} ({reasons})"
+    count = series_text(held, state.kpi, " of {}")
+    return f"{state.kpi} starts over: history, open windows and alerts{count} ({reasons})"
 
 
 def backfill_text(past: BackfillEffect) -> str:

@@ -267,7 +267,7 @@ async def find_begins(
         return {}
     commits = await _commits(admin, consumer.group, partitions)
     partitions = [tp for tp in partitions if tp in commits]
-    lookups = {of.topic.name for of in plan.lookups.values() if of.topic is not None}
+    lookups = {lookup.topic.name for lookup in plan.lookups.values() if lookup.topic is not None}
     topics = await describe(admin, {tp.topic for tp in partitions} | lookups)
     logs = [log_name(topic, topics[topic].topic_id) for topic in lookups if topic in topics]
     starts = await consumer.log_starts(partitions)

@@ -65,6 +65,10 @@ async def all_records(
         ends = {tp: end for tp, end in ends.items() if starts[tp] < end}
         async for fetched in fetch_to(consumer, ends):
             done += sum(map(len, fetched.values()))
-            yield done, whole, [r for tp, of in fetched.items() for r in of if r.offset < ends[tp]]
+            yield (
+                done,
+                whole,
+                [r for tp, batch in fetched.items() for r in batch if r.offset < ends[tp]],
+            )
     finally:
         await consumer.stop()

@@ -103,12 +103,12 @@ def _of_kpi(kpi: Kpi) -> Iterator[Item]:
         yield _of_override("kpis", kpi, number)
 
 
-def _of_override(section: str, of: Kpi | Rule, number: int) -> Item:
-    override = of.overrides[number]
+def _of_override(section: str, declared: Kpi | Rule, number: int) -> Item:
+    override = declared.overrides[number]
     what = [f"{key}={value}" for key, value in override.match.items()]
     if isinstance(override, TargetOverride) and override.since is not None:
         what.append(f"from {override.since}")
-    return Item(section, of.name, f"override {number + 1}", ", ".join(what))
+    return Item(section, declared.name, f"override {number + 1}", ", ".join(what))
 
 
 def _seen(plan: Plan, result: RunResult) -> Iterator[Item]:

@@ -249,9 +249,11 @@ def _alerts(old: Outline, new: Outline, states: Iterable[KpiState]) -> Iterator[
             yield AlertChange(rule, severity, "goes on")
 
 
-def _levels(of: Outline) -> dict[tuple[str, Severity], RuleOutline]:
+def _levels(outline: Outline) -> dict[tuple[str, Severity], RuleOutline]:
     return {
-        (name, severity): rule for name, rule in of.rules.items() for severity in rule.severities
+        (name, severity): rule
+        for name, rule in outline.rules.items()
+        for severity in rule.severities
     }
 
 

@@ -104,7 +104,7 @@ class ColumnExtraction:
         frame = read.frame
         own = frame["_row"].to_numpy().astype(np.int64)
         values_of = [batch.value(row) for row in own.tolist()] if self._lacks else []
-        columns = [_lack(values_of, of).alias(name) for of, name in self._lacks.items()]
+        columns = [_lack(values_of, member).alias(name) for member, name in self._lacks.items()]
         for source, name in self._roots.items():
             values, other = record_column(self._format, batch, own, source.path[0], source.dtype)  # type: ignore[arg-type]
             columns.append(values.alias(name))

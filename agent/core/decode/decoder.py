@@ -73,7 +73,9 @@ class Decoder:
         tables, wrong_types = dict(decoded.tables), dict(decoded.wrong_types)
         repeated_ms = dict(decoded.repeated_ms)
         extracted = self._extraction.extract(batch, np.flatnonzero(left))
-        documents = self._extract(batch, [of.unread for of in extracted], rejects, ignored)
+        documents = self._extract(
+            batch, [columns.unread for columns in extracted], rejects, ignored
+        )
         for of_contract, by_columns, decoder in zip(
             documents, extracted, self._documents, strict=True
         ):
@@ -135,9 +137,9 @@ class Decoder:
         return Reject(partition, offset, contract, reason, detail)
 
 
-def _part(decoder: ColumnDecoder, documents: Documents, of: Batch) -> Part:
+def _part(decoder: ColumnDecoder, documents: Documents, source: Batch) -> Part:
     """Validate documents that were extracted one by one."""
-    read = decoder.decode(documents.batch(of))
+    read = decoder.decode(documents.batch(source))
     name = decoder.contracts[0].name
     return Part(
         read.tables[name],

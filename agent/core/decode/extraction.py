@@ -69,16 +69,16 @@ class Documents:
     problems: list[tuple[int, Reason, str]] = field(default_factory=list)
     empty: list[int] = field(default_factory=list)
 
-    def batch(self, of: Batch) -> Batch:
-        """The documents as a batch of their own."""
+    def batch(self, source: Batch) -> Batch:
+        """The documents as a batch of their own, with the offsets of their records in `source`."""
         rows = np.array(self.rows, np.int64)
         return Batch(
-            of.topic,
+            source.topic,
             self.values,
-            of.partitions[rows],
-            of.offsets[rows],
-            of.timestamps[rows],
-            of.timestamped,
+            source.partitions[rows],
+            source.offsets[rows],
+            source.timestamps[rows],
+            source.timestamped,
         )
 
 

@@ -35,9 +35,9 @@ _Node = Any  # the members of an object by their keys, an _Array, or the DType o
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """An array, and the node of its elements."""
+    """An array; `element` is the node of its elements."""
 
-    of: _Node
+    element: _Node
 
 
 class UnreadableLinesError(Exception):
@@ -145,7 +145,7 @@ def _with(node: _Node, path: Path, dtype: DType) -> _Node:
 
 def _with_element(array: _Array | None, path: Path, dtype: DType) -> _Array | None:
     """The same for an array."""
-    element = None if array is None else array.of
+    element = None if array is None else array.element
     if isinstance(path[0], Selector):
         element = _with(element, (path[0].key,), pl.String)
         if element is None:
@@ -162,14 +162,14 @@ def _at(value: pl.Expr, node: _Node, path: Path, dtype: DType) -> pl.Expr:
     if isinstance(step, str):
         return _at_key(value, node, path, dtype)
     if isinstance(step, int):
-        return _at(value.list.get(step, null_on_oob=True), node.of, rest, dtype)
+        return _at(value.list.get(step, null_on_oob=True), node.element, rest, dtype)
     if isinstance(step, Selector):
-        key = _at_key(pl.element(), node.of, (step.key,), pl.String)
+        key = _at_key(pl.element(), node.element, (step.key,), pl.String)
         first = value.list.eval(pl.element().filter(key == step.value)).list.first()
-        return _at(first, node.of, rest, dtype)
+        return _at(first, node.element, rest, dtype)
     if not rest and dtype is not pl.Struct:
         return value
-    return value.list.eval(_at(pl.element(), node.of, rest, dtype))
+    return value.list.eval(_at(pl.element(), node.element, rest, dtype))
 
 
 def _at_key(value: pl.Expr | int, members: _Node, path: Path, dtype: DType) -> pl.Expr:
@@ -191,7 +191,7 @@ def _safe(at: int) -> str:
 def _dtype(node: _Node) -> Any:
     if isinstance(node, dict):
         return pl.Struct({key: _dtype(inner) for key, inner in node.items()})
-    return pl.List(_dtype(node.of)) if isinstance(node, _Array) else node
+    return pl.List(_dtype(node.element)) if isinstance(node, _Array) else node
 
 
 _CHECKS: dict[Any, Any] = {
@@ -205,7 +205,7 @@ _CHECKS: dict[Any, Any] = {
 def _check(node: _Node) -> Any:
     """The msgspec type of a node's values."""
     if isinstance(node, _Array):
-        return list[_check(node.of)] | None  # type: ignore[misc]
+        return list[_check(node.element)] | None  # type: ignore[misc]
     if not isinstance(node, dict):
         return _CHECKS[node]
     names = {_safe(i): str(key) for i, key in enumerate(node)}

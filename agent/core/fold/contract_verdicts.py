@@ -12,7 +12,7 @@ from agent.core.fold.checkpoint import Needs, SourceProgress
 from agent.core.fold.duplicates import Deduplicator
 from agent.core.fold.kpi_fold import Rows
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
-from agent.core.fold.outcomes import Verdicts
+from agent.core.fold.outcomes import Outcomes
 from agent.core.fold.runs import first_of_each, segments
 from agent.core.model.events import Contract
 from agent.core.model.kpis import Kpi
@@ -21,7 +21,7 @@ from agent.core.model.windows import Window
 
 
 class ContractVerdicts:
-    """Gives the events of one contract their verdicts. `index`: of the contract in its topic."""
+    """Gives the events of one contract their outcomes. `index`: of the contract in its topic."""
 
     def __init__(self, contract: Contract, index: int, kpis: tuple[Kpi, ...]) -> None:
         self.contract = contract
@@ -35,12 +35,12 @@ class ContractVerdicts:
         table: pl.DataFrame,
         watermarks_ms: Ints,
         sources: Mapping[int, SourceProgress],
-        verdicts: Verdicts,
+        outcomes: Outcomes,
     ) -> tuple[Rows, Bools]:
         """Give each row of a table its verdict, with `watermarks_ms` the watermark before each.
 
         Returns the rows to fold, and which of them count in any window. Outcomes are added to
-        `verdicts`, and the offsets that a restart needs to `sources`.
+        `outcomes`, and the offsets that a restart needs to `sources`.
         """
         rows = table["_row"].to_numpy().astype(np.int64)
         times = table["_time"].to_numpy()
@@ -57,9 +57,9 @@ class ContractVerdicts:
             unsure = np.flatnonzero(np.logical_or.reduce([behind, *repeats.values()]))
             left, repeated = self._uncounted(unsure, times, limits, repeats)
             counts[left] = False
-            verdicts.assign(rows[left[repeated]], Outcome.DUPLICATE, self._index)
-            verdicts.assign(rows[left[~repeated]], Outcome.LATE, self._index)
-        verdicts.assign(rows[counts], Outcome.FOLDED, self._index)
+            outcomes.assign(rows[left[repeated]], Outcome.DUPLICATE, self._index)
+            outcomes.assign(rows[left[~repeated]], Outcome.LATE, self._index)
+        outcomes.assign(rows[counts], Outcome.FOLDED, self._index)
         self._note_slices(table, sources, counts, ends, watermarks_ms)
         plain = stored is times and not repeats
         return Rows(table, None if plain else limits, repeats), counts

@@ -4,7 +4,7 @@
           ─ fold ───▶ verdicts; partials by (source partition, slice, series)
           ─ flush ──▶ frames with the partials that changed, and commits
 
-A source partition is assigned with `assign` and given up with `revoke`. In between, it is in one of
+A source partition is assigned with `assign` and released with `revoke`. In between, it is in one of
 two states. *Rebuilding*: after a restart, records from the committed offset up to the covered
 offset get the same verdicts as before; nothing is sent or counted. *Live*: all later records.
 
@@ -43,7 +43,7 @@ from agent.core.fold.kpi_fold import KpiFold, Rows, group_kpis
 from agent.core.fold.lateness import Bools
 from agent.core.fold.lookup_joins import LookupJoins
 from agent.core.fold.lookup_topics import LookupTopics
-from agent.core.fold.outcomes import CountKey, FoldResult, Verdicts
+from agent.core.fold.outcomes import CountKey, FoldResult, Outcomes
 from agent.core.fold.repeated_hour import settle_repeated_hours
 from agent.core.fold.runs import filter_rows, segments
 from agent.core.model.events import Contract
@@ -84,15 +84,17 @@ class Folder:
             for rule in plan.rules.values()
             if isinstance(rule, AbsenceRule) and rule.per == "kpi"
         }
-        backfilled = [k for of in kpis.values() for k in of if k.backfill_ms is not None]
+        backfilled = [k for group in kpis.values() for k in group if k.backfill_ms is not None]
         self._contracts = contracts
         self._shared_topics = [c.topics for c in contracts if not c.topics.is_one]
         self._decoder = Decoder(contracts)
         self._clock = FutureClock(contracts)
         self._lookups = LookupJoins(contracts, plan.lookups, lookups or LookupTopics(plan.lookups))
         self.looked_up = self._lookups.topics
-        self._verdicts = [ContractVerdicts(c, i, kpis[c.name]) for i, c in enumerate(contracts)]
-        self._casts = {name: casts_of(of) for name, of in kpis.items()}
+        self._contract_verdicts = [
+            ContractVerdicts(c, i, kpis[c.name]) for i, c in enumerate(contracts)
+        ]
+        self._casts = {name: casts_of(group) for name, group in kpis.items()}
         self._folds = [
             KpiFold(group, contract, watched, state_partitions)
             for contract in contracts
@@ -126,11 +128,11 @@ class Folder:
     def revoke(self, partition: int) -> None:
         """Drop all state of a partition."""
         self.sources.pop(partition, None)
-        for of in (self._resumes, self._commits, self._early_commits):
-            of.pop(partition, None)
+        for by_partition in (self._resumes, self._commits, self._early_commits):
+            by_partition.pop(partition, None)
         self._frames.revoke(partition)
-        for verdicts in self._verdicts:
-            verdicts.revoke(partition)
+        for contract_verdicts in self._contract_verdicts:
+            contract_verdicts.revoke(partition)
         for fold in self._folds:
             fold.revoke(partition)
 
@@ -146,35 +148,40 @@ class Folder:
         """Give each record of a batch its verdict, and fold it. The partitions of the batch must be
         assigned here, and its offsets continue those folded before. `clock_ms`: the agent's clock
         when the batch was fetched."""
-        verdicts = Verdicts(len(batch.values), [contract.name for contract in self._contracts])
+        outcomes = Outcomes(len(batch.values), [contract.name for contract in self._contracts])
         if not len(batch.values):
-            return verdicts.account(np.zeros(0, np.bool_), {})
-        verdicts.assign(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
+            return outcomes.fold_result(np.zeros(0, np.bool_), {})
+        outcomes.assign(np.asarray(decoded.empty, np.int64), Outcome.EMPTY)
         for row, reject in decoded.rejects:
-            verdicts.reject(row, reject)
-        decoded, newest = self._resolve_times(batch, decoded, clock_ms, verdicts)
+            outcomes.reject(row, reject)
+        decoded, newest = self._resolve_times(batch, decoded, clock_ms, outcomes)
         watermarks = self._advance(batch, newest)
         as_of = self._lookups.read(batch, self.sources, self._clock.span_ms)
         counted = self._counted(batch)
         rows = {
-            of.contract.name: self._assign_verdicts(
-                of,
-                _with_computed(of.contract, self._lookups.join(of.contract.name, table, as_of)),
+            contract.name: self._assign_verdicts(
+                contract_verdicts,
+                _with_computed(contract, self._lookups.join(contract.name, table, as_of)),
                 watermarks,
-                verdicts,
+                outcomes,
             )
-            for of in self._verdicts
-            if (table := decoded.tables[of.contract.name]).height
+            for contract, contract_verdicts in zip(
+                self._contracts, self._contract_verdicts, strict=True
+            )
+            if (table := decoded.tables[contract.name]).height
         }
         fields = {
             contract.name: count_fields(
-                contract, rows[contract.name].table, wrong, counted, self._casts[contract.name]
+                contract,
+                rows[contract.name].table,
+                decoded.wrong_types,
+                counted,
+                self._casts[contract.name],
             )
-            for wrong in [decoded.wrong_types]
             for contract in self._contracts
             if contract.name in rows and (contract.fields or contract.lookups)
         }
-        return verdicts.account(counted, self._fold(rows, counted), fields)
+        return outcomes.fold_result(counted, self._fold(rows, counted), fields)
 
     def flush(
         self,
@@ -197,8 +204,8 @@ class Folder:
             self._folds, self.sources, clock_ms, idle_ms, partitions, self.siblings(topics)
         )
         for partition, source in self.sources.items():
-            for verdicts in self._verdicts:
-                verdicts.forget_finished(partition, source)
+            for contract_verdicts in self._contract_verdicts:
+                contract_verdicts.forget_finished(partition, source)
         live = {p: source for p, source in self.sources.items() if not source.rebuilding}
         self._early_commits = {
             partition: replace(self._resumes[partition], lookups=text).commit()
@@ -215,7 +222,7 @@ class Folder:
         return {
             topic: count
             for topic, count in topics.items()
-            if topic != self.topic and any(topic in of for of in self._shared_topics)
+            if topic != self.topic and any(topic in shared for shared in self._shared_topics)
         }
 
     def early_commits(self) -> dict[int, Commit]:
@@ -232,12 +239,12 @@ class Folder:
         return {kpi.name: fold.shortened for fold in self._folds for kpi in fold.kpis}
 
     def _resolve_times(
-        self, batch: Batch, decoded: Decoded, clock_ms: int | None, verdicts: Verdicts
+        self, batch: Batch, decoded: Decoded, clock_ms: int | None, outcomes: Outcomes
     ) -> tuple[Decoded, Ints]:
         """The batch without events from the future, and with local times that occur twice resolved;
         and the event time of each record."""
         newest = _newest_times(batch, decoded)
-        past = self._clock.reject(batch, decoded, newest, self.sources, clock_ms, verdicts)
+        past = self._clock.reject(batch, decoded, newest, self.sources, clock_ms, outcomes)
         if past is not decoded:
             newest = _newest_times(batch, past)
         if past.repeated_ms:
@@ -267,27 +274,31 @@ class Folder:
         return counted
 
     def _assign_verdicts(
-        self, of: ContractVerdicts, table: pl.DataFrame, watermarks: Ints, verdicts: Verdicts
+        self,
+        contract_verdicts: ContractVerdicts,
+        table: pl.DataFrame,
+        watermarks: Ints,
+        outcomes: Outcomes,
     ) -> Rows:
-        rows, counts = of.assign(
-            table, watermarks[table["_row"].to_numpy()], self.sources, verdicts
+        rows, counts = contract_verdicts.assign(
+            table, watermarks[table["_row"].to_numpy()], self.sources, outcomes
         )
         if self._observers:
             folded = filter_rows(table, counts)
             for observer in self._observers:
-                observer(of.contract.name, folded)
+                observer(contract_verdicts.contract.name, folded)
         return rows
 
     def _fold(self, rows: Mapping[str, Rows], counted: Bools) -> Counter[str]:
         """Fold the rows that count; returns how many were too late for a window, by KPI."""
-        made = [
-            (fold, number, frame)
+        folding = [
+            (fold, number, lazy)
             for fold in self._folds
             if fold.contract in rows
-            for number, frame in fold.fold(rows[fold.contract], counted)
+            for number, lazy in fold.fold(rows[fold.contract], counted)
         ]
-        collected = pl.collect_all([frame for _, _, frame in made], engine="in-memory")
-        for (fold, number, _), folded in zip(made, collected, strict=True):
+        collected = pl.collect_all([lazy for _, _, lazy in folding], engine="in-memory")
+        for (fold, number, _), folded in zip(folding, collected, strict=True):
             fold.buffer(number, folded)
         late: Counter[str] = Counter()
         for fold in self._folds:
@@ -308,11 +319,11 @@ def _newest_times(batch: Batch, decoded: Decoded) -> Ints:
     times = np.full(len(batch.values), NO_TIME_MS, np.int64)
     for table in decoded.tables.values():
         rows = table["_row"].to_numpy()
-        of_table = table["_time"].to_numpy()
+        event_times = table["_time"].to_numpy()
         if len(rows) > 1 and (rows[1:] == rows[:-1]).any():  # several events in a record
-            np.maximum.at(times, rows, of_table)
+            np.maximum.at(times, rows, event_times)
         else:
-            times[rows] = np.maximum(times[rows], of_table)
+            times[rows] = np.maximum(times[rows], event_times)
     return times
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from agent.core.aggregate.columns import Ints
 from agent.core.decode.batch import Batch, Decoded
 from agent.core.fold.checkpoint import SourceProgress
-from agent.core.fold.outcomes import Verdicts
+from agent.core.fold.outcomes import Outcomes
 from agent.core.fold.runs import filter_rows, segments
 from agent.core.model.events import Contract
 from agent.core.model.paths import path_text
@@ -62,7 +62,7 @@ class FutureClock:
         newest_ms: Ints,
         sources: Mapping[int, SourceProgress],
         clock_ms: int | None,
-        verdicts: Verdicts,
+        outcomes: Outcomes,
     ) -> Decoded:
         """The batch without the events that are too far ahead, which are rejected.
 
@@ -78,7 +78,7 @@ class FutureClock:
             future = table["_time"].to_numpy() - clocks[rows] > contract.max_future_ms
             for index in np.flatnonzero(future).tolist():
                 row = int(rows[index])
-                verdicts.reject(row, _reject(contract, batch, row, int(table["_time"][index])))
+                outcomes.reject(row, _reject(contract, batch, row, int(table["_time"][index])))
             tables[contract.name] = filter_rows(table, ~future)
         return replace(decoded, tables=tables)
 

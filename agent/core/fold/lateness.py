@@ -76,7 +76,7 @@ def pane_starts(window: Window, times_ms: Ints) -> Ints:
     return _by_slice(window.pane_start, times_ms, window.slice_ms)
 
 
-def _by_slice(of: Callable[[int], int], times_ms: Ints, slice_ms: int) -> Ints:
+def _by_slice(function: Callable[[int], int], times_ms: Ints, slice_ms: int) -> Ints:
     """Map instants by a function that is constant within a slice; it is called once per slice."""
     starts, rows = np.unique(slice_starts(times_ms, slice_ms), return_inverse=True)
-    return np.array([of(start) for start in starts.tolist()], np.int64)[rows]
+    return np.array([function(start) for start in starts.tolist()], np.int64)[rows]

@@ -126,13 +126,13 @@ class LookupSteps:
         return is_due and characters < MOST_CHARACTERS
 
     def _complete(self, position: Position) -> None:
-        """Logs that the steps don't know, since other rules made them, are read up to now."""
+        """Add the logs that the steps lack because other rules made them, as read up to now."""
         logs = {log for log, _ in position}
         for i, (offset, known) in enumerate(self.steps):
-            of = {log for log, _ in known}
-            if of != logs:
+            known_logs = {log for log, _ in known}
+            if known_logs != logs:
                 kept: Mapping[tuple[str, int], int] = {
                     p: e for p, e in known.items() if p[0] in logs
                 }
-                new = {p: e for p, e in position.items() if p[0] not in of}
+                new = {p: e for p, e in position.items() if p[0] not in known_logs}
                 self.steps[i] = (offset, {**kept, **new})

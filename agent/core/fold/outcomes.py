@@ -47,7 +47,7 @@ class FoldResult:
     fields: Mapping[str, FieldCounts] = field(default_factory=dict)
 
 
-class Verdicts:
+class Outcomes:
     """The outcome of each record of a batch, and the contract that gave it."""
 
     def __init__(self, records: int, contracts: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ class Verdicts:
         """Reject a record, unless another contract has rejected it."""
         self._rejects.setdefault(row, reject)
 
-    def account(
+    def fold_result(
         self,
         counted: Bools,
         late_rows: Mapping[str, int],

@@ -206,12 +206,14 @@ class DerivedKpi:
         hidden = self._dimensions.hides(inputs.series_with_events(key))
         return _Window(key[1], rows, inputs.overflows(key[0]), hidden)
 
-    def _value(self, end: int, of: _Window, value: Number, open_: bool = False) -> WindowValue:
+    def _value(
+        self, end: int, window: _Window, value: Number, is_open: bool = False
+    ) -> WindowValue:
         start = self.kpi.window.start_of(end)
-        maintenance = self.evaluator.maintenance.covering(of.dimensions, start, end)
+        maintenance = self.evaluator.maintenance.covering(window.dimensions, start, end)
         return WindowValue(
-            self.kpi.name, of.dimensions, start, end, value, of.events, open_, maintenance,
-            self._missed.overlaps(start, end), of.hidden,
+            self.kpi.name, window.dimensions, start, end, value, window.events, is_open,
+            maintenance, self._missed.overlaps(start, end), window.hidden,
         )  # fmt: skip
 
     def drain_changed_views(self) -> set[Dimensions]:
@@ -248,7 +250,7 @@ class DerivedKpi:
                 ends.append(end)
                 wanted.append(self._window((end, dimensions), rows, ready))
         return [
-            self._value(end, window, value, open_=True)
+            self._value(end, window, value, is_open=True)
             for end, window, value in zip(ends, wanted, self._values(wanted), strict=True)
         ]
 

@@ -82,7 +82,7 @@ class MissedRecords:
         if not self._changed:
             return []
         self._changed = False
-        spans = {source: list(of.items()) for source, of in self._spans.items()}
+        spans = {source: list(spans.items()) for source, spans in self._spans.items()}
         lost = None if self._lost_before is None else sorted(self._lost_before)
         return [(self._key, versioned(_encoder.encode(_State(spans, lost))))]
 

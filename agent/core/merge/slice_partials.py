@@ -85,8 +85,8 @@ class SlicePartials:
         pending = list(zip(*self._pending.values(), strict=True))
         dtypes = self._aggregator.stored_dtypes[first_column : first_column + len(pending)]
         columns = [
-            decode_column(join_columns(of), dtype)
-            for of, dtype in zip(pending, dtypes, strict=True)
+            decode_column(join_columns(parts), dtype)
+            for parts, dtype in zip(pending, dtypes, strict=True)
         ]
         self._pending, self._pending_rows = {}, []
         if self._partials is None:
@@ -105,8 +105,8 @@ class SlicePartials:
             pending = zip(*self._pending.values(), strict=True)
             dtypes = self._aggregator.stored_dtypes
             return [
-                decode_column(join_columns(of), dtype)
-                for of, dtype in zip(pending, dtypes, strict=True)
+                decode_column(join_columns(parts), dtype)
+                for parts, dtype in zip(pending, dtypes, strict=True)
             ]
         self._store_pending()
         return [] if self._partials is None else self._partials.columns
@@ -118,13 +118,15 @@ class SlicePartials:
             return set()
         return {self._series[row] for row in self._partials.changed().tolist()}
 
-    def states(self, of: Iterable[Dimensions] | None = None) -> Iterator[tuple[Dimensions, State]]:
-        """The state of every row, with its series; `of`: of these series only. A series has a row
+    def states(
+        self, only: Iterable[Dimensions] | None = None
+    ) -> Iterator[tuple[Dimensions, State]]:
+        """The state of every row, with its series; `only`: of these series. A series has a row
         for each source and key."""
         series, columns = self._series, self._columns()
-        if of is not None:
+        if only is not None:
             rows_of = self._rows_of()
-            chosen = list(chain.from_iterable(rows_of.get(dimensions, ()) for dimensions in of))
+            chosen = list(chain.from_iterable(rows_of.get(dimensions, ()) for dimensions in only))
             series, columns = [series[row] for row in chosen], [c[chosen] for c in columns]
         scalars = map(to_scalars, columns, self._aggregator.nullable)
         return zip(series, zip(*scalars, strict=True), strict=True)

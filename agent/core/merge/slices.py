@@ -102,7 +102,7 @@ class UnsealedSlices:
         """The slices that end by an instant, grouped by start, ascending."""
         span = self._kpi.slice_ms
         keys = sorted(key for key in self._slices if key.start_ms + span <= frontier_ms)
-        return [(start, list(of)) for start, of in groupby(keys, attrgetter("start_ms"))]
+        return [(start, list(group)) for start, group in groupby(keys, attrgetter("start_ms"))]
 
     @property
     def replacing(self) -> Mapping[SliceKey, SlicePartials]:
@@ -137,6 +137,6 @@ class UnsealedSlices:
             if start_ms <= key.pane_ms and max(key.start_ms, key.pane_ms) < end_ms
         )
         by_series: dict[Dimensions, list[State]] = {}
-        for dimensions, state in chain.from_iterable(of.states(only) for of in wanted):
+        for dimensions, state in chain.from_iterable(partials.states(only) for partials in wanted):
             by_series.setdefault(dimensions, []).append(state)
         return by_series

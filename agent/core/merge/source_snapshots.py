@@ -72,15 +72,13 @@ class SourceSnapshots:
 
     def _snapshot(self, position: int) -> Snapshot:
         topics = {
-            name: _Topic(
-                of.partitions, of.topic_id, of.siblings, dict(of.statuses), sorted(of.flushing)
-            )
-            for name, of in self._sources.topics.items()
+            name: _Topic(s.partitions, s.topic_id, s.siblings, dict(s.statuses), sorted(s.flushing))
+            for name, s in self._sources.topics.items()
         }
         contracts = {
-            name: _Contract(of.reached_ms, of.reached_ms - of.contract.lateness_ms)
-            for name, of in self._sources.contracts.items()
-            if of.reached_ms is not None
+            name: _Contract(s.reached_ms, s.reached_ms - s.contract.lateness_ms)
+            for name, s in self._sources.contracts.items()
+            if s.reached_ms is not None
         }
         return Snapshot(position, topics, contracts)
 
@@ -118,7 +116,7 @@ class SourceSnapshots:
             known.siblings, known.statuses = topic.siblings, dict(topic.statuses)
             known.flushing = set(topic.flushing)
         contracts = self._sources.contracts
-        for name, of in contracts.items():
+        for name, sources in contracts.items():
             reached = snapshot.contracts.get(name)
-            of.restore(None if reached is None else reached.watermark_ms)
+            sources.restore(None if reached is None else reached.watermark_ms)
         return {n: c.frontier_ms for n, c in snapshot.contracts.items() if n in contracts}

@@ -95,7 +95,7 @@ class UnsettledPartials:
     def replaced(self, slices: UnsealedSlices) -> set[PartialId]:
         """The unsettled partials that newer, unsealed ones replace."""
         replacing = slices.replacing.items()
-        return {partial for key, of in replacing for partial, _, _ in self.partials(key, of)}
+        return {partial for key, rows in replacing for partial, _, _ in self.partials(key, rows)}
 
     def _is_final(self, partial: PartialId) -> bool:
         return self._sources is None or self._sources.is_final(

@@ -162,7 +162,7 @@ class ContractSources:
 
     def name_of(self, source: int) -> tuple[str, int, int]:
         """The topic, partition and epoch of a source (`TopicSources.source_of`)."""
-        topic = next(t for t, of in self._of_merger.items() if of.number == source >> 64)
+        topic = next(t for t, s in self._of_merger.items() if s.number == source >> 64)
         return topic, source & 0xFFFF_FFFF, source >> 32 & 0xFFFF_FFFF
 
     def is_final(self, topic: str, partition: int, epoch: int, watermark_ms: int) -> bool:

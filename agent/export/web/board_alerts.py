@@ -198,7 +198,7 @@ def by_rule(active: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
 
 
 def _owner(rule: Rule | None, kpi: Kpi | None) -> str:
-    names = (name for of in (rule, kpi) if of is not None for name in (of.owner, of.team) if name)
+    names = (name for d in (rule, kpi) if d is not None for name in (d.owner, d.team) if name)
     return next(names, "")
 
 

@@ -50,8 +50,10 @@ def sources_json(state: AgentState) -> list[Json]:
     return [
         {
             "topic": topic,
-            "records": of.total(),
-            "why": [{"outcome": name, "records": records} for name, records in of.most_common(3)],
+            "records": counts.total(),
+            "why": [
+                {"outcome": name, "records": records} for name, records in counts.most_common(3)
+            ],
         }
-        for topic, of in outcomes.items()
+        for topic, counts in outcomes.items()
     ]

@@ -87,7 +87,7 @@ class Identities:
 
     def _by_token(self, token: str) -> str | None:
         digest = _digest(token)
-        return next((name for name, of in self._tokens.items() if of.digest() == digest), None)
+        return next((name for name, held in self._tokens.items() if held.digest() == digest), None)
 
     async def _by_password(self, credentials: str) -> str | None:
         try:

@@ -96,8 +96,8 @@ class Selection:
     def has_alert(self, plan: Plan, alert: Alert) -> bool:
         """Whether an alert is selected; `q` and `state` do not apply to alerts."""
         kpi, rule = plan.subject(alert.kpi), plan.rules.get(alert.rule)
-        owners = {of.owner or of.team or "" for of in (kpi, rule) if of is not None}
-        teams = {of.team or "" for of in (kpi, rule) if of is not None}
+        owners = {d.owner or d.team or "" for d in (kpi, rule) if d is not None}
+        teams = {d.team or "" for d in (kpi, rule) if d is not None}
         if (self.owner and self.owner not in owners) or (self.team and self.team not in teams):
             return False
         if self.objective and (
@@ -119,8 +119,10 @@ class Selection:
     def _has_dimensions(self, kpi: Kpi) -> bool:
         return all(name in kpi.by for name, _ in self.series)
 
-    def _selects(self, kpi: Kpi, of: SeriesView | Alert) -> bool:
-        return self._has_dimensions(kpi) and selects(dict(self.series), kpi.by, of.dimensions or ())
+    def _selects(self, kpi: Kpi, shown: SeriesView | Alert) -> bool:
+        return self._has_dimensions(kpi) and selects(
+            dict(self.series), kpi.by, shown.dimensions or ()
+        )
 
 
 def choices_json(

@@ -14,7 +14,7 @@ import pytest
 
 from agent.core.fold.checkpoint import Resume, SourceProgress
 from agent.core.fold.contract_verdicts import ContractVerdicts
-from agent.core.fold.outcomes import FoldResult, Verdicts
+from agent.core.fold.outcomes import FoldResult, Outcomes
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
 from tests.core.simulated import plan_of
@@ -61,10 +61,10 @@ class Log:
                 "_id": pl.Series([name for _, name in events], dtype=pl.String),
             }
         )
-        outcomes = Verdicts(count, [self.contract])
+        outcomes = Outcomes(count, [self.contract])
         watermarks = self.source.advance(times, first + count)
         self.verdicts.assign(table, watermarks, {0: self.source}, outcomes)
-        return outcomes.account(np.ones(count, np.bool_), {})
+        return outcomes.fold_result(np.ones(count, np.bool_), {})
 
     def last(self, *events: Event) -> Outcome:
         """The outcome of the last event, each read as a batch of its own."""

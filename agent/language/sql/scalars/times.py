@@ -70,17 +70,17 @@ _ALIASES = {
 }
 
 
-def _part_of(scope: Scope, node: exp.Expression, name: str, of: exp.Expression | None) -> Typed:
+def _part_of(scope: Scope, node: exp.Expression, name: str, time: exp.Expression | None) -> Typed:
     """One part of a time, by its name."""
-    if of is None:
+    if time is None:
         fail(node, "a part is taken of a time", f"for example `{name}(ordered_at)`")
     name = _ALIASES.get(name.lower(), name.lower())
     if name == "epoch":
-        return _epoch(scope, of)
+        return _epoch(scope, time)
     if name not in _PARTS:
         hint = f"the parts are {', '.join(sorted((*_PARTS, 'epoch')))}"
         fail(node, f"a time has no part '{name}'", hint)
-    return Typed(_PARTS[name](_local(scope, of)).cast(pl.Int64), "integer")
+    return Typed(_PARTS[name](_local(scope, time)).cast(pl.Int64), "integer")
 
 
 def _epoch(scope: Scope, node: exp.Expression) -> Typed:
@@ -119,8 +119,8 @@ def _epoch_ms(scope: Scope, node: exp.UnixToTime) -> Typed:
 
 
 def _date_part(scope: Scope, node: exp.Anonymous) -> Typed:
-    part, of = _two(node, "for example `date_part('hour', ordered_at)`")
-    return _part_of(scope, node, text_written(part, "the part", "for example 'hour'"), of)
+    part, time = _two(node, "for example `date_part('hour', ordered_at)`")
+    return _part_of(scope, node, text_written(part, "the part", "for example 'hour'"), time)
 
 
 def _weekday(scope: Scope, node: exp.Anonymous) -> Typed:
