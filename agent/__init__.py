@@ -7,7 +7,7 @@ order:
 - `language`: rules as YAML and SQL, compiled to the plan that the core runs
 - `kafka`: the core on Kafka, in two stages; `service` runs both as one process
 - `export`, `generate`: metrics, the board and alerts; files for Prometheus and Grafana
-- `settings`: brokers, topics, ports, folders; `errors`: whose fault a failure is; `logs`;
+- `settings`: brokers, topics, ports, folders; `errors`: whose fault a failure is; `logs`; `clock`;
   `config_errors` and `client_tls`: what all files of configuration and all connections share
 - `replay`, `backtest`, `restate`, `explain`, `diff`, `init`, `ruletests`, `sizing`, `demo`: what
   the commands of these names do; `commands` and `cli` are the command line

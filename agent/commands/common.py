@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from agent import clock
 from agent.core.model.printable import printable_lines
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 
@@ -112,7 +112,7 @@ def add_now(parser: argparse.ArgumentParser) -> None:
 
 def clock_ms(now: int | None = None) -> int:
     """The current time: `now` if given, else the clock."""
-    return now if now is not None else time.time_ns() // 1_000_000
+    return now if now is not None else clock.now_ms()
 
 
 @contextmanager

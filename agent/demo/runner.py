@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent import logs
+from agent import clock, logs
 from agent.core.output.privacy import Privacy, public_plan
 from agent.demo import story
 from agent.demo.generator import BACKFILL_SECONDS, Company
@@ -151,7 +151,7 @@ async def _update_screen(
 
 def _company() -> Show:
     async def send(sender: Sender) -> None:
-        await sender.send_company(Company(time.time_ns() // 1_000_000))
+        await sender.send_company(Company(clock.now_ms()))
 
     return Show(
         title="Example company",

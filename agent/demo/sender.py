@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from confluent_kafka import Producer
 
+from agent import clock
 from agent.demo.generator import TICK_MS, Company, Message
 from agent.demo.retail import TOPIC, Timelapse
 
@@ -39,7 +40,7 @@ class Sender:
         forever."""
         tick = company.first_tick
         while True:
-            now_tick = company.tick_of(_now_ms())
+            now_tick = company.tick_of(clock.now_ms())
             while tick < now_tick:
                 upto = min(tick + CHUNK_TICKS, now_tick)
                 await self._hand_over(company.between(tick, upto))
@@ -52,7 +53,7 @@ class Sender:
         sent = 0
         while sent < len(year.events):
             due = year.due(sent, time.monotonic() - started)[:CHUNK_EVENTS]
-            now_ms = _now_ms()
+            now_ms = clock.now_ms()
             await self._hand_over(Message(TOPIC, e.key, e.value, now_ms) for e in due)
             sent += len(due)
             if len(due) < CHUNK_EVENTS:
@@ -81,7 +82,3 @@ class Sender:
             self._producer.poll(0)
             return False
         return True
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

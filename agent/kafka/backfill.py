@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from agent import clock
 from agent.core.backfill import Backfill, BackfillRequest, begin_ms
 from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.merge.backfill_buffer import PendingBackfill
@@ -243,7 +244,7 @@ class _JobRun:
             enable_batch_fetch(consumer)
             tps = [TopicPartition(*source) for source in sorted(self._job.covered)]
             consumer.assign(tps)
-            now_ms = time.time_ns() // 1_000_000
+            now_ms = clock.now_ms()
             from_ms = {
                 name: begin_ms(kpi, now_ms - (kpi.backfill_ms or 0))
                 for name, kpi in self._plan.kpis.items()

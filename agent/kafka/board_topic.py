@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, compress, islice
 from operator import is_not
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka.errors import KafkaError
 
+from agent import clock
 from agent.core.model.event_counts import RecordCounts
 from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions, Target
@@ -300,7 +300,7 @@ class BoardWriter:
 
     def _workers(self) -> dict[bytes, bytes | None]:
         """The row of this worker, and deletions of forgotten ones; logs where rules differ."""
-        now_ms, config_hash = time.time_ns() // 1_000_000, self._board.plan.config_hash
+        now_ms, config_hash = clock.now_ms(), self._board.plan.config_hash
         known = self._board.workers()
         self._rule_sets.observe(config_hash, known, now_ms)
         own = self._rule_sets.row(config_hash, now_ms, self._counts(now_ms))

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import msgspec
 from aiokafka.errors import KafkaError
 
+from agent import clock
 from agent.errors import EnvironmentFault, KpiAgentError
 from agent.kafka.publish import Publisher, acknowledged
 
@@ -104,7 +104,7 @@ class ExplainRequests:
     def __init__(self, worker: str) -> None:
         self._worker = worker
         # Different from those of an earlier worker of the same name, whose replies may still exist.
-        self._numbers = itertools.count(_now_ms())
+        self._numbers = itertools.count(clock.now_ms())
         self._open: dict[int, _Open] = {}
         self._turn = asyncio.Semaphore(MOST_OPEN)
         self._waiting: asyncio.Queue[ExplainRequest] = asyncio.Queue(MOST_WAITING)
@@ -119,7 +119,7 @@ class ExplainRequests:
         if isinstance(row, ExplainReply):
             if row.worker == self._worker and row.number in self._open:
                 self._open[row.number].add(key, row)
-        elif row.worker != self._worker and abs(_now_ms() - row.at_ms) <= FRESH_MS:
+        elif row.worker != self._worker and abs(clock.now_ms() - row.at_ms) <= FRESH_MS:
             if self._waiting.full():
                 log.debug("a request to explain %s is dropped: %d wait", row.rule, MOST_WAITING)
             else:
@@ -148,7 +148,7 @@ class ExplainRequests:
             key = _encoder.encode(["explain_request", self._worker, number])
             request = ExplainRequest(
                 self._worker, number, config_hash, rule, series, tuple(sorted(partitions)),
-                _now_ms(),
+                clock.now_ms(),
             )  # fmt: skip
             try:
                 if publisher is not None:
@@ -192,7 +192,7 @@ class ExplainRequests:
                 return
             reply = ExplainReply(
                 request.worker, request.number, tuple(sorted(partitions)), count, tuple(series),
-                _now_ms(),
+                clock.now_ms(),
             )  # fmt: skip
             key = ["explain_reply", request.worker, request.number, self._worker]
             await _write(publisher, {_encoder.encode(key): _encoder.encode(reply)})
@@ -213,7 +213,3 @@ def _unanswered(partitions: Collection[int]) -> EnvironmentFault:
         f"no worker explains the series of state {which} {named} within {REPLY_SECONDS:.0f} s",
         "Their worker is starting, or runs other rules; try again.",
     )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -39,6 +39,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import OffsetOutOfRangeError
 
+from agent import clock
 from agent.core.fold.folder import Folder
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
@@ -77,7 +78,7 @@ class IngestStage:
         admin: AIOKafkaAdminClient,
         state_partitions: int,
         progress: IngestProgress,
-        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        wall_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
         self._settings = settings
         self._publisher = publisher

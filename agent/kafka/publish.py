@@ -8,7 +8,6 @@ keys.
 from __future__ import annotations
 
 import asyncio
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
+from agent import clock
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import Correction, Emitted
@@ -175,7 +175,7 @@ def _transitions(
     plan: Plan, emitted: Emitted, partitions: Sequence[int]
 ) -> Iterator[OutgoingRecord]:
     """The records of the alerts topic."""
-    processed_ms = time.time_ns() // 1_000_000
+    processed_ms = clock.now_ms()
     for transition in emitted.transitions:
         rule = plan.rules.get(transition.rule)
         body = encode.dumps(encode.transition_json(plan, rule, transition, processed_ms))

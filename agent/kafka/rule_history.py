@@ -9,12 +9,12 @@ workers adopt it, and whether they were restarted or reloaded.
 from __future__ import annotations
 
 import base64
-import time
 import zlib
 from itertools import islice
 
 import msgspec
 
+from agent import clock
 from agent.core.changes.by_kpi import changes_by_kpi, is_general
 from agent.core.changes.diff import compare, summary
 from agent.core.changes.outline import Outline, public_outline
@@ -59,7 +59,7 @@ class RuleHistory:
     def __init__(self) -> None:
         self._rules: RulesRow | None = None
         self._changes: dict[bytes, RulesChangeRow] = {}
-        self._adopted_ms = _now_ms()
+        self._adopted_ms = clock.now_ms()
         self._announced = ""  # the config hash
 
     def add(self, key: bytes, row: RulesRow | RulesChangeRow) -> None:
@@ -75,7 +75,7 @@ class RuleHistory:
 
     def adopt(self) -> None:
         """Note that this worker uses other rules from now on."""
-        self._adopted_ms = _now_ms()
+        self._adopted_ms = clock.now_ms()
 
     def is_announced(self, plan: Plan) -> bool:
         """Whether this worker has announced these rules: it does so once, or it would revert those
@@ -125,7 +125,3 @@ def _decompressed(packed: str) -> Outline | None:
         return msgspec.json.decode(zlib.decompress(base64.b64decode(packed)), type=Outline)
     except (ValueError, zlib.error):
         return None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -18,6 +17,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
+from agent import clock
 from agent.kafka.client import connection
 from agent.settings import Settings
 
@@ -90,7 +90,7 @@ class ValuesReader:
         self, consumer: AIOKafkaConsumer, fetched: Mapping[TopicPartition, Sequence[Record]]
     ) -> None:
         """Report how many records wait, and how many were deleted before they were read."""
-        oldest_ms = time.time_ns() // 1_000_000
+        oldest_ms = clock.now_ms()
         for tp, records in fetched.items():
             oldest_ms = min(oldest_ms, records[0].timestamp)
             missed = records[0].offset - self._next.get(tp, records[0].offset)

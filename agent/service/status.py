@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from agent import clock
 from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Transition
@@ -112,7 +113,7 @@ class IngestReporter:
         for (_, contract, _), number in added.counts.items():
             records[contract or ""] += number
         rejects = (reject for _, reject in added.rejects)
-        metrics.arrivals.note(topic, records, rejects, time.time_ns() // 1_000_000)
+        metrics.arrivals.note(topic, records, rejects, clock.now_ms())
         for kpi, number in added.late_rows.items():
             metrics.late_rows.labels(kpi).inc(number)
         for contract, counts in added.fields.items():
@@ -148,7 +149,7 @@ class IngestReporter:
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count records that were deleted before they were read."""
-        self._metrics.note_missed(topic, partition, records, time.time_ns() // 1_000_000)
+        self._metrics.note_missed(topic, partition, records, clock.now_ms())
 
     def cut(self, topic: str) -> None:
         """Count a dead letter or late record that was too large to be sent whole."""
@@ -242,7 +243,7 @@ class MergeReporter:
 
     def missed(self, topic: str, partition: int, records: int) -> None:
         """Count frames that were deleted before they were merged."""
-        self._metrics.note_missed(topic, partition, records, time.time_ns() // 1_000_000)
+        self._metrics.note_missed(topic, partition, records, clock.now_ms())
 
     def merging(self, frames: int, seconds: float) -> None:
         """Report a stall if frames have not been merged and published for STALLED_SECONDS."""

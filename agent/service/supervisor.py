@@ -12,11 +12,11 @@ import gc
 import logging
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib import metadata
 
+from agent import clock
 from agent.core.changes.diff import compare, summary
 from agent.core.changes.outline import outline
 from agent.core.model.plan import Plan
@@ -98,7 +98,7 @@ class Service:
         )
         self._life = Life(settings, self.state, status, fleet, board, alert_log)
         self._delivery = Delivery(
-            self.state, settings.alertmanager_urls, _now_ms, settings.alert_resend
+            self.state, settings.alertmanager_urls, clock.now_ms, settings.alert_resend
         ) if settings.alertmanager_urls else None  # fmt: skip
 
     def _load(self) -> Plan:
@@ -228,7 +228,3 @@ def _log_address(host: str, port: int, config: WebConfig) -> None:
             "anyone who can reach port %d sees the board and the metrics; "
             "set web_config_file to restrict access", port
         )  # fmt: skip
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent import clock
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault, RulesError
 from agent.kafka import explain_requests
@@ -134,7 +135,7 @@ def request(number: int, at_ms: int) -> ExplainRequest:
 
 
 async def test_requests_that_are_read_again_later_are_not_replied_to() -> None:
-    worker, now_ms = Worker("one", 0), explain_requests._now_ms()
+    worker, now_ms = Worker("one", 0), clock.now_ms()
     for number, at_ms in enumerate((now_ms, now_ms - 2 * FRESH_MS, now_ms - FORGOTTEN_MS - 5_000)):
         worker.requests.add(b"key%d" % number, request(number, at_ms))
 

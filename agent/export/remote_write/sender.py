@@ -34,7 +34,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from agent import __version__
+from agent import __version__, clock
 from agent.client_tls import client_context
 from agent.core.output.messages import iso
 from agent.errors import EnvironmentFault, reason_of
@@ -76,7 +76,7 @@ class Sender:
         self,
         settings: Settings,
         metrics: RemoteWriteMetrics,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = clock.now_ms,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         self._settings = settings

@@ -29,13 +29,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
+from agent import clock
 from agent.core.changes.inventory import in_use, to_bytes
 from agent.core.output.privacy import public_plan
 from agent.errors import EnvironmentFault, InternalError, RulesError
@@ -76,11 +76,6 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 _PRIVATE_HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
 NOTHING_PRIVATE = "this address opens nothing, or nothing is known of this person yet\n"
-
-
-def wall_clock_ms() -> int:
-    """Now, in ms since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Pages:
@@ -301,7 +296,7 @@ def _cached(request: web.Request, body: bytes, content_type: str) -> web.Respons
 
 def make_app(
     state: AgentState,
-    now_ms: Callable[[], int] = wall_clock_ms,
+    now_ms: Callable[[], int] = clock.now_ms,
     tick_seconds: float = 1.0,
     access: Access | None = None,
     connections: Connections | None = None,
@@ -327,7 +322,7 @@ async def serving(
     state: AgentState,
     host: str,
     port: int,
-    now_ms: Callable[[], int] = wall_clock_ms,
+    now_ms: Callable[[], int] = clock.now_ms,
     tick_seconds: float = 1.0,
     access: Access | None = None,
     limits: Limits | None = None,
