@@ -29,7 +29,7 @@ from agent.core.model.results import (
     TargetStatus,
     WindowValue,
 )
-from agent.core.output.published import PublishedWindows, WindowKey, window_key
+from agent.core.output.value_messages import PublishedWindows, WindowKey, window_key
 from agent.core.pipeline import Pipeline
 
 EVER_MS = 30 * 365 * 24 * 3_600_000

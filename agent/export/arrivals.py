@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from agent.core.model.event_counts import RejectedRecord
 from agent.core.model.results import Reject
-from agent.core.output.masking import masked
+from agent.core.output.privacy import masked
 
 MINUTE_MS = 60_000
 MINUTES = 15

@@ -14,7 +14,7 @@ from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule, is_whole
 from agent.core.model.text import value_text
 from agent.core.output.addresses import alert_path, dashboard_path, runbook_address
-from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text, series_label
+from agent.core.output.labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import label
 from agent.core.output.privacy import Privacy
 from agent.export.agent_state import NO_LINKS, Alert, Links, SeriesId

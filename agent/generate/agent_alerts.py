@@ -15,7 +15,7 @@ from agent.core.model.plan import Objective, Plan
 from agent.core.model.rules import Severity
 from agent.core.model.text import duration
 from agent.core.model.windows import CalendarWindow
-from agent.core.output.uids import AGENT_UID, STRATEGY_UID, kpi_board_uid
+from agent.core.output.addresses import AGENT_UID, STRATEGY_UID, kpi_board_uid
 from agent.generate import names
 from agent.generate.templates import literal
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from agent.core.model.plan import Plan
-from agent.core.output.alert_labels import ESCALATION
+from agent.core.output.labels import ESCALATION
 from agent.errors import RulesError
 from agent.generate import files
 from agent.generate.inhibition import inhibit_rules

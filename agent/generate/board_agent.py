@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agent.core.model import metrics
-from agent.core.output.uids import AGENT_TITLE, AGENT_UID, STRATEGY_UID
+from agent.core.output.addresses import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 from agent.generate import names, panels, ranking
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section

@@ -10,13 +10,13 @@ from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.text import schedule_text, target_text, window_text
-from agent.core.output.addresses import kpi_path
-from agent.core.output.uids import (
+from agent.core.output.addresses import (
     AGENT_TITLE,
     AGENT_UID,
     STRATEGY_TITLE,
     STRATEGY_UID,
     kpi_board_uid,
+    kpi_path,
     variable_name,
 )
 from agent.generate import names, panels, ranking

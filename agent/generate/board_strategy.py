@@ -8,9 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from agent.core.evaluate.objectives import AT_RISK_FROM, MET_FROM, in_tree_order
 from agent.core.model import metrics
 from agent.core.model.plan import Objective, Plan
-from agent.core.output.addresses import ALERTS
+from agent.core.output.addresses import (
+    AGENT_UID,
+    ALERTS,
+    STRATEGY_TITLE,
+    STRATEGY_UID,
+    kpi_board_uid,
+)
 from agent.core.output.privacy import public_plan
-from agent.core.output.uids import AGENT_UID, STRATEGY_TITLE, STRATEGY_UID, kpi_board_uid
 from agent.generate import names, panels, ranking
 from agent.generate.layout import Board, Cell, Mark, Section
 from agent.generate.panels import About, Query

@@ -16,7 +16,7 @@ from typing import cast
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.rules import SEVERITIES, AbsenceRule
-from agent.core.output.alert_labels import severities
+from agent.core.output.labels import severities
 from agent.generate.agent_alerts import OBJECTIVE_MISSED
 
 Entry = dict[str, object]

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.metrics import BUILD_INFO
-from agent.core.output.uids import DATA_SOURCE_VARIABLE, variable_name
+from agent.core.output.addresses import DATA_SOURCE_VARIABLE, variable_name
 from agent.generate.files import mark
 from agent.generate.panels import SOURCE, Panel
 from agent.generate.time_range import SHORTEST_REFRESH

@@ -26,7 +26,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
-from agent.core.output.uids import DATA_SOURCE_VARIABLE
+from agent.core.output.addresses import DATA_SOURCE_VARIABLE
 
 BLUE = "#0072B2"
 ORANGE = "#E69F00"

@@ -17,9 +17,15 @@ from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.rules import CompositeRule, Escalation, Rule, Severity, is_whole
 from agent.core.model.text import conditions_of, duration
-from agent.core.output.addresses import alert_path, kpi_path, runbook_address
-from agent.core.output.alert_labels import ESCALATION, alert_labels, escalation_text
-from agent.core.output.uids import STRATEGY_UID, kpi_board_uid, variable_name
+from agent.core.output.addresses import (
+    STRATEGY_UID,
+    alert_path,
+    kpi_board_uid,
+    kpi_path,
+    runbook_address,
+    variable_name,
+)
+from agent.core.output.labels import ESCALATION, alert_labels, escalation_text
 from agent.generate import files, names, templates
 from agent.generate.agent_alerts import (
     AgentAlert,

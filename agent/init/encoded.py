@@ -18,7 +18,7 @@ from agent.core.decode.batch import Batch
 from agent.core.decode.codec import encode_json
 from agent.core.decode.format import Format, UnreadableError
 from agent.core.decode.formats import format_named
-from agent.core.decode.record_names import record_names
+from agent.core.decode.record_columns import record_names
 from agent.core.decode.schemas import grouped, headers_of, named_ids
 from agent.core.model.plan import SCHEMA_HEADER
 from agent.core.model.schemas import REGISTRY

@@ -15,8 +15,7 @@ from itertools import islice
 import msgspec
 
 from agent import clock
-from agent.core.changes.by_kpi import changes_by_kpi, is_general
-from agent.core.changes.diff import compare, summary
+from agent.core.changes.diff import changes_by_kpi, compare, is_general, summary
 from agent.core.changes.outline import Outline, public_outline
 from agent.core.model.plan import Plan
 

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
-from agent.core.output.masking import masked
+from agent.core.output.privacy import masked
 from agent.kafka.fetched import Record
 from agent.kafka.topics import TopicNames
 

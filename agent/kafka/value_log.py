@@ -17,8 +17,7 @@ from aiokafka.errors import KafkaError
 
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindow, PastWindows
-from agent.core.output.published import PublishedWindows
-from agent.core.output.value_messages import read_value
+from agent.core.output.value_messages import PublishedWindows, read_value
 from agent.kafka.client import kafka_faults, new_reader
 from agent.kafka.publish import series_partition
 from agent.kafka.topic_reader import fetch_to

@@ -11,7 +11,7 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule, Severity, dependencies, is_whole, variant_for
-from agent.core.output.alert_labels import severities
+from agent.core.output.labels import severities
 from agent.language.problems import suggest
 from agent.ruletests.cases import Alert
 from agent.ruletests.notation import NotationError, ParsedName, Word, read_name

@@ -10,8 +10,7 @@ from msgspec import structs
 from agent.core.model.kpis import OTHER
 from agent.core.model.plan import Plan
 from agent.core.model.results import Correction, Emitted, Number, TargetState, WindowValue
-from agent.core.output.published import PublishedWindows
-from agent.core.output.value_messages import ValueMessage
+from agent.core.output.value_messages import PublishedWindows, ValueMessage
 from agent.core.pipeline import Pipeline
 from agent.core.restatement import (
     Period,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.model.results import Reason, Reject
-from agent.core.output.masking import masked
+from agent.core.output.privacy import masked
 from agent.export.arrivals import MINUTE_MS, MINUTES, Arrivals
 
 START_MS = 1_740_990_000_000

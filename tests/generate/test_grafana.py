@@ -15,7 +15,7 @@ from agent.core.evaluate.objectives import Score
 from agent.core.model.plan import Maintenance
 from agent.core.model.schedules import Schedule, Weekdays
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
-from agent.core.output.uids import MAX_UID, kpi_board_uid
+from agent.core.output.addresses import MAX_UID, kpi_board_uid
 from agent.generate import files
 from agent.generate.grafana import dashboards, grafana_files, queries
 from agent.generate.layout import WHAT

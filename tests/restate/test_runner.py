@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
-from agent.core.output.published import PublishedWindows
+from agent.core.output.value_messages import PublishedWindows
 from agent.core.restatement import Period
 from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.value_log import published_windows

@@ -2,5 +2,5 @@
 
 In: two plans as outlines. Out: what is added, removed and changed, and the effects on metrics,
 alerts and state. Read `outline` (a plan as text), `describe` (one declaration as text), `diff`,
-`by_kpi` (the changes of each KPI), then `inventory` (the series and alerts of a running agent).
+then `inventory` (the series and alerts of a running agent).
 """

@@ -17,7 +17,7 @@ from agent.core.changes.describe import Parts, describe
 from agent.core.model.kpis import Kpi, metric_name
 from agent.core.model.plan import Maintenance, Plan
 from agent.core.model.rules import Rule, Severity
-from agent.core.output.alert_labels import severities
+from agent.core.output.labels import severities
 from agent.core.output.privacy import private_subjects
 
 HIDDEN = "private"

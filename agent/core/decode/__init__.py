@@ -17,7 +17,7 @@ and `decoder` (the steps) first. Then, as needed:
 | `schema_format` (`schemas`, `codec`, `schema_reader`) | formats with schemas |
 | `avro_format`, `protobuf_format`, `framed_json` | Avro, Protobuf, JSON with a schema id |
 | `column_extraction` (`view_columns`, `proof`) | arrays and envelopes as columns |
-| `record_columns`, `record_names`, `record_keys` | headers, key and the like as columns |
+| `record_columns`, `record_keys` | headers, key and the like as columns |
 | `extraction` | the same for single records, exactly |
 | `envelope`, `envelopes` | where the events are in a record; the envelopes by name |
 | `inner_text`, `lines` | encoded strings in events; the elements of an array as rows |

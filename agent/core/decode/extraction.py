@@ -28,7 +28,7 @@ from agent.core.decode.envelopes import opener
 from agent.core.decode.format import Format, UnreadableError, WrongPlaceError, is_converted
 from agent.core.decode.inner_text import decode_inner
 from agent.core.decode.lines import Line, Lines
-from agent.core.decode.record_names import record_names
+from agent.core.decode.record_columns import record_names
 from agent.core.decode.tree import describe, text_of, value_at
 from agent.core.model.events import Contract, Field, FieldType
 from agent.core.model.paths import (

@@ -1,15 +1,42 @@
 """The paths of the agent's own pages and of the generated Grafana boards, relative to the addresses
-of the board and of Grafana."""
+of the board and of Grafana; the titles, uids and variables of the boards."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.output.messages import dimensions_json, label
 from agent.core.output.series_selector import selector_text
-from agent.core.output.uids import STRATEGY_UID, kpi_board_uid, variable_name
+
+STRATEGY_UID = "kpis-strategy"
+STRATEGY_TITLE = "Strategy"
+AGENT_UID = "kpis-agent"
+AGENT_TITLE = "KPI agent"
+MAX_UID = 40
+"""Grafana's limit of a dashboard uid."""
+
+
+def kpi_board_uid(kpi: str) -> str:
+    """The uid of a KPI's board: `kpi-<name>`, shortened with a hash where it is too long."""
+    uid = f"kpi-{kpi}"
+    if len(uid) <= MAX_UID:
+        return uid
+    digest = hashlib.sha256(kpi.encode()).hexdigest()[:8]
+    return f"{uid[: MAX_UID - 9]}-{digest}"
+
+
+DATA_SOURCE_VARIABLE = "datasource"
+"""The boards' variable for the Prometheus that they read."""
+
+
+def variable_name(dimension: str) -> str:
+    """The boards' variable for a dimension: its name, unless that is the data source's variable."""
+    reserved = dimension.rstrip("_") == DATA_SOURCE_VARIABLE
+    return f"{dimension}_" if reserved else dimension
+
 
 ALERTS = "alerts"
 

@@ -1,20 +1,23 @@
-"""Label names: which are reserved, and the external labels that distinguish installations.
+"""Labels: reserved names, the external labels that distinguish installations, those of alerts.
 
 External labels (`environment=prod,cluster=eu-1`, a setting) say which installation a series or an
 alert is of if several share one Prometheus or Alertmanager, as Prometheus' own `external_labels`
 do. They are no dimensions: all KPIs of an installation have the same ones.
+
+By the labels of an alert, Alertmanager routes it to people. They are the same whether the agent
+sends the alert itself or Prometheus evaluates the generated rule.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
+from agent.core.model.kpis import Kpi
+from agent.core.model.plan import Plan
+from agent.core.model.rules import SEVERITIES, Escalation, Rule, Severity, variants
+from agent.core.model.text import duration
 from agent.errors import RulesError
-
-if TYPE_CHECKING:
-    from agent.core.model.plan import Plan
 
 RESERVED_LABELS: Mapping[str, str] = {
     "le": "Prometheus uses it for the buckets of histograms",
@@ -92,3 +95,42 @@ def check_external_labels(plan: Plan, names: Iterable[str]) -> None:
                 f"'{name}' is a label of the rule '{rule.name}' and an external label",
                 "take it out of the rule's `labels`",
             )
+
+
+ESCALATION = "escalation"
+"""The label of an alert that is escalated; its value is the receiver (`to`)."""
+
+
+def severities(rule: Rule) -> tuple[Severity, ...]:
+    """The severities that a rule can fire with, with or without its overrides; the most urgent
+    first."""
+    levels = {level.severity for variant in variants(rule) for level in variant.levels}
+    return tuple(severity for severity in SEVERITIES if severity in levels)
+
+
+def alert_labels(plan: Plan, rule: Rule, kpi: Kpi, severity: Severity) -> dict[str, str]:
+    """The labels of an alert, without those of the series. None is a value of a KPI, since labels
+    identify an alert. Empty ones are left out."""
+    labels = dict(rule.labels) | {
+        "severity": severity,
+        "rule": rule.name,
+        "kpi": kpi.name,
+        "owner": rule.owner or kpi.owner or "",
+        "team": rule.team or kpi.team or "",
+        "objective": ",".join(plan.objectives_of(kpi.name)),
+    }
+    return {name: value for name, value in labels.items() if value}
+
+
+def series_label(pairs: Iterable[tuple[str, str]]) -> str:
+    """The label `series`: all dimensions in one, `region=emea,channel=web`.
+
+    Alertmanager inhibits by labels of equal names. With this label, two series differ even if a
+    dimension has the name of one of the labels above.
+    """
+    return ",".join(f"{name}={value}" for name, value in pairs)
+
+
+def escalation_text(steps: Iterable[Escalation]) -> str:
+    """`head-of-support after 30m, director after 2h`; "" without escalation."""
+    return ", ".join(f"{step.to} after {duration(step.after_ms)}" for step in steps)

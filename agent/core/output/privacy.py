@@ -12,6 +12,7 @@ were made with earlier ones can still be opened, and the earlier pseudonyms of a
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -210,3 +211,12 @@ def pseudonym_indices(plan: Plan) -> dict[str, tuple[int, ...]]:
             if indices:
                 indices_of[rule.kpi] = indices
     return indices_of
+
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NUMBER = re.compile(r"(?<![\w\[.-])[-+]?\d[\w.,:+-]*")
+
+
+def masked(detail: str) -> str:
+    """The detail of a rejection without the record's values: `found the string "…"`."""
+    return _NUMBER.sub("…", _TEXT.sub('"…"', detail))

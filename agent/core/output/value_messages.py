@@ -1,14 +1,16 @@
-"""Parses the messages of the values topic (windows and target states), which `messages` encodes."""
+"""Parses the messages of the values topic (windows and target states), which `messages` encodes,
+and keeps the last message of each window."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from agent.core.model.events import Scalar
-from agent.core.model.kpis import Target
+from agent.core.model.kpis import Dimensions, Target
 from agent.core.model.results import Number, TargetState, TargetStatus, WindowValue
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,3 +76,62 @@ def read_value(message: bytes) -> ValueMessage:
 
 def _ms(at: datetime) -> int:
     return (at - _EPOCH) // _MILLISECOND
+
+
+class WindowKey(NamedTuple):
+    """A window, as in the keys of its messages."""
+
+    kpi: str
+    dimensions: Dimensions
+    start_ms: int
+
+
+def window_key(window: WindowValue) -> WindowKey:
+    """The key of a window."""
+    return WindowKey(window.kpi, window.dimensions, window.start_ms)
+
+
+class PublishedWindows:
+    """The last message of each window, and of its target state.
+
+    A worker that restarts publishes its last results again. Such a repeated message must not undo a
+    correction: it is skipped if its value and number of events are those that were corrected.
+    """
+
+    def __init__(self) -> None:
+        self._windows: dict[str, dict[WindowKey, WindowValue]] = {}
+        self._statuses: dict[WindowKey, TargetStatus] = {}
+        self._corrected: dict[WindowKey, tuple[Number, int] | None] = {}
+        self._replaced: dict[WindowKey, set[tuple[Number, int]]] = {}
+
+    def add(self, message: ValueMessage) -> None:
+        """Add the next message."""
+        window = message.window
+        key = window_key(window)
+        if message.corrected is not None:
+            self._replaced.setdefault(key, set()).add(message.corrected)
+        elif (window.value, window.events) in self._replaced.get(key, ()):
+            return
+        if message.status is None:
+            self._corrected[key] = message.corrected
+            self._windows.setdefault(window.kpi, {})[key] = window
+        else:
+            self._statuses[key] = message.status
+
+    def windows(self, kpi: str) -> Mapping[WindowKey, WindowValue]:
+        """The windows of a KPI."""
+        return self._windows.get(kpi, {})
+
+    def status(self, key: WindowKey) -> TargetStatus | None:
+        """The target state of a window; None: it has none."""
+        return self._statuses.get(key)
+
+    def corrected(self, key: WindowKey) -> tuple[Number, int] | None:
+        """The value and the number of events that a window had before its last correction; None if
+        it was never corrected."""
+        return self._corrected.get(key)
+
+    def newest_end_ms(self, kpi: str) -> int:
+        """The end of the newest window of a KPI, 0 if there is none. Windows close in the order of
+        their ends, so all that end earlier are closed."""
+        return max((window.end_ms for window in self.windows(kpi).values()), default=0)

@@ -21,7 +21,7 @@ from agent.core.model.results import (
     WindowValue,
 )
 from agent.core.model.rules import Rule, is_whole
-from agent.core.output.alert_labels import severities
+from agent.core.output.labels import severities
 from agent.core.output.messages import label
 from agent.export.metrics.closed_samples import WindowSample, target_samples, window_samples
 from agent.export.metrics.label_cache import LabelCache

@@ -29,7 +29,7 @@ from agent.core.model.results import (
 )
 from agent.core.model.rules import Severity, is_whole
 from agent.core.model.text import window_text
-from agent.core.output.alert_labels import severities
+from agent.core.output.labels import severities
 from agent.core.output.messages import label
 from agent.export.metrics.closed_samples import bounds
 from agent.export.metrics.label_cache import LabelCache

@@ -17,7 +17,7 @@ from typing import Any
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
-from agent.core.output.alert_labels import escalation_text
+from agent.core.output.labels import escalation_text
 from agent.core.output.messages import dimensions_json, iso
 from agent.export.agent_state import Alert
 from agent.export.web.board_alerts import ACTIVE_PHASES, in_order

@@ -14,7 +14,7 @@ from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule
 from agent.core.model.text import value_text
 from agent.core.output.addresses import alert_path
-from agent.core.output.alert_labels import escalation_text
+from agent.core.output.labels import escalation_text
 from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import private_subjects, public_plan
 from agent.export.agent_state import Alert

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.changes.by_kpi import MOST_PARTS, changes_by_kpi, is_general
-from agent.core.changes.diff import Change, Difference, Part, compare
+from agent.core.changes.diff import (
+    MOST_PARTS,
+    Change,
+    Difference,
+    Part,
+    changes_by_kpi,
+    compare,
+    is_general,
+)
 from agent.core.changes.outline import Outline, public_outline
 from agent.language.load import load
 from tests.core.changes.test_diff import SHOP

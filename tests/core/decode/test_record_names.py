@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent.core.decode.batch import Batch
-from agent.core.decode.record_names import record_names
+from agent.core.decode.record_columns import record_names
 from agent.core.fold.folder import Folder
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome

@@ -12,8 +12,7 @@ from agent.core.output.messages import (
     target_json,
     window_json,
 )
-from agent.core.output.published import PublishedWindows, window_key
-from agent.core.output.value_messages import read_value
+from agent.core.output.value_messages import PublishedWindows, read_value, window_key
 from tests.core.small_plans import kpi
 
 KPI = kpi()

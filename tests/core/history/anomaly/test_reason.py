@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.history.anomaly.detector import Verdict
-from agent.core.history.anomaly.reason import verdict_text
+from agent.core.history.anomaly.score import verdict_text
 
 
 @pytest.mark.parametrize(
