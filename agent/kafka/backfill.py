@@ -33,7 +33,7 @@ from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import new_reader
+from agent.kafka.client import new_reader, running
 from agent.kafka.fetched import make_batch
 from agent.kafka.held_partitions import BackfillRows, HeldPartitions
 from agent.kafka.history import Begin, begins_of
@@ -238,9 +238,8 @@ class _JobRun:
             self._registry.close()
 
     async def _run(self) -> Rows:
-        consumer = new_reader(self._settings, name="backfill", auto_offset_reset="earliest")
-        await consumer.start()
-        try:
+        reader = new_reader(self._settings, name="backfill", auto_offset_reset="earliest")
+        async with running(reader) as consumer:
             enable_batch_fetch(consumer)
             tps = [TopicPartition(*source) for source in sorted(self._job.covered)]
             consumer.assign(tps)
@@ -254,8 +253,6 @@ class _JobRun:
             lookups = await read_lookups(self._settings, self._plan)
             backfill = self._backfill(from_ms, begins, lookups)
             return await self._read(consumer, backfill, begins)
-        finally:
-            await consumer.stop()
 
     def _backfill(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.auth import Credentials, GSSAPICredentials, OAuthCredentials
 
@@ -24,6 +25,8 @@ MOST_REQUEST_BYTES = 100 * 1024 * 1024  # socket.request.max.bytes of a broker, 
 FETCHER_WAKEUP_MS = 1_000
 """How often an idle consumer checks what it may fetch. aiokafka's default is five times a second,
 but every answer, assignment, seek and pause wakes it, too."""
+
+Client = TypeVar("Client", AIOKafkaAdminClient, AIOKafkaConsumer, AIOKafkaProducer)
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
@@ -109,6 +112,21 @@ def kafka_faults(what: str, hint: str | None = None) -> Iterator[None]:
         yield
     except (KafkaError, OSError) as error:
         raise EnvironmentFault(f"{what}: {reason_of(error)}", hint) from error
+
+
+@asynccontextmanager
+async def running(client: Client) -> AsyncIterator[Client]:
+    """A client that is started for a block, and stopped after it, also where the start fails."""
+    try:
+        await client.start()
+        yield client
+    finally:
+        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+
+
+def new_admin(settings: Settings) -> AIOKafkaAdminClient:
+    """A client for topics, groups and their configuration."""
+    return AIOKafkaAdminClient(**connection(settings))
 
 
 def new_reader(

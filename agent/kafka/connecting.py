@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import SaslHandShakeRequest
 
-from agent.kafka.client import connection
+from agent.kafka.client import connection, new_admin
 from agent.kafka.tokens import TokenRefusedError, TokenUnavailableError
 from agent.settings import SaslMechanism, Settings
 
@@ -42,7 +42,7 @@ async def wait_for_broker(settings: Settings, report: Callable[[str], None]) -> 
     """
     wait_seconds = FIRST_WAIT_SECONDS
     while True:
-        admin = AIOKafkaAdminClient(**connection(settings))
+        admin = new_admin(settings)
         try:
             await admin.start()
             return admin

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import aclosing, closing
 
 from agent.core.dead_letters import DeadLetter, Origin, Review, Reviewer
 from agent.core.model.plan import Plan
-from agent.kafka.client import connection, kafka_faults
+from agent.kafka.client import kafka_faults
+from agent.kafka.fetched import Record
 from agent.kafka.history import partitions_of
 from agent.kafka.schema_registry import SchemaRegistry
-from agent.kafka.topic_reader import Record, all_records
+from agent.kafka.topic_reader import Progress, all_records, no_progress
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
-Progress = Callable[[int, int], None]
 
-
-async def review(
-    settings: Settings, plan: Plan, progress: Progress = lambda _done, _all: None
-) -> Review:
+async def review(settings: Settings, plan: Plan, progress: Progress = no_progress) -> Review:
     """Review all dead letters. Raises EnvironmentFault if the topic can't be read, or the schema
     registry doesn't answer."""
     topic = TopicNames.of(settings).dead_letters
     reviewer, failed = Reviewer(plan), f"{topic} can't be read from {settings.brokers}"
     with closing(SchemaRegistry(settings, plan)) as registry, kafka_faults(failed):
-        partitions = await partitions_of(connection(settings), [topic])
+        partitions = await partitions_of(settings, [topic])
         async with aclosing(all_records(settings, partitions)) as batches:
             async for done, whole, records in batches:
                 letters = filter(None, map(read_letter, records))
@@ -42,8 +38,7 @@ def read_letter(record: Record) -> DeadLetter | None:
         origin = Origin(
             ours["kpi-agent-topic"], int(ours["kpi-agent-partition"]), int(ours["kpi-agent-offset"])
         )
-        # Earlier versions did not say it; the agent may have read the record long after.
-        timestamp_ms = int(ours.get("kpi-agent-timestamp", record.timestamp))
+        timestamp_ms = int(ours["kpi-agent-timestamp"])
     except (KeyError, ValueError):
         return None
     return DeadLetter(

@@ -8,26 +8,25 @@ from the changelog, into its databases on disk, too. The other topics are left t
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 
 from agent.core.erasure import PersonRecords
 from agent.errors import EnvironmentFault
-from agent.kafka.client import connection, kafka_faults, new_producer
+from agent.kafka.client import kafka_faults, new_admin, new_producer, running
+from agent.kafka.fetched import Record
 from agent.kafka.frame_batches import split
 from agent.kafka.history import partitions_of
 from agent.kafka.state_table import key_of_row
-from agent.kafka.topic_reader import Record, all_records
+from agent.kafka.topic_reader import Progress, all_records, no_progress
 from agent.kafka.topics import TopicNames, config_values
 from agent.settings import Settings
 
 Names = Callable[[Record], bool]
-Progress = Callable[[int, int], None]
 RowId = tuple[int, bytes]
 """The partition and the key of a record in a compacted topic."""
 
@@ -63,7 +62,7 @@ class PersonTopic:
 
 
 async def find(
-    settings: Settings, person: PersonRecords, progress: Progress = lambda _done, _all: None
+    settings: Settings, person: PersonRecords, progress: Progress = no_progress
 ) -> list[PersonTopic]:
     """What each of the agent's topics has of a person. Raises EnvironmentFault."""
     names = TopicNames.of(settings)
@@ -73,9 +72,9 @@ async def find(
     }
     topics = {name: PersonTopic(name, name in compacted) for name in readers}
     with kafka_faults(f"the topics can't be read from {settings.brokers}"):
-        partitions = await partitions_of(connection(settings), list(topics))
+        partitions = await partitions_of(settings, list(topics))
         frames = [TopicPartition(names.frames, p) for p in partitions[names.frames]]
-        async with _admin(settings) as admin:
+        async with running(new_admin(settings)) as admin:
             retention, _ = await config_values(admin, list(topics), "retention.ms")
             committed = await admin.list_consumer_group_offsets(
                 f"{settings.group}-merge", partitions=frames
@@ -96,22 +95,22 @@ async def find(
 
 async def require_stopped(settings: Settings) -> None:
     """Raises EnvironmentFault where a worker runs, or the brokers do not say whether one does."""
-    running = []
+    occupied = []
     with kafka_faults(
         "it is not known whether agents are running",
         "The user needs the permission to describe both consumer groups.",
     ):
-        async with _admin(settings) as admin:
+        async with running(new_admin(settings)) as admin:
             for group in (f"{settings.group}-ingest", f"{settings.group}-merge"):
                 # aiokafka misreads a response about several groups.
                 (response,) = await admin.describe_consumer_groups([group])
                 ((code, _, _, _, _, members),) = response.groups
                 if code:
                     raise for_code(code)(f"group {group}")
-                running += [f"{group} has {len(members)} members"] if members else []
-    if running:
+                occupied += [f"{group} has {len(members)} members"] if members else []
+    if occupied:
         raise EnvironmentFault(
-            f"agents are running: {', '.join(running)}. They would write the rows again",
+            f"agents are running: {', '.join(occupied)}. They would write the rows again",
             "Stop all workers; one that was killed leaves the group after session_timeout.",
         )
 
@@ -123,16 +122,13 @@ async def delete(settings: Settings, topics: Iterable[PersonTopic]) -> int:
     Of a series' rows the shortest key goes first, as when it expires: what is deleted only in part
     leaves the table whole (`agent.core.state.rows`).
     """
-    producer, deleted = new_producer(settings), 0
-    try:
-        with kafka_faults("the rows can't be deleted"):
-            await producer.start()
+    deleted = 0
+    with kafka_faults("the rows can't be deleted"):
+        async with running(new_producer(settings)) as producer:
             for topic in topics:
                 for partition, key in sorted(topic.rows, key=lambda row: len(row[1])):
                     await producer.send_and_wait(topic.topic, None, key, partition)
                     deleted += 1
-    finally:
-        await producer.stop()
     return deleted
 
 
@@ -151,13 +147,3 @@ def _readers(names: TopicNames, person: PersonRecords) -> Mapping[str, Names]:
         names.values: lambda record: person.has_output(record.key),
         names.alerts: lambda record: person.has_output(record.key),
     }
-
-
-@asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(**connection(settings))
-    try:
-        await client.start()
-        yield client
-    finally:
-        await client.close()

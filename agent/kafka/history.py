@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
@@ -22,13 +20,13 @@ from agent.core.output.messages import iso
 from agent.core.pipeline import Pipeline
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import connection, kafka_faults, new_reader
-from agent.kafka.fetched import make_batch
+from agent.kafka.client import kafka_faults, new_admin, new_reader, running
+from agent.kafka.fetched import Record, make_batch
 from agent.kafka.lookup_reader import read_lookups
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.source_topics import source_topics, unmatched
 from agent.kafka.topic_ids import describe
-from agent.kafka.topic_reader import Record, read_newest
+from agent.kafka.topic_reader import Progress, no_progress, read_newest
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 
@@ -38,9 +36,6 @@ POLL_MS = 1_000
 OnBatch = Callable[[str, FoldResult], None]
 """Called with the outcome of each batch, and a name for where it comes from."""
 
-Progress = Callable[[int, int], None]
-"""Called with how many records of how many have been read."""
-
 
 async def history(
     settings: Settings,
@@ -48,7 +43,7 @@ async def history(
     from_ms: int | None,
     until_ms: int,
     on_batch: OnBatch,
-    progress: Progress = lambda _done, _all: None,
+    progress: Progress = no_progress,
     is_restated: bool = False,
 ) -> AsyncIterator[Emitted]:
     """What the events since `from_ms` (None: all events) emit, batch by batch, each series in the
@@ -60,12 +55,10 @@ async def history(
     (`agent.core.restatement`), which needs every record that can count. Raises EnvironmentFault
     where the brokers can't be reached, a topic does not exist, or a restatement lacks records.
     """
-    options, failed = _options(settings), f"the topics can't be read from {settings.brokers}"
+    failed = f"the topics can't be read from {settings.brokers}"
     with closing(SchemaRegistry(settings, plan)) as registry, kafka_faults(failed):
-        partitions = await _partitions(options, plan, TopicNames.of(settings))
-        consumer = new_reader(settings, name="history")
-        await consumer.start()
-        try:
+        partitions = await _partitions(settings, plan)
+        async with running(new_reader(settings, name="history")) as consumer:
             enable_batch_fetch(consumer)
             counts = {topic: len(numbers) for topic, numbers in partitions.items()}
             lookups = await read_lookups(settings, plan)
@@ -80,8 +73,6 @@ async def history(
                 yield emitted
             if is_restated:
                 yield pipeline.advance_to(until_ms)
-        finally:
-            await consumer.stop()
 
 
 async def _read(
@@ -146,40 +137,28 @@ async def newest(settings: Settings, topic: str, most: int) -> list[Record]:
     Raises EnvironmentFault as `history` does.
     """
     with kafka_faults(f"{topic} can't be read from {settings.brokers}"):
-        partitions = (await partitions_of(_options(settings), [topic]))[topic]
+        partitions = (await partitions_of(settings, [topic]))[topic]
         share = -(-most // len(partitions))
         records = await read_newest(settings, topic, partitions, share)
     return sorted(records, key=lambda record: record.timestamp)
 
 
-def _options(settings: Settings) -> dict[str, Any]:
-    return {**connection(settings), "client_id": f"{settings.group}-history"}
-
-
-async def _partitions(
-    options: Mapping[str, Any], plan: Plan, names: TopicNames
-) -> dict[str, list[int]]:
+async def _partitions(settings: Settings, plan: Plan) -> dict[str, list[int]]:
     """The partitions of a plan's topics."""
     if not plan.has_patterns:
-        return await partitions_of(options, plan.topics)
-    partitions = await partitions_of(options, None)
-    topics = source_topics(plan, names, partitions)
+        return await partitions_of(settings, plan.topics)
+    partitions = await partitions_of(settings, None)
+    topics = source_topics(plan, TopicNames.of(settings), partitions)
     if missing := unmatched(plan, topics):
         raise EnvironmentFault(f"there is no topic {', '.join(missing)}")
     return {topic: partitions[topic] for topic in topics}
 
 
-async def partitions_of(
-    options: Mapping[str, Any], topics: Sequence[str] | None
-) -> dict[str, list[int]]:
+async def partitions_of(settings: Settings, topics: Sequence[str] | None) -> dict[str, list[int]]:
     """The partitions of topics; None: of all that there are. Raises EnvironmentFault where one of
     them isn't there."""
-    admin = AIOKafkaAdminClient(**options)
-    try:
-        await admin.start()
+    async with running(new_admin(settings)) as admin:
         described = await describe(admin, topics)
-    finally:
-        await admin.close()
     missing = [topic for topic in topics or () if topic not in described]
     if missing:
         raise EnvironmentFault(f"there is no topic {', '.join(missing)}")

@@ -21,7 +21,7 @@ from agent.core.model.text import duration
 from agent.core.model.windows import MAX_SLICE_MS
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import connection, new_reader
+from agent.kafka.client import new_admin, new_reader, running
 from agent.kafka.fetched import Fetched, make_batch
 from agent.kafka.topic_ids import describe
 from agent.kafka.topic_reader import fetch_to
@@ -146,13 +146,11 @@ async def read_lookups(settings: Settings, plan: Plan) -> LookupTopics:
     does."""
     reader = LookupReader(settings, plan)
     if reader.topics.topics:
-        admin = AIOKafkaAdminClient(**connection(settings))
-        try:
-            await admin.start()
-            await reader.start(admin)
-        finally:
-            await reader.stop()
-            await admin.close()
+        async with running(new_admin(settings)) as admin:
+            try:
+                await reader.start(admin)
+            finally:
+                await reader.stop()
     return reader.topics
 
 

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
-from agent.kafka.client import new_reader
+from agent.kafka.client import new_reader, running
 from agent.kafka.topic_ids import describe
 from agent.settings import Settings
 
@@ -88,9 +88,7 @@ async def _sent_to(settings: Settings, frames: str, count: int) -> list[int]:
     """The partitions that frames were ever sent to: a flush sends one to every partition, and end
     offsets remain when records are deleted by age."""
     partitions = [TopicPartition(frames, p) for p in range(count)]
-    consumer = new_reader(settings)
-    await consumer.start()
-    try:
+    async with running(new_reader(settings)) as consumer:
         deadline = asyncio.get_running_loop().time() + FIRST_FLUSH_SECONDS
         while True:
             ends = await consumer.end_offsets(partitions)
@@ -99,5 +97,3 @@ async def _sent_to(settings: Settings, frames: str, count: int) -> list[int]:
             if len(used) in (0, count) or timed_out:
                 return used
             await asyncio.sleep(0.5)
-    finally:
-        await consumer.stop()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import ConsumerRecord
 
-from agent.kafka.client import new_reader
+from agent.kafka.client import new_reader, running
+from agent.kafka.fetched import Record
 from agent.settings import Settings
 
 POLL_MS = 1_000
 
-Record: TypeAlias = "ConsumerRecord[Any, Any]"
+Progress = Callable[[int, int], None]
+"""Called with how many records of how many have been read."""
+
+
+def no_progress(_done: int, _all: int) -> None:
+    """Report nothing."""
 
 
 async def read_newest(
@@ -51,9 +56,7 @@ async def all_records(
     """All records of topics up to where they end now, or those at the last `most` offsets of each
     partition, in batches: how many offsets of how many have been read, and the records. Use it in
     `aclosing`."""
-    consumer = new_reader(settings)
-    await consumer.start()
-    try:
+    async with running(new_reader(settings)) as consumer:
         tps = [TopicPartition(topic, p) for topic, numbers in partitions.items() for p in numbers]
         consumer.assign(tps)
         ends, starts = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
@@ -70,5 +73,3 @@ async def all_records(
                 whole,
                 [r for tp, batch in fetched.items() for r in batch if r.offset < ends[tp]],
             )
-    finally:
-        await consumer.stop()

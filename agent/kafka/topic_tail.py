@@ -11,7 +11,7 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agent.kafka.client import new_reader
+from agent.kafka.client import new_reader, running
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ async def _read(
         settings, topic, auto_offset_reset="earliest", fetch_max_wait_ms=WAIT_MS,
         consumer_timeout_ms=WAIT_MS,
     )  # fmt: skip
-    try:
-        await consumer.start()
+    async with running(consumer):
         # Requested now: later, the response would wait behind a waiting fetch.
         ends = await consumer.end_offsets(list(consumer.assignment()))
         if last is not None:
@@ -75,8 +74,6 @@ async def _read(
                     if record.key is not None:
                         on_record(record.key, record.value)
                 await asyncio.sleep(0)
-    finally:
-        await consumer.stop()
 
 
 async def _has_reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:

@@ -8,8 +8,7 @@ large the topic is.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,7 +17,7 @@ from aiokafka.errors import KafkaError
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import PastWindow, PastWindows
 from agent.core.output.value_messages import PublishedWindows, read_value
-from agent.kafka.client import kafka_faults, new_reader
+from agent.kafka.client import kafka_faults, new_reader, running
 from agent.kafka.publish import series_partition
 from agent.kafka.topic_reader import fetch_to
 from agent.settings import Settings
@@ -38,7 +37,7 @@ async def past_windows(
     """
     reader = _Reader([kpi], since_ms)
     try:
-        async with _consuming(settings, topic) as consumer:
+        async with running(new_reader(settings, topic)) as consumer:
             tps: list[TopicPartition] = sorted(consumer.assignment())
             if dimensions is not None and tps:
                 partition = series_partition(kpi.name, dimensions, [tp.partition for tp in tps])
@@ -58,19 +57,9 @@ async def published_windows(
     where the topic can't be read."""
     reader = _Reader(kpis)
     with kafka_faults(f"{topic} can't be read from {settings.brokers}"):
-        async with _consuming(settings, topic) as consumer:
+        async with running(new_reader(settings, topic)) as consumer:
             await _read(consumer, sorted(consumer.assignment()), since_ms, reader, None)
     return reader.windows
-
-
-@asynccontextmanager
-async def _consuming(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = new_reader(settings, topic)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def _read(

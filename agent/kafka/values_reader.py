@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError
-from aiokafka.structs import ConsumerRecord
 
 from agent import clock
-from agent.kafka.client import connection
+from agent.kafka.client import connection, running
+from agent.kafka.fetched import Record
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ MOST_WAIT_MS = 7 * 24 * 3_600_000
 """How long `deliver` may take before the group reassigns the partitions: a receiver that is down
 for one worker is down for all."""
 
-Record: TypeAlias = "ConsumerRecord[Any, Any]"
 Deliver = Callable[[Sequence[Record]], Awaitable[None]]
 
 
@@ -67,16 +66,13 @@ class ValuesReader:
             max_poll_interval_ms=MOST_WAIT_MS,
         )  # fmt: skip
         consumer.subscribe([self._topic], listener=_Assigned(self, consumer))
-        await consumer.start()
-        try:
+        async with running(consumer):
             while True:
                 fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
                 self._note(consumer, fetched)
                 if fetched:
                     await deliver([r for records in fetched.values() for r in records])
                     await self._commit(consumer, fetched)
-        finally:
-            await consumer.stop()
 
     async def resume(self, consumer: AIOKafkaConsumer, tps: Collection[TopicPartition]) -> None:
         """Note the committed offsets of assigned partitions."""

@@ -19,7 +19,7 @@ from agent.core.restatement import (
     restatement_plan,
 )
 from agent.errors import EnvironmentFault
-from agent.kafka.client import kafka_faults, new_producer
+from agent.kafka.client import kafka_faults, new_producer, running
 from agent.kafka.history import history
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.topics import TopicNames
@@ -88,13 +88,9 @@ async def apply(
     settings: Settings, plan: Plan, corrected: Sequence[Correction], corrected_ms: int
 ) -> None:
     """Publish corrections. Raises EnvironmentFault where the topic can't be written."""
-    producer = new_producer(settings)
-    try:
-        with kafka_faults(f"the corrections can't be written to {settings.brokers}"):
-            await producer.start()
+    with kafka_faults(f"the corrections can't be written to {settings.brokers}"):
+        async with running(new_producer(settings)) as producer:
             publisher = Publisher(producer, TopicNames.of(settings))
             for begin in range(0, len(corrected), CORRECTIONS_AT_ONCE):
                 chunk = corrected[begin : begin + CORRECTIONS_AT_ONCE]
                 await acknowledged(await publisher.corrections(plan, chunk, corrected_ms))
-    finally:
-        await producer.stop()

@@ -15,8 +15,9 @@ from agent.export.remote_write.metrics import RemoteWriteMetrics
 from agent.export.remote_write.sender import Sender
 from agent.export.remote_write.value_samples import SampleMaker
 from agent.export.remote_write.wire import Sample
+from agent.kafka.fetched import Record
 from agent.kafka.topics import TopicNames
-from agent.kafka.values_reader import Record, ValuesReader
+from agent.kafka.values_reader import ValuesReader
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
 
-from agent.kafka.values_reader import Deliver, Record
+from agent.kafka.fetched import Record
+from agent.kafka.values_reader import Deliver
 from agent.settings import load_settings
 from tests.kafka.test_values_reader import TOPIC, produce, reading, until
 

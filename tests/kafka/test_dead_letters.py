@@ -7,8 +7,8 @@ from aiokafka.structs import ConsumerRecord
 
 from agent.core.dead_letters import DeadLetter, Origin
 from agent.kafka.dead_letters import read_letter
+from agent.kafka.fetched import Record
 from agent.kafka.side_outputs import Headers, cut, origin_headers
-from agent.kafka.topic_reader import Record
 
 WRITTEN_MS = 1_700_000_360_000
 SOURCE = ConsumerRecord(
@@ -26,13 +26,6 @@ def test_it_has_the_records_own_headers_and_timestamp() -> None:
         Origin("orders", 2, 7), SOURCE.timestamp, b"k", b"{}", [("trace", b"1")], "order",
         "wrong_type",
     )  # fmt: skip
-
-
-def test_of_an_earlier_version_the_time_when_it_was_written_is_known() -> None:
-    headers = origin_headers(SOURCE, "not_json", "detail", None)
-    letter = read_letter(dead([h for h in headers if h[0] != "kpi-agent-timestamp"]))
-    assert letter is not None
-    assert (letter.timestamp_ms, letter.contract) == (WRITTEN_MS, "")
 
 
 def test_one_that_is_truncated_says_so() -> None:

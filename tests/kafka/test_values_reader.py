@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 
 from agent.kafka.client import new_producer
 from agent.kafka.embedded import EmbeddedBroker
-from agent.kafka.values_reader import Deliver, Record, ValuesReader
+from agent.kafka.fetched import Record
+from agent.kafka.values_reader import Deliver, ValuesReader
 from agent.service.tasks import keep
 from agent.settings import Settings, load_settings
 
