@@ -8,11 +8,10 @@ exactly the budget by the end of the period; 14.4 uses up 2 % of a budget of 30 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
-from agent.core.model.history import FeatureContext, plain_number
+from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.kpis import Better
 from agent.core.model.rules import Severity
 from agent.core.model.windows import Window
@@ -41,22 +40,16 @@ divided by the long window: 14.4, 6 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class BurnRate:
+class BurnRate(Feature):
     """The share of bad events over a span, as a multiple of the error budget.
 
     Windows are weighted by their number of events. The KPI's value is the share of good events if
     the KPI is better when higher, otherwise the share of bad ones.
     """
 
-    text: str
     span_ms: int
     budget: float
     better: Better
-    depends_on_alerts: ClassVar[bool] = False
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A plain number."""
-        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The span, at least a window."""
@@ -69,18 +62,12 @@ class BurnRate:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetLeft:
+class BudgetLeft(Feature):
     """The share of the period's error budget that is left; negative: overspent."""
 
-    text: str
     period_ms: int
     budget: float
     better: Better
-    depends_on_alerts: ClassVar[bool] = False
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A plain number."""
-        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The period."""

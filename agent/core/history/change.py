@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from agent.core.history.calendar_spans import Span, back
-from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.windows import CalendarWindow, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(Feature):
     """The value minus that of the window a span earlier; `relative`: divided by the absolute value
     of the earlier one. `span` None: compared with the window just before, without overlap.
 
@@ -20,16 +20,12 @@ class Change:
     minus the span; for fixed windows, the one that ended a span earlier by the local clock.
     """
 
-    text: str
     span: Span | None
     relative: bool
     zone: str
-    depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
+    def in_words(self, result: float, memory: dict[str, Any]) -> str:
         """A percentage, or a plain number."""
-        if result is None:
-            return UNKNOWN
         return f"{result * 100:+.4g} %" if self.relative else f"{result:+.4g}"
 
     def needs_ms(self, window: Window) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from agent.core.history.calendar_spans import DAY_MS, slot_of
 from agent.core.history.robust_stats import slope, thinned, trending
 from agent.core.history.seasonal import SEASON_MS, Season
 from agent.core.history.trend import LEAST_POINTS
-from agent.core.model.history import UNKNOWN, FeatureContext, Floats
+from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.windows import Window, ends_between
 
 MOST_WINDOWS_AHEAD = 2000
@@ -20,7 +20,7 @@ MOST_WINDOWS_AHEAD = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(Feature):
     """Whether the value is beyond its bound now, or will be within `within_ms`.
 
     The forecast is the Theil–Sen line over the span if the Mann–Kendall test finds a trend, and
@@ -29,17 +29,12 @@ class Breach:
     bounds of the series' target.
     """
 
-    text: str
     within_ms: int
     span_ms: int
     season: Season | None
     bound: tuple[float | None, float | None] | None
     zone: str
-    depends_on_alerts: ClassVar[bool] = False
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """Yes or no."""
-        return UNKNOWN if result is None else "yes" if result else "no"
+    is_condition: ClassVar[bool] = True
 
     def needs_ms(self, window: Window) -> int:
         """The span of the history."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from agent.core.history.calendar_spans import after_days, days_between
-from agent.core.model.history import FeatureContext, plain_number
+from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
 
 LEAST_SHARE = 0.05
@@ -18,7 +18,7 @@ Ask = Literal["pace", "projected", "to_date"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Feature):
     """The total of the period so far (`to_date`), its projection to the end of the period
     (`projected`), or the total so far relative to what is due by now (`pace`).
 
@@ -28,17 +28,11 @@ class Pace:
     23 hours counts as one.
     """
 
-    text: str
     ask: Ask
     unit: CalendarUnit
     zone: str
     target: float
     shape: int
-    depends_on_alerts: ClassVar[bool] = False
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A plain number."""
-        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The period, and the earlier ones that define the shape."""

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
 from agent.core.history.robust_stats import spread
 from agent.core.history.seasonal import FARTHEST
-from agent.core.model.history import FeatureContext, plain_number
-from agent.core.model.windows import Window
+from agent.core.model.history import Feature, FeatureContext
 
 LEAST_MEMBERS = 4
 """With fewer, no series is clearly the outlier."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deviation:
+class Deviation(Feature):
     """The modified z-score of Iglewicz & Hoaglin (1993): the distance from the group's median, in
     robust standard deviations of the group. The group is all series of the KPI with the same
     dimensions at the indices `by`."""
 
-    text: str
     by: tuple[int, ...]
-    depends_on_alerts: ClassVar[bool] = False
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A plain number."""
-        return plain_number(result)
-
-    def needs_ms(self, window: Window) -> int:
-        """Nothing: it reads the current window of other series."""
-        return 0
 
     def compute(self, context: FeatureContext) -> float | None:
         """None without a value, or with fewer than `LEAST_MEMBERS` values in the group."""

@@ -9,14 +9,14 @@ spread of all slots, computed once at the start of each local day.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.history.calendar_spans import day_start, slot_of
 from agent.core.history.robust_stats import spread
-from agent.core.model.history import DAY_MS, FeatureContext, Floats, plain_number
+from agent.core.model.history import DAY_MS, Feature, FeatureContext, Floats
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
 from agent.core.model.windows import Window
 
@@ -100,18 +100,13 @@ def _usual_spread(context: FeatureContext, season: Season, span_ms: int, zone: s
 
 
 @dataclass(frozen=True, slots=True)
-class SeasonalAnomaly:
+class SeasonalAnomaly(Feature):
     """The distance of a value from its slot's baseline, in robust standard deviations."""
 
-    text: str
     season: Season
     span_ms: int
     zone: str
     depends_on_alerts: ClassVar[bool] = True
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A plain number."""
-        return plain_number(result)
 
     def needs_ms(self, window: Window) -> int:
         """The span of the baseline before the start of the local day."""

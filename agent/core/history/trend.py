@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from agent.core.history.robust_stats import slope, thinned, trending
-from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.windows import Window
 
 LEAST_POINTS = 5
@@ -20,22 +20,18 @@ _UNITS = ((172_800_000, "a day", 1), (7_200_000, "an hour", 24), (0, "a minute",
 
 
 @dataclass(frozen=True, slots=True)
-class Trend:
+class Trend(Feature):
     """The Theil–Sen slope over a span, per day; `relative`: as a share of the span's median value.
 
     0 if the Mann–Kendall test finds no trend at 5 %. Of overlapping windows, only disjoint ones
     count.
     """
 
-    text: str
     span_ms: int
     relative: bool
-    depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
+    def in_words(self, result: float, memory: dict[str, Any]) -> str:
         """A percentage or a plain number, per day, or per hour or minute for short spans."""
-        if result is None:
-            return UNKNOWN
         _, unit, in_a_day = next(row for row in _UNITS if self.span_ms >= row[0])
         speed = result / in_a_day
         return f"{speed * 100:+.4g} % {unit}" if self.relative else f"{speed:+.4g} {unit}"
@@ -61,17 +57,12 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Feature):
     """Whether each of the last `windows` windows was lower (or higher) than the one before it."""
 
-    text: str
     direction: Literal["declining", "rising"]
     windows: int
-    depends_on_alerts: ClassVar[bool] = False
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """Yes or no."""
-        return UNKNOWN if result is None else "yes" if result else "no"
+    is_condition: ClassVar[bool] = True
 
     def needs_ms(self, window: Window) -> int:
         """All windows of the run, and the one before them."""

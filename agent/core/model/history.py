@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,35 +64,33 @@ DAY_MS = 86_400_000
 UNKNOWN = "not known"
 
 
-def plain_number(result: float | None) -> str:
-    """A result that is a number without a unit, for people."""
-    return UNKNOWN if result is None else f"{result:.4g}"
+@dataclass(frozen=True, slots=True)
+class Feature(ABC):
+    """One call of a history function in a rule's condition, for example `trend('8 weeks')`; `text`:
+    the call, as the rule writes it.
 
-
-class Feature(Protocol):
-    """One call of a history function in a rule's condition, for example `trend('8 weeks')`.
-
-    Features are frozen and compare by value.
+    Features are frozen and compare by value. `depends_on_alerts`: whether the result depends on
+    earlier alerts over the series. `is_condition`: whether the result is yes (1) or no (0).
     """
 
-    @property
-    def text(self) -> str:
-        """The call, as the rule writes it."""
-        ...
+    text: str
+    depends_on_alerts: ClassVar[bool] = False
+    is_condition: ClassVar[bool] = False
 
-    @property
-    def depends_on_alerts(self) -> bool:
-        """Whether the result depends on earlier alerts over the series."""
-        ...
-
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
-        """A result for people; to be called right after `compute`, with the memory it has left."""
-        ...
+    @abstractmethod
+    def compute(self, context: FeatureContext) -> float | None:
+        """The result. None: there is too little history, or no value."""
 
     def needs_ms(self, window: Window) -> int:
         """How far back it reads, from the end of the window that is evaluated; 0: not at all."""
-        ...
+        return 0
 
-    def compute(self, context: FeatureContext) -> float | None:
-        """The result; 1 or 0 for yes or no. None: there is too little history, or no value."""
-        ...
+    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
+        """A result for people; to be called right after `compute`, with the memory it has left."""
+        return UNKNOWN if result is None else self.in_words(result, memory)
+
+    def in_words(self, result: float, memory: dict[str, Any]) -> str:
+        """Yes or no, or a plain number, unless the function has words of its own."""
+        if self.is_condition:
+            return "yes" if result else "no"
+        return f"{result:.4g}"

@@ -69,7 +69,7 @@ class FeatureCollector:
         if feature not in self.features:
             self.features.append(feature)
         column = pl.col(f"f{self.features.index(feature)}")
-        if isinstance(feature, Run | Breach):
+        if feature.is_condition:
             return Typed(column == 1, "boolean")
         return Typed(column, "float")
 

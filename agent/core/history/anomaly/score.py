@@ -6,15 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from agent.core.history.anomaly.detector import DetectorState, Verdict, step
-from agent.core.model.history import UNKNOWN, FeatureContext
+from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.text import duration
-from agent.core.model.windows import Window
 
 _SENTENCES = {
     "spike": "the value is {actual}, where {expected} was expected",
@@ -48,27 +47,19 @@ _KEY = "anomaly"
 
 
 @dataclass(frozen=True, slots=True)
-class Anomaly:
+class Anomaly(Feature):
     """The detector's score, in robust standard deviations; the detector follows the local clock.
 
     The series' memory has the end of the last window, its score, the reason, and the detector's
     state, so that a window is learnt only once if several rules call the function.
     """
 
-    text: str
     zone: str
-    depends_on_alerts: ClassVar[bool] = False
 
-    def describe(self, result: float | None, memory: dict[str, Any]) -> str:
+    def in_words(self, result: float, memory: dict[str, Any]) -> str:
         """The score and its reason."""
-        if result is None:
-            return UNKNOWN
         why = memory[_KEY][2]
         return f"{result:.3g} ({why})" if why else f"{result:.3g}"
-
-    def needs_ms(self, window: Window) -> int:
-        """Nothing: the detector has a state of its own."""
-        return 0
 
     def compute(self, context: FeatureContext) -> float | None:
         """None without a value, and while the detector is learning."""
