@@ -33,16 +33,6 @@ def _merge(merge_many: _MergeMany, a: State, b: State) -> State:
     return a if b[0] is None else (merge_many((a[0], b[0])),)
 
 
-def _merge_sets(a: State, b: State) -> State:
-    return a if a == b else _merge(sketches.theta_merged, a, b)
-
-
-def _finish(
-    sketches_of: Callable[[pl.Series], list[bytes | None]], lists: pl.Series
-) -> Sequence[pl.Series]:
-    return [pl.Series(sketches_of(lists), dtype=pl.Binary)]
-
-
 def _kind(
     sketches_of: Callable[[pl.Series], list[bytes | None]],
     merge_many: _MergeMany,
@@ -58,7 +48,7 @@ def _kind(
         empty=(None,),
         prepare=prepare,
         fold=lambda x: (fold(x),),
-        finish=partial(_finish, sketches_of),
+        finish=lambda lists: [pl.Series(sketches_of(lists), dtype=pl.Binary)],
         add=partial(_add, merge_many),
         merge_many=merge_many,
         merge=merge or partial(_merge, merge_many),
@@ -67,44 +57,26 @@ def _kind(
     )
 
 
-def _thetas_of(lists: pl.Series) -> list[bytes | None]:
-    return [sketches.theta_of(values) for values in lists.to_list()]
-
-
-def _distinct_final(state: State, _previous: State | None, _partial: Partial) -> Final:
-    return sketches.theta_count(state[0])
-
-
-def _retention_final(state: State, previous: State | None, _partial: Partial) -> Final:
+def _retained(state: State, previous: State | None, _partial: Partial) -> Final:
     return None if previous is None else sketches.theta_share(previous[0], state[0])
-
-
-def _quantile_final(state: State, _previous: State | None, partial: Partial) -> Final:
-    return sketches.quantile(state[0], _share(partial))
-
-
-def _quantile_cont_final(state: State, _previous: State | None, partial: Partial) -> Final:
-    return sketches.quantile_cont(state[0], _share(partial))
-
-
-def _share(partial: Partial) -> float:
-    return 0.5 if partial.q is None else partial.q
-
-
-def _of_values(
-    compute: Callable[[bytes | None, bool], Final], whole: bool, state: State, *_others: object
-) -> Final:
-    return compute(state[0], whole)
 
 
 def _set_kind(final: Callable[[State, State | None, Partial], Final]) -> Kind:
     return _kind(
-        _thetas_of,
+        lambda lists: [sketches.theta_of(values) for values in lists.to_list()],
         sketches.theta_merged,
         final,
         fold=lambda x: x.drop_nulls().unique(),
         prepare=lambda argument: argument,
-        merge=_merge_sets,
+        merge=lambda a, b: a if a == b else _merge(sketches.theta_merged, a, b),
+    )
+
+
+def _quantile_kind(compute: Callable[[bytes | None, float], Final]) -> Kind:
+    return _kind(
+        sketches.quantiles_of,
+        sketches.quantiles_merged,
+        lambda state, _, of: compute(state[0], 0.5 if of.q is None else of.q),
     )
 
 
@@ -114,19 +86,17 @@ def _values_kind(
     return _kind(
         value_counts.counts_of,
         value_counts.merged,
-        partial(_of_values, compute, whole),
+        lambda state, *_: compute(state[0], whole),
         prepare=(lambda argument: argument) if whole else (lambda x: x.cast(pl.Float64)),
         final_dtype=pl.Int128 if whole and exact else pl.Float64,
     )
 
 
 SKETCHED: Mapping[PartialKind, Kind] = {
-    PartialKind.DISTINCT: _set_kind(_distinct_final),
-    PartialKind.RETENTION: _set_kind(_retention_final),
-    PartialKind.QUANTILE: _kind(sketches.quantiles_of, sketches.quantiles_merged, _quantile_final),
-    PartialKind.QUANTILE_CONT: _kind(
-        sketches.quantiles_of, sketches.quantiles_merged, _quantile_cont_final
-    ),
+    PartialKind.DISTINCT: _set_kind(lambda state, *_: sketches.theta_count(state[0])),
+    PartialKind.RETENTION: _set_kind(_retained),
+    PartialKind.QUANTILE: _quantile_kind(sketches.quantile),
+    PartialKind.QUANTILE_CONT: _quantile_kind(sketches.quantile_cont),
     PartialKind.MODE: _values_kind(value_counts.mode, False),
     PartialKind.SUM_DISTINCT: _values_kind(value_counts.sum_distinct, False),
     PartialKind.MEAN_DISTINCT: _values_kind(value_counts.mean_distinct, False),

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from agent.core.aggregate.columns import Ints
-from agent.core.aggregate.kind import Columns, Final, Kind, State, first_column
-from agent.core.model.kpis import Partial, PartialKind
+from agent.core.aggregate.kind import Columns, Kind, State, first_column
+from agent.core.model.kpis import PartialKind
 
 _HALF = 2**32
 
@@ -25,30 +25,8 @@ def _added(a: State, b: State) -> State:
     return tuple(map(add, a, b))
 
 
-def _whole_sum_fold(x: pl.Expr) -> tuple[pl.Expr, ...]:
-    # Two halves of 32 bits: neither sum exceeds 64 bits before two billion rows.
-    return x.count().cast(pl.Int64), (x // _HALF).sum(), (x & (_HALF - 1)).sum()
-
-
 def _whole_sum(state: State) -> int:
     return int(state[1] * _HALF + state[2])
-
-
-def _sum_final(state: State, _previous: State | None, _partial: Partial) -> Final:
-    return state[1] if state[0] else None
-
-
-def _mean_final(state: State, _previous: State | None, _partial: Partial) -> Final:
-    return state[1] / state[0] if state[0] else None
-
-
-def _whole_sum_final(state: State, _previous: State | None, _partial: Partial) -> Final:
-    return _whole_sum(state) if state[0] else None
-
-
-def _whole_mean_final(state: State, _previous: State | None, _partial: Partial) -> Final:
-    # The division of Python integers rounds once, whatever their size.
-    return _whole_sum(state) / state[0] if state[0] else None
 
 
 _COUNT = Kind(
@@ -68,17 +46,18 @@ _SUM = Kind(
     fold=lambda x: (x.count().cast(pl.Int64), x.sum()),
     add=_add_sums,
     merge=_added,
-    final=_sum_final,
+    final=lambda state, *_: state[1] if state[0] else None,
     additive=True,
 )
 _WHOLE_SUM = Kind(
     dtypes=(pl.Int64, pl.Int64, pl.Int64),
     empty=(0, 0, 0),
     prepare=lambda argument: argument,
-    fold=_whole_sum_fold,
+    # Two halves of 32 bits: neither sum exceeds 64 bits before two billion rows.
+    fold=lambda x: (x.count().cast(pl.Int64), (x // _HALF).sum(), (x & (_HALF - 1)).sum()),
     add=_add_sums,
     merge=_added,
-    final=_whole_sum_final,
+    final=lambda state, *_: _whole_sum(state) if state[0] else None,
     additive=True,
     final_dtype=pl.Int128,
 )
@@ -86,9 +65,16 @@ _WHOLE_SUM = Kind(
 SUMS: Mapping[PartialKind, Kind] = {
     PartialKind.COUNT: _COUNT,
     PartialKind.SUM: _SUM,
-    PartialKind.MEAN: replace(_SUM, final=_mean_final),
+    PartialKind.MEAN: replace(
+        _SUM, final=lambda state, *_: state[1] / state[0] if state[0] else None
+    ),
 }
 WHOLE_SUMS: Mapping[PartialKind, Kind] = {
     PartialKind.SUM: _WHOLE_SUM,
-    PartialKind.MEAN: replace(_WHOLE_SUM, final=_whole_mean_final, final_dtype=pl.Float64),
+    PartialKind.MEAN: replace(
+        _WHOLE_SUM,
+        # The division of Python integers rounds once, whatever their size.
+        final=lambda state, *_: _whole_sum(state) / state[0] if state[0] else None,
+        final_dtype=pl.Float64,
+    ),
 }

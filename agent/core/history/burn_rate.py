@@ -14,9 +14,7 @@ import numpy as np
 from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.kpis import Better
 from agent.core.model.rules import Severity
-from agent.core.model.windows import Window
-
-HOUR_MS = 3_600_000
+from agent.core.model.windows import HOUR_MS, Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from agent.core.model.windows import CalendarWindow, ends_between
+from agent.core.model.windows import DAY_MS, HOUR_MS, CalendarWindow, ends_between
 
-DAY_MS = 86_400_000
 MONTH_MS = 2_629_746_000
 """A twelfth of the Gregorian year of 365.2425 days."""
 
@@ -33,7 +32,7 @@ class Span:
     def most_ms(self) -> int:
         """The longest that it can be, including clock changes."""
         # If a zone has skipped the day, `back` goes one day further.
-        clocks = DAY_MS + 3_600_000 if self.months or self.days else 0
+        clocks = DAY_MS + HOUR_MS if self.months or self.days else 0
         return self.months * 31 * DAY_MS + self.days * DAY_MS + self.ms + clocks
 
 

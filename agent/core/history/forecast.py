@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.history.calendar_spans import DAY_MS, slot_of
+from agent.core.history.calendar_spans import slot_of
 from agent.core.history.robust_stats import slope, thinned, trending
 from agent.core.history.seasonal import SEASON_MS, Season
 from agent.core.history.trend import LEAST_POINTS
 from agent.core.model.history import Feature, FeatureContext, Floats
-from agent.core.model.windows import Window, ends_between
+from agent.core.model.windows import DAY_MS, Window, ends_between
 
 MOST_WINDOWS_AHEAD = 2000
 """A forecast with a season computes each future window, but not more than this."""

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from agent.core.history.calendar_spans import day_start, slot_of
 from agent.core.history.robust_stats import spread
-from agent.core.model.history import DAY_MS, Feature, FeatureContext, Floats
+from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
-from agent.core.model.windows import Window
+from agent.core.model.windows import DAY_MS, HOUR_MS, Window
 
 Season = Literal["day", "week"]
-SEASON_MS: dict[Season, int] = {"day": 86_400_000, "week": 604_800_000}
-
-HOUR_MS = 3_600_000  # a day with a clock change may be this much longer
+SEASON_MS: dict[Season, int] = {"day": DAY_MS, "week": 7 * DAY_MS}
 
 LEAST_SEASONS = 3
 """With fewer values in a slot, a single outlier would determine the baseline."""
@@ -110,6 +108,7 @@ class SeasonalAnomaly(Feature):
 
     def needs_ms(self, window: Window) -> int:
         """The span of the baseline before the start of the local day."""
+        # A day with a clock change may be an hour longer.
         return self.span_ms + DAY_MS + HOUR_MS + window.span_ms
 
     def compute(self, context: FeatureContext) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.core.history.robust_stats import slope, thinned, trending
 from agent.core.model.history import Feature, FeatureContext
-from agent.core.model.windows import Window
+from agent.core.model.windows import DAY_MS, Window
 
 LEAST_POINTS = 5
 """With fewer values no trend is significant at 5 %: of the 24 orders of four values, two are
@@ -46,7 +46,7 @@ class Trend(Feature):
         days, values = context.disjoint_values(self.span_ms)
         if context.value is None or len(values) < LEAST_POINTS:
             return None
-        if -float(days[0]) * 86_400_000 < self.span_ms / 2 - context.window.span_ms:
+        if -float(days[0]) * DAY_MS < self.span_ms / 2 - context.window.span_ms:
             return None
         days, values = thinned(days, values)
         steep = slope(days, values)[0] if trending(values) else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.model.window_history import WindowHistory
-from agent.core.model.windows import CalendarWindow, Window
+from agent.core.model.windows import DAY_MS, CalendarWindow, Window
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +60,6 @@ class FeatureContext:
         return days.astype(np.float64), values[known]
 
 
-DAY_MS = 86_400_000
 UNKNOWN = "not known"
 
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 
-from agent.core.model.windows import wall_clock_ms
+from agent.core.model.windows import DAY_MS, wall_clock_ms
 
 Period = tuple[int, int]
 
-DAY_MS = 86_400_000
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """The years that schedules are computed for: zones and holidays are not known beyond them."""
 

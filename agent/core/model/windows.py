@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_SLICE_MS = 5 * 60 * 1000
 
 CalendarUnit = Literal["day", "week", "month", "quarter", "year"]
@@ -97,13 +98,13 @@ class CalendarWindow:
     def span_ms(self) -> int:
         """The longest a period can be."""
         days = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}[self.unit]
-        return (days * 24 + 1) * 3_600_000
+        return (days * 24 + 1) * HOUR_MS
 
     @property
     def step_ms(self) -> int:
         """The shortest time between the ends of two periods."""
         days = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}[self.unit]
-        return (days * 24 - 1) * 3_600_000
+        return (days * 24 - 1) * HOUR_MS
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent.core.model.events import FieldType, Scalar
+from agent.core.model.windows import DAY_MS
 from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
 from agent.language.compile.shapes import Shape
@@ -16,8 +17,6 @@ from agent.language.models import durations
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
-
-DAY_MS = 86_400_000
 
 _SCALARS: dict[FieldType, tuple[type, str]] = {
     "string": (str, "text"),

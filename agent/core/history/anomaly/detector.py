@@ -26,8 +26,9 @@ from copy import copy
 
 import msgspec
 
-from agent.core.history.anomaly.profiles import DAY_MS, Seasons, Spread
+from agent.core.history.anomaly.profiles import Seasons, Spread
 from agent.core.history.anomaly.tail_model import Tail, score_and_learn, sigmas
+from agent.core.model.windows import DAY_MS
 
 MEANS = 4
 """The number of running means; the longest spans about a day of 5-minute windows."""

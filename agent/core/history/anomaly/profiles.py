@@ -13,7 +13,8 @@ from copy import copy
 
 import msgspec
 
-DAY_MS = 86_400_000
+from agent.core.model.windows import DAY_MS
+
 WEEK_MS = 7 * DAY_MS
 FINEST_MS = {"day": 300_000, "week": 1_800_000}
 """A profile's slots are as long as a window, but no shorter: at most 288 and 336 of them."""
