@@ -35,10 +35,11 @@ class _Topic(msgspec.Struct, array_like=True, frozen=True):
 
 class _Contract(msgspec.Struct, array_like=True, frozen=True):
     """`frontier_ms`: the frontier of its KPIs. It is stored because a reload may change the
-    lateness."""
+    lateness. `before_ms`: the watermark when a topic was last created again."""
 
     watermark_ms: int
     frontier_ms: int
+    before_ms: int | None = None
 
 
 class Snapshot(msgspec.Struct, array_like=True, frozen=True):
@@ -76,7 +77,7 @@ class SourceSnapshots:
             for name, s in self._sources.topics.items()
         }
         contracts = {
-            name: _Contract(s.reached_ms, s.reached_ms - s.contract.lateness_ms)
+            name: _Contract(s.reached_ms, s.reached_ms - s.contract.lateness_ms, s.before_ms)
             for name, s in self._sources.contracts.items()
             if s.reached_ms is not None
         }
@@ -118,5 +119,8 @@ class SourceSnapshots:
         contracts = self._sources.contracts
         for name, sources in contracts.items():
             reached = snapshot.contracts.get(name)
-            sources.restore(None if reached is None else reached.watermark_ms)
+            if reached is None:
+                sources.restore(None)
+            else:
+                sources.restore(reached.watermark_ms, reached.before_ms)
         return {n: c.frontier_ms for n, c in snapshot.contracts.items() if n in contracts}

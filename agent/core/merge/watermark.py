@@ -13,6 +13,7 @@
 - A source whose worker died keeps its last report, so windows wait for its next owner.
 - The frames of a flush count together: the watermark waits for the last of them.
 - A topic that was deleted and created again starts over: reports about its old log are dropped.
+  While its new log is empty and idle, time advances with the clock from where it was.
 
 The watermark never goes back. The clock comes from the frames, so the same frames give the same
 watermarks.
@@ -73,9 +74,13 @@ class TopicSources:
         """A number that is unique for a source and its epoch."""
         return frame.partition | frame.epoch << 32 | self.number << 64
 
+    def is_of_another_log(self, frame: Frame) -> bool:
+        """Whether a frame is of another log of a topic that was created again."""
+        return bool(self.topic_id and frame.topic_id) and frame.topic_id != self.topic_id
+
     def is_stale(self, frame: Frame) -> bool:
         """Whether a frame covers less of its source than an applied one, or is of a deleted log."""
-        if self._is_of_another_log(frame):
+        if self.is_of_another_log(frame):
             return not self._is_of_a_later_log(frame)
         status = self.statuses.get(frame.partition)
         return status is not None and (frame.epoch, frame.covered) < (status.epoch, status.covered)
@@ -83,7 +88,7 @@ class TopicSources:
     def covers_new_records(self, frame: Frame) -> bool:
         """Whether a frame covers only records that no earlier frame covered."""
         status = self.statuses.get(frame.partition)
-        if status is None or self._is_of_another_log(frame):
+        if status is None or self.is_of_another_log(frame):
             return not frame.resent
         return not frame.resent and (frame.epoch, frame.covered) > (status.epoch, status.covered)
 
@@ -101,7 +106,7 @@ class TopicSources:
         """Update a source from the last frame of a flush; returns whether the set of sources
         changed."""
         before = len(self.statuses), self.partitions, self.siblings
-        if self._is_of_another_log(frame):
+        if self.is_of_another_log(frame):
             self.partitions, self.statuses = 0, {}  # the new topic may have fewer
             self.flushing.clear()
         self.flushing.discard(frame.partition)
@@ -115,9 +120,6 @@ class TopicSources:
         if last is None or last.siblings != frame.siblings:
             self.siblings = _most(status.siblings for status in self.statuses.values())
         return before != (len(self.statuses), self.partitions, self.siblings)
-
-    def _is_of_another_log(self, frame: Frame) -> bool:
-        return bool(self.topic_id and frame.topic_id) and frame.topic_id != self.topic_id
 
     def _is_of_a_later_log(self, frame: Frame) -> bool:
         """Whether a log is newer: it begins with a higher epoch than any source had before (topic
@@ -134,6 +136,7 @@ class ContractSources:
         self._of_merger = topics
         self._topics: Mapping[str, TopicSources] = {}
         self._reached_ms: int | None = None
+        self._before_ms: int | None = None
 
     def refresh(self) -> None:
         """Update which topics and partitions exist."""
@@ -175,9 +178,18 @@ class ContractSources:
         """The last result of `watermark_ms`."""
         return self._reached_ms
 
-    def restore(self, reached_ms: int | None) -> None:
-        """Continue from the watermark before a restart, once the topics have their sources."""
-        self._reached_ms = reached_ms
+    @property
+    def before_ms(self) -> int | None:
+        """The watermark when a topic was last created again; None: none was."""
+        return self._before_ms
+
+    def start_over(self) -> None:
+        """Note that a topic was created again: its new log may stay empty."""
+        self._before_ms = self._reached_ms
+
+    def restore(self, reached_ms: int | None, before_ms: int | None = None) -> None:
+        """Continue from the watermarks before a restart, once the topics have their sources."""
+        self._reached_ms, self._before_ms = reached_ms, before_ms
         self.refresh()
 
     def watermark_ms(self) -> int | None:
@@ -193,6 +205,8 @@ class ContractSources:
         statuses = self._statuses()
         if all(c.idle_for(idle_after_ms) is not None for c in statuses):
             known = [c.watermark_ms for c in statuses if c.watermark_ms is not None]
+            if not known and self._before_ms is not None:
+                known = [self._before_ms]
             began_ms = max(c.clock_ms - (c.idle_ms or 0) for c in statuses)
             shared_ms = min(c.clock_ms for c in statuses) - began_ms
             if not known:
@@ -236,9 +250,13 @@ class Sources:
 
     def update(self, frame: Frame) -> None:
         """Update a source from the last frame of a flush."""
-        if self.of_topic(frame.topic).update(frame):
+        topic = self.of_topic(frame.topic)
+        starts_over = topic.is_of_another_log(frame)
+        if topic.update(frame) or starts_over:
             for sources in self.contracts.values():
                 if frame.topic in sources.contract.topics:
+                    if starts_over:
+                        sources.start_over()
                     sources.refresh()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.frame import Frame
 from agent.core.merge.merger import Merger
 from agent.core.merge.source_snapshots import EVERY_MESSAGES, MOST_KEPT, SourceSnapshots
 from agent.core.merge.watermark import Sources
@@ -53,6 +54,27 @@ def test_a_restart_passes_over_what_the_rows_hold(plan: Plan) -> None:
     stale = frame_of(plan, Event(0, 1, 950.0, {"oslo": 9}, slice=900))
     assert not restarted.apply(stale, needed - 1).stale
     assert restarted.apply(stale, needed).stale == 1
+
+
+def test_a_restart_knows_when_the_log_of_an_empty_topic_began(plan: Plan) -> None:
+    def frame(log: int, watermark_s: int | None, idle_s: int, clock_s: int) -> Frame:
+        at_ms = None if watermark_s is None else watermark_s * 1_000
+        return Frame(
+            "shop", 0, 1, 1, at_ms, idle_s * 1_000, clock_s * 1_000, True, {}, [],
+            topic_id=f"log {log}", epoch=log,
+        )  # fmt: skip
+
+    sources, restarted = Sources(plan.contracts.values()), Sources(plan.contracts.values())
+    for each in (frame(0, 500, 0, 500), frame(1, None, 0, 510), frame(1, None, 60, 570)):
+        sources.update(each)
+        sources.of_contract("order").watermark_ms()
+    snapshots = SourceSnapshots(sources)
+    snapshots.note(0, -1)
+    ((_, row),) = snapshots.rows(0)
+    SourceSnapshots(restarted).restore(row)
+    for of in (sources, restarted):
+        of.update(frame(1, None, 90, 600))
+        assert of.of_contract("order").watermark_ms() == 590_000
 
 
 def test_a_row_that_can_not_be_read_is_damaged(plan: Plan) -> None:

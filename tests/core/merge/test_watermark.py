@@ -118,3 +118,38 @@ def test_a_source_that_has_ended_holds_nothing_back_until_all_have() -> None:
     assert status(sources, 1, 20, None, 100) == 100
     sources.of_topic("shop").ended.add(0)
     assert status(sources, 0, 120, None, 120) == 100
+
+
+def of_log(
+    sources: Sources, log: int, watermark_s: int | None, quiet_s: int | None, clock_s: int
+) -> int | None:
+    """What the watermark is, in s, after a frame of the only partition of a topic, in its first,
+    second, ... log."""
+    ms = None if watermark_s is None else watermark_s * SECOND
+    idle_ms = None if quiet_s is None else quiet_s * SECOND
+    sources.update(
+        Frame(
+            "shop", 0, 1, 1, ms, idle_ms, clock_s * SECOND, True, {}, [],
+            topic_id=f"log {log}", epoch=log,
+        )
+    )  # fmt: skip
+    reached = sources.of_contract("sale").watermark_ms()
+    return None if reached is None else reached // SECOND
+
+
+def test_time_goes_on_while_a_topic_that_was_created_again_is_empty() -> None:
+    sources = Sources([contract()])
+    assert of_log(sources, 0, 100, 0, 100) == 100
+    assert of_log(sources, 1, None, 0, 110) == 100
+    assert of_log(sources, 1, None, 35, 145) == 135
+    assert of_log(sources, 1, None, 45, 155) == 145
+    assert of_log(sources, 2, None, 0, 160) == 145  # and again
+    assert of_log(sources, 2, None, 30, 190) == 175
+    assert of_log(sources, 2, 140, 0, 195) == 175  # time never goes back
+    assert of_log(sources, 2, 200, 0, 200) == 200
+
+
+def test_a_topic_of_which_nothing_was_ever_read_has_no_time() -> None:
+    sources = Sources([contract()])
+    assert of_log(sources, 0, None, 100, 100) is None
+    assert of_log(sources, 1, None, 200, 200) is None
