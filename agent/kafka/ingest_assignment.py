@@ -194,8 +194,11 @@ def _from_nothing(
     if last is not None and source.start > 0:  # what frames cover can't be read again
         return _from_moved(source.start, last, source)
     begin = source.end if from_end else source.start
-    epoch = last.epoch if last else log_epoch
-    return Begin(_fresh(begin, source, epoch), Finding(Kind.ORDINARY))
+    if last is None:
+        return Begin(_fresh(begin, source, log_epoch), Finding(Kind.ORDINARY))
+    # Begun before, and not committed yet: its frames may have reached some state partitions only.
+    resume = replace(_fresh(begin, source, last.epoch), missed=last.missed)
+    return Begin(resume, Finding(Kind.ORDINARY))
 
 
 def _from_commit(

@@ -125,6 +125,10 @@ SPAN = MissedSpan(W, None)
         # no commit
         (None, None, source(9, 100), fresh(9, 0, "first"), Finding(Kind.ORDINARY)),
         (None, LAST, source(0, 100), fresh(0, 2, "first"), Finding(Kind.ORDINARY)),
+        (
+            None, LastFrame("second", 3, 6, W, MissedSpan(None, W)), source(0, 9, "second"),
+            replace(fresh(0, 3), missed=MissedSpan(None, W)), Finding(Kind.ORDINARY),
+        ),
         (None, LAST, source(9, 100), behind(C), Finding(Kind.MOVED_BACK, C, C)),
         (None, LAST, source(70, 100), behind(70, 3, SPAN), Finding(Kind.DELETED, C, 70)),
     ],
