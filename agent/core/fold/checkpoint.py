@@ -161,7 +161,8 @@ class SourceProgress:
     """The progress of one source partition.
 
     `sent_covered` and `sent_watermark_ms`: the offset that frames covered before a restart, and the
-    watermark there. `slices` and `ids`: by contract, the offsets that unfinished slices and
+    watermark there. `unread_until_ms`: no unread event was later when the missed span was first
+    sent. `slices` and `ids`: by contract, the offsets that unfinished slices and
     remembered ids need.
     """
 
@@ -172,6 +173,7 @@ class SourceProgress:
     topic_id: str = ""
     epoch: int = 0
     missed: MissedSpan | None = None
+    unread_until_ms: int | None = None
     clocks: list[tuple[int, int]] = field(default_factory=list)
     lookups: LookupSteps = field(default_factory=LookupSteps)
     slices: dict[str, Needs] = field(default_factory=dict)
@@ -185,20 +187,26 @@ class SourceProgress:
             clocks = [(0, clock_ms)]
         return cls(
             resume.offset, resume.floor_ms, resume.covered, resume.watermark_ms,
-            resume.topic_id, resume.epoch, resume.missed, clocks, LookupSteps.parse(resume.lookups),
+            resume.topic_id, resume.epoch, resume.missed, clocks=clocks,
+            lookups=LookupSteps.parse(resume.lookups),
         )  # fmt: skip
 
     def bound_missed(self, until_ms: int) -> None:
-        """Set the end of the missed span if it is unknown."""
+        """Set the end of the missed span if it is unknown, from the first record after the gap."""
         if self.missed is not None and self.missed.until_ms is None:
+            if self.unread_until_ms is not None:
+                until_ms = min(until_ms, self.unread_until_ms)
             self.missed = MissedSpan(self.missed.from_ms, until_ms)
 
     def missed_until(self, unread_until_ms: int) -> tuple[int | None, int] | None:
-        """The missed span for frames; it ends at `unread_until_ms` while its end is unknown."""
+        """The missed span for frames. While its end is unknown, it ends at the first
+        `unread_until_ms`: what is missing was written before the gap was found."""
         if self.missed is None:
             return None
+        if self.unread_until_ms is None:
+            self.unread_until_ms = unread_until_ms
         until_ms = self.missed.until_ms
-        return self.missed.from_ms, unread_until_ms if until_ms is None else until_ms
+        return self.missed.from_ms, self.unread_until_ms if until_ms is None else until_ms
 
     @property
     def rebuilding(self) -> bool:

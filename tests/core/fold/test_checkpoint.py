@@ -36,9 +36,9 @@ def batch(offset: int, *events: tuple[int, float], written_ms: int = START_MS) -
     return batch_of(TOPIC, values, offset=offset, at_ms=written_ms)
 
 
-def send(world: World, folder: Folder) -> list[Frame]:
+def send(world: World, folder: Folder, clock_ms: int = START_MS) -> list[Frame]:
     """Let a folder flush into the frames logs; the frames."""
-    messages = folder.flush(START_MS, {0: None}, 1)
+    messages = folder.flush(clock_ms, {0: None}, 1)
     for target, message in messages:
         world.frames[target].append(message)
     return [decode(message) for _, message in messages]
@@ -141,16 +141,18 @@ def test_a_topic_whose_id_is_reported_later_is_the_same() -> None:
     assert not sources.is_stale(frame(0, 101, "first", 0))
 
 
-def test_frames_and_commits_carry_what_was_missed_up_to_the_first_record_behind_it(
-    plan: Plan,
+@pytest.mark.parametrize(("written_s", "until_s"), [(-60, -60), (60, 0)])
+def test_what_was_missed_ends_with_the_first_record_behind_it_or_when_that_was_found(
+    plan: Plan, written_s: int, until_s: int
 ) -> None:
     world = World(plan, [[]], state_partitions=1)
     folder = Folder(plan, TOPIC, 1)
     folder.assign(0, Resume(50, 50, 1_000, 1_000, "id", 1, MissedSpan(1_000, None)))
-    hour_ms = 3_600_000
+    hour_ms = 3_600_000  # max_future
     assert send(world, folder)[0].missed == (1_000, START_MS + hour_ms)  # the clock
-    folder.add(batch(50, (90, 1.0), written_ms=START_MS + 60_000))
-    assert send(world, folder)[0].missed == (1_000, START_MS + 60_000 + hour_ms)
+    assert send(world, folder, START_MS + 50_000)[0].missed == (1_000, START_MS + hour_ms)
+    folder.add(batch(50, (90, 1.0), written_ms=START_MS + written_s * 1_000))
+    span = 1_000, START_MS + until_s * 1_000 + hour_ms
+    assert send(world, folder)[0].missed == span
     commit = folder.commits()[0]
-    span = MissedSpan(1_000, START_MS + 60_000 + hour_ms)
-    assert Resume.parse(commit.offset, commit.metadata).missed == span
+    assert Resume.parse(commit.offset, commit.metadata).missed == MissedSpan(*span)
