@@ -446,8 +446,8 @@ def check_gaps(run: Run, expected: Windows, published: Windows) -> None:
     wrong = [(k, published[k], expected[k]) for k in plain if not same(published[k], expected[k])]
     assert not wrong, f"{len(wrong)} windows wrong, and not marked: {wrong[:3]}"
     least = {k: events for k, (_, events) in truth(run.case, kept(run.broker)).items() if events}
-    found = {k: published[k][1] if k in published else 0 for k in least if not run.is_open(k)}
-    short = [(k, events, least[k]) for k, events in found.items() if events < least[k]]
+    present = {k: published[k][1] if k in published else 0 for k in least if not run.is_open(k)}
+    short = [(k, events, least[k]) for k, events in present.items() if events < least[k]]
     assert not short, f"{len(short)} windows lack what was not deleted (found, least): {short[:3]}"
 
 
