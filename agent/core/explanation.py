@@ -24,7 +24,6 @@ from agent.core.model.rules import (
     AbsenceRule,
     Clause,
     CompositeRule,
-    Level,
     Rule,
     Severity,
     Term,
@@ -32,7 +31,6 @@ from agent.core.model.rules import (
     override_for,
     variant_for,
 )
-from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
 
@@ -132,7 +130,7 @@ def _threshold(
     match = _match(rule, state.kpi.by, dimensions)
     last = _last_input(state, rule, series)
     if last is None:
-        alerts = tuple(_alert(own, level, series, None, None) for level in own.levels)
+        alerts = tuple(_alert(own, level.severity, series) for level in own.levels)
         return Explanation(state.kpi, own, series.dimensions, series.closed_ms, None, alerts,
                          rule_match=match,
                          not_evaluated="no window has closed yet")  # fmt: skip
@@ -147,12 +145,12 @@ def _threshold(
         alerts=tuple(
             _alert(
                 own,
-                level,
+                level.severity,
                 series,
-                _when(own, level, table, holds[0]),
-                _clear(own, level, table, holds[1]),
+                ConditionResult(level.when_sql, when, _clauses(own, level.when_clauses, table)),
+                ConditionResult(level.clear_sql, clear, _clauses(own, level.clear_clauses, table)),
             )
-            for level, holds in zip(own.levels, row, strict=True)
+            for level, (when, clear) in zip(own.levels, row, strict=True)
         ),
         target=last.target,
         target_match=override.match if override else None,
@@ -232,18 +230,6 @@ def _inputs(
 # --- conditions and alerts ----------------------------------------------------------------------
 
 
-def _when(
-    rule: ThresholdRule, level: Level, table: pl.DataFrame, holds: bool | None
-) -> ConditionResult:
-    return ConditionResult(level.when_sql, holds, _clauses(rule, level.when_clauses, table))
-
-
-def _clear(
-    rule: ThresholdRule, level: Level, table: pl.DataFrame, holds: bool | None
-) -> ConditionResult:
-    return ConditionResult(level.clear_sql, holds, _clauses(rule, level.clear_clauses, table))
-
-
 def _clauses(
     rule: ThresholdRule, clauses: Iterable[Clause], table: pl.DataFrame
 ) -> tuple[ClauseResult, ...]:
@@ -273,23 +259,13 @@ def _number(value: float | None) -> str:
 
 
 def _alert(
-    rule: ThresholdRule,
-    level: Level,
-    series: Series,
-    when: ConditionResult | None,
-    clear: ConditionResult | None,
-) -> AlertExplanation:
-    state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
-    return _alert_explained(rule, level.severity, state, when, clear)
-
-
-def _alert_explained(
     rule: ThresholdRule | CompositeRule,
     severity: Severity,
-    state: AlertState,
-    when: ConditionResult | None,
-    clear: ConditionResult | None,
+    series: Series,
+    when: ConditionResult | None = None,
+    clear: ConditionResult | None = None,
 ) -> AlertExplanation:
+    state = series.alert(rule.name, severity)
     fires, ends = state.fires_ms(rule.for_ms), state.ends_ms(rule.keep_firing_for_ms, rule.flapping)
     return AlertExplanation(severity, state.phase, _since(state), when, clear, fires, ends)
 
@@ -319,10 +295,9 @@ def _composite(
 
     explained = []
     for level in own.levels:
-        state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
         when = condition(level.when, level.when_sql)
         clear = None if level.clear is None else condition(level.clear, level.clear_sql)
-        explained.append(_alert_explained(own, level.severity, state, when, clear))
+        explained.append(_alert(own, level.severity, series, when, clear))
     return Explanation(
         plan.subject_of(rule), own, series.dimensions, series.evaluated_ms, None, tuple(explained),
         rule_match=_match(rule, rule.by, dimensions),
@@ -337,7 +312,7 @@ def _absence(state: KpiState, rule: AbsenceRule, series: Series) -> Explanation 
         return None
     explained = []
     for level in own.levels:
-        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        alert = series.alert(rule.name, level.severity)
         fires = None
         if alert.phase is not AlertPhase.FIRING:
             fires = state.evaluator.absences.fires_ms(own, level, series)

@@ -61,7 +61,7 @@ class Absences:
         out: list[Transition] = []
         for rule in self.rules_of(series.dimensions):
             for level in rule.levels:
-                state = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+                state = series.alert(rule.name, level.severity)
                 after, transitions = step_absence(
                     rule,
                     level,
@@ -102,7 +102,7 @@ class Absences:
     def ends_ms(self, rule: AbsenceRule, level: AbsenceLevel, series: Series) -> int | None:
         """When an alert over a series resolves if events continue to arrive; None: it is not
         clearing."""
-        alert = series.alerts.get(rule.name, {}).get(level.severity, alerts.INACTIVE)
+        alert = series.alert(rule.name, level.severity)
         ends_ms = alert.ends_ms(rule.keep_firing_for_ms, rule.flapping)
         if ends_ms is None:
             return None

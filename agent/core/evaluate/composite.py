@@ -13,15 +13,15 @@ Rules
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from agent.core.evaluate.subscription import Subscription
 from agent.core.evaluate.targets import MAX_CACHED_SERIES
 from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
-from agent.core.evaluate.transitions import end_alerts
+from agent.core.evaluate.transitions import bound_of, due_changes, end_alerts
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition
-from agent.core.model.rules import CompositeLevel, CompositeRule, variant_for
+from agent.core.model.rules import CompositeRule, variant_for
 from agent.core.state import alert_state as alerts
 from agent.core.state.series import Series
 
@@ -37,11 +37,8 @@ class CompositeState:
         self._on_evaluation = on_evaluation
         self._due: dict[Dimensions, int] = {}
         self._begun = False
-        self._rule_of = lru_cache(MAX_CACHED_SERIES)(self._variant_for)
-
-    def _variant_for(self, dimensions: Dimensions) -> CompositeRule | None:
-        """The rule for one series, with its overrides; None: it is not evaluated."""
-        return variant_for(self.rule, self.rule.by, dimensions)
+        # The rule for one series, with its overrides; None: it is not evaluated.
+        self._rule_of = lru_cache(MAX_CACHED_SERIES)(partial(variant_for, rule, rule.by))
 
     def restore(self, series: Series) -> None:
         """Restore a series from its row."""
@@ -94,11 +91,11 @@ class CompositeState:
             self.series[dimensions] = series
         out: list[Transition] = []
         if at_ms > series.evaluated_ms:  # otherwise it was evaluated before a restart
-            states, changed_ms = series.alerts.get(rule.name, {}), series.evaluated_ms
+            changed_ms = series.evaluated_ms
             for level in rule.levels:
                 holds = level.when.holds(firing)
                 clears = not holds if level.clear is None else level.clear.holds(firing)
-                before = states.get(level.severity, alerts.INACTIVE)
+                before = series.alert(rule.name, level.severity)
                 after, changes = alerts.step(
                     before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms,
                     rule.flapping,
@@ -117,7 +114,7 @@ class CompositeState:
                 out += [
                     Transition(
                         rule.name, level.severity, rule.kpi, dimensions, at_ms, since_ms, phase,
-                        previous, None, _bound(level, phase), since_ms, at_ms, reason, (),
+                        previous, None, bound_of(level, phase), since_ms, at_ms, reason, (),
                         after.flapping(phase, rule.flapping),
                     )
                     for previous, phase, reason in changes
@@ -132,17 +129,9 @@ class CompositeState:
         rule = self._rule_of(dimensions)
         if series is None or rule is None:
             return
-        due = [
-            end
-            for state in series.alerts.get(rule.name, {}).values()
-            for end in (
-                state.fires_ms(rule.for_ms),
-                state.ends_ms(rule.keep_firing_for_ms, rule.flapping),
-            )
-            if end is not None
-        ]
-        if due:
-            self._due[dimensions] = min(due)
+        due_ms = min(due_changes(rule, series), default=None)
+        if due_ms is not None:
+            self._due[dimensions] = due_ms
 
     def drain_changed(self) -> set[Dimensions]:
         """The series whose rows changed since the last call."""
@@ -166,20 +155,13 @@ class CompositeState:
 
     def view(self, series: Series) -> SeriesView:
         """A series as the board shows it: its phases."""
-        states = series.alerts.get(self.rule.name, {})
         shown = series.reported.get(self.rule.name, {})
         phases = {}
         rule = self._rule_of(series.dimensions or ())
         for level in rule.levels if rule else ():
-            phase = states.get(level.severity, alerts.INACTIVE).phase
+            phase = series.alert(self.rule.name, level.severity).phase
             if self.rule.depends_on:
                 published = shown.get(level.severity)
                 phase = published.state if published else AlertPhase.INACTIVE
             phases[self.rule.name, level.severity] = phase
         return SeriesView(self.rule.kpi, series.dimensions, None, None, None, None, phases=phases)
-
-
-def _bound(level: CompositeLevel, phase: AlertPhase) -> str:
-    if phase is not AlertPhase.RESOLVED:
-        return level.when_sql
-    return level.clear_sql or f"not ({level.when_sql})"

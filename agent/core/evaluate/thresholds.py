@@ -11,7 +11,13 @@ import numpy as np
 import polars as pl
 
 from agent.core.evaluate.targets import MAX_CACHED_SERIES
-from agent.core.evaluate.transitions import Row, condition_columns, conditions, step_threshold
+from agent.core.evaluate.transitions import (
+    Row,
+    condition_columns,
+    conditions,
+    due_changes,
+    step_threshold,
+)
 from agent.core.history.peers import Deviation
 from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.kpis import Dimensions, Kpi, Target
@@ -26,7 +32,6 @@ from agent.core.model.rules import (
 )
 from agent.core.model.window_history import WindowHistory
 from agent.core.model.windows import previous_end
-from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
 
@@ -192,20 +197,16 @@ class Thresholds:
         changes = (
             change_ms
             for rule in self.rules_of(series.dimensions or ())
-            for state in series.alerts.get(rule.name, {}).values()
-            for change_ms in (
-                state.fires_ms(rule.for_ms),
-                state.ends_ms(rule.keep_firing_for_ms, rule.flapping),
-            )
-            if change_ms is not None and change_ms > at_ms
+            for change_ms in due_changes(rule, series)
+            if change_ms > at_ms
         )
         return min(changes, default=None)
 
     def _step(
         self, rule: ThresholdRule, input_: EvaluationInput, facts: FeatureFacts, row: Row
     ) -> tuple[Transition, ...]:
-        known = input_.series.alerts.get(rule.name, {})
-        states = tuple(known.get(level.severity, alerts.INACTIVE) for level in rule.levels)
+        series = input_.series
+        states = tuple(series.alert(rule.name, level.severity) for level in rule.levels)
         rule_facts = _facts(rule, facts)
         step_ms = input_.step_ms
         if step_ms is None:
@@ -215,7 +216,7 @@ class Thresholds:
         )
         if after != states:
             severities = (level.severity for level in rule.levels)
-            input_.series.set_alerts(rule.name, dict(zip(severities, after, strict=True)))
+            series.set_alerts(rule.name, dict(zip(severities, after, strict=True)))
         if self._on_evaluation is not None:
             for level, (when, clear), old, new in zip(rule.levels, row, states, after, strict=True):
                 self._on_evaluation(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import polars as pl
 
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, Fact, Transition, WindowValue
-from agent.core.model.rules import Severity, ThresholdRule
+from agent.core.model.rules import CompositeLevel, CompositeRule, Level, Severity, ThresholdRule
 from agent.core.state import alert_state as alerts
 from agent.core.state.alert_state import AlertState
+from agent.core.state.series import Series
 
 Condition = bool | None
 Row = Sequence[tuple[Condition, Condition]]
@@ -81,7 +82,6 @@ def step_threshold(
         )
         after.append(state)
         for previous, phase, reason in changes:
-            clears = level.clear_sql or f"not ({level.when_sql})"
             transitions.append(
                 Transition(
                     rule=rule.name,
@@ -93,7 +93,7 @@ def step_threshold(
                     state=phase,
                     previous=previous,
                     value=window.value,
-                    bound=clears if phase is AlertPhase.RESOLVED else level.when_sql,
+                    bound=bound_of(level, phase),
                     start_ms=window.start_ms,
                     end_ms=window.end_ms,
                     reason=reason,
@@ -102,6 +102,24 @@ def step_threshold(
                 )
             )
     return tuple(after), tuple(transitions)
+
+
+def bound_of(level: Level | CompositeLevel, phase: AlertPhase) -> str:
+    """The condition, in SQL, by which an alert has come into a phase."""
+    if phase is not AlertPhase.RESOLVED:
+        return level.when_sql
+    return level.clear_sql or f"not ({level.when_sql})"
+
+
+def due_changes(rule: ThresholdRule | CompositeRule, series: Series) -> Iterator[int]:
+    """When `for` or `keep_firing_for` ends for each alert of a series that waits for it."""
+    for state in series.alerts.get(rule.name, {}).values():
+        for change_ms in (
+            state.fires_ms(rule.for_ms),
+            state.ends_ms(rule.keep_firing_for_ms, rule.flapping),
+        ):
+            if change_ms is not None:
+                yield change_ms
 
 
 def end_alert(

@@ -24,7 +24,7 @@ from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import Emitted, Number, TargetStatus, Transition, WindowValue
 from agent.core.model.window_history import Item
-from agent.core.state.alert_state import AlertState
+from agent.core.state.alert_state import INACTIVE, AlertState
 
 HISTORY_WINDOWS = 48
 """The number of closed windows in a series' row, for sparklines and history functions."""
@@ -181,6 +181,10 @@ class Alerts(Closed):
     alerts: dict[str, dict[str, AlertState]] = {}  # by rule and severity
     # For rules with `depends_on`: the last transition that was reported, by rule and severity.
     reported: dict[str, dict[str, Transition]] = {}
+
+    def alert(self, rule: str, severity: str) -> AlertState:
+        """The state of an alert; inactive if it was never evaluated."""
+        return self.alerts.get(rule, {}).get(severity, INACTIVE)
 
     def assess(self, status: TargetStatus | None) -> None:
         """Set the target status of the last closed window; None: it has no target."""
