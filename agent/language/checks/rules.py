@@ -14,7 +14,7 @@ from agent.language.compile.links import Links
 from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, expire_after_ms, slices
 from agent.language.declared import Declared, Entry
 from agent.language.models import durations
-from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import ConditionSpec, RuleSpec
 from agent.language.problems import suggest
 from agent.language.source import Place
 
@@ -81,28 +81,23 @@ def _over_kpis(declared: Declared, entry: Entry[RuleSpec], name: str) -> None:
 def _severities(declared: Declared, entry: Entry[RuleSpec]) -> None:
     """Check that severities are given in one place, and `clear` in the form of `when`."""
     model = entry.model
-    _by_severity(declared, entry, (), model.when, model.clear, model.severity)
-    _silences(declared, entry, (), model.no_data_for, model.severity)
-    for i, own in enumerate(model.overrides):
-        at: Place = ("overrides", i)
+    for at, own in model.placed():
         when = own.when if own.when is not None else model.when
-        _by_severity(declared, entry, at, when, own.clear, own.severity)
         silence = own.no_data_for if own.no_data_for is not None else model.no_data_for
-        _silences(declared, entry, at, silence, own.severity)
+        for key, given, each in (
+            ("when", when, "condition"),
+            ("no_data_for", silence, "duration"),
+        ):
+            if isinstance(given, dict) and own.severity is not None:
+                message = f"`severity` and a `{key}` by severity"
+                hint = f"leave `severity` out: each {each} has its own"
+                declared.report(entry, (*at, "severity"), message, hint, on="key")
+        _clears(declared, entry, at, when, own.clear)
 
 
-def _by_severity(
-    declared: Declared,
-    entry: Entry[RuleSpec],
-    at: Place,
-    when: Texts | None,
-    clear: Texts | None,
-    severity: Severity | None,
+def _clears(
+    declared: Declared, entry: Entry[RuleSpec], at: Place, when: Texts | None, clear: Texts | None
 ) -> None:
-    if isinstance(when, dict) and severity is not None:
-        message = "`severity` and a `when` by severity"
-        hint = "leave `severity` out: each condition has its own"
-        declared.report(entry, (*at, "severity"), message, hint, on="key")
     if not isinstance(clear, dict) or when is None:
         return
     if not isinstance(when, dict):
@@ -117,19 +112,6 @@ def _by_severity(
             declared.report(entry, (*at, "clear", level), message, hint, on="key")
 
 
-def _silences(
-    declared: Declared,
-    entry: Entry[RuleSpec],
-    at: Place,
-    silence: int | dict[Severity, int] | None,
-    severity: Severity | None,
-) -> None:
-    if isinstance(silence, dict) and severity is not None:
-        message = "`severity` and a `no_data_for` by severity"
-        hint = "leave `severity` out: each duration has its own"
-        declared.report(entry, (*at, "severity"), message, hint, on="key")
-
-
 def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     for label in entry.model.labels:
         reserved = RESERVED_LABELS.get(label)
@@ -142,9 +124,7 @@ def _labels(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
 
 def _spans(declared: Declared, entry: Entry[RuleSpec], shape: Shape, slice_ms: int) -> None:
     """Check durations against the steps of the windows and slices."""
-    written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
-    written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
-    for at, spec in written:
+    for at, spec in entry.model.placed():
         _for(declared, entry, at, spec.for_, shape)
         _flaps(declared, entry, at, spec, shape)
         _silence(declared, entry, at, spec.no_data_for, slice_ms)
@@ -165,11 +145,7 @@ def _for(
 
 
 def _flaps(
-    declared: Declared,
-    entry: Entry[RuleSpec],
-    at: Place,
-    spec: RuleSpec | RuleOverrideSpec,
-    shape: Shape,
+    declared: Declared, entry: Entry[RuleSpec], at: Place, spec: ConditionSpec, shape: Shape
 ) -> None:
     """Report `flapping` that no alert can reach: it fires again two windows later at the
     earliest."""
@@ -198,9 +174,7 @@ def _expires(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> None:
     if not shape.by or entry.model.per == "kpi":
         return  # the KPI as a whole never expires
     expiry = expire_after_ms(watched.model, shape)
-    written: list[tuple[Place, RuleSpec | RuleOverrideSpec]] = [((), entry.model)]
-    written += [(("overrides", i), own) for i, own in enumerate(entry.model.overrides)]
-    for at, spec in written:
+    for at, spec in entry.model.placed():
         for place, least in _silences_of(spec.no_data_for):
             if least >= expiry:
                 message = (

@@ -25,7 +25,7 @@ from agent.language.compile.satisfiable import (
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
-from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import ConditionSpec, RuleOverrideSpec, RuleSpec
 from agent.language.models.values import Slo
 from agent.language.source import Place
 from agent.language.sql.clauses import clauses
@@ -59,21 +59,13 @@ Texts = str | dict[Severity, str]
 def compile_rule(declared: Declared, entry: Entry[RuleSpec], shape: Shape) -> RuleSql | None:
     """The SQL of a rule; None where something is wrong, which is reported."""
     model = entry.model
-    subject = subject_of(declared, entry, shape)
-    base = _RuleCompiler(declared, entry, subject).compile(
-        (), written_when(model, subject), model.clear
-    )
+    base = _RuleCompiler(declared, entry, model, shape).compile((), model)
     overrides = []
     for i, override in enumerate(model.overrides):
-        at: Place = ("overrides", i)
         own = None
         if _changes_conditions(override):
-            about = subject_of(declared, entry, shape, override)
-            when = override.when if override.when is not None else written_when(model, about)
-            clear = override.clear
-            if clear is None and override.when is None:
-                clear = model.clear
-            own = _RuleCompiler(declared, entry, about).compile(at, when, clear, override)
+            spec = model.overridden(override)
+            own = _RuleCompiler(declared, entry, spec, shape).compile(("overrides", i), override)
             if own is None:
                 return None
         overrides.append(own)
@@ -92,18 +84,9 @@ def _changes_conditions(override: RuleOverrideSpec) -> bool:
     return any(field is not None for field in fields)
 
 
-def subject_of(
-    declared: Declared,
-    entry: Entry[RuleSpec],
-    shape: Shape,
-    override: RuleOverrideSpec | None = None,
-) -> Subject:
-    """What the conditions of a rule, or of one of its overrides, are about."""
-    model = entry.model
-    kpi = declared.kpis.get(model.kpi or "")
-    slo = (override.objective if override else None) or model.objective
-    pace = (override.pace if override else None) or model.pace
-    target = None
+def subject_of(declared: Declared, model: RuleSpec, shape: Shape) -> Subject:
+    """What the conditions of a rule are about."""
+    kpi, pace, target = declared.kpis.get(model.kpi or ""), model.pace, None
     if pace is not None:
         target = PaceTarget(pace.period, pace.target, 0 if pace.shape == "line" else pace.shape)
     return Subject(
@@ -113,7 +96,7 @@ def subject_of(
         zone=zone_of(declared, kpi.model.timezone if kpi else None),
         better=kpi.model.better if kpi else "higher",
         has_target=kpi is None or has_target(kpi),
-        slo=slo,
+        slo=model.objective,
         pace=target,
     )
 
@@ -147,37 +130,30 @@ def burn_rate_conditions(slo: Slo) -> dict[Severity, str]:
 
 
 class _RuleCompiler:
-    """Compiles the conditions of a rule, or of one of its overrides."""
+    """Compiles the conditions of a rule: the declared one, or with one of its overrides."""
 
-    def __init__(self, declared: Declared, entry: Entry[RuleSpec], subject: Subject) -> None:
+    def __init__(
+        self, declared: Declared, entry: Entry[RuleSpec], model: RuleSpec, shape: Shape
+    ) -> None:
         self._declared = declared
         self._entry = entry
-        self._features = FeatureCollector(subject)
+        self._model = model
+        self._features = FeatureCollector(subject_of(declared, model, shape))
 
-    def compile(
-        self,
-        at: Place,
-        when: Texts | None,
-        clear: Texts | None,
-        override: RuleOverrideSpec | None = None,
-    ) -> RuleSql | None:
-        """The levels written at a place of the entry; None where something is wrong."""
+    def compile(self, at: Place, written: ConditionSpec) -> RuleSql | None:
+        """The levels, of which `written` has what is written at a place of the entry; None where
+        something is wrong."""
+        when, clear = written_when(self._model, self._features.subject), self._model.clear
         if when is None:
             self._lone_clears(at, clear, ())
             return RuleSql(())
-        model = self._entry.model
-        default = (
-            (override.severity if override is not None else None) or model.severity or "warning"
-        )
+        default = self._model.severity or "warning"
         whens: Mapping[Severity, str] = when if isinstance(when, dict) else {default: when}
         self._lone_clears(at, clear, whens)
         # What an override takes over from the rule is written there.
-        given, when_from = model.when, at
-        if override is not None and override.when is not None:
-            given = override.when
-        elif override is not None:
-            when_from = ()
-        clear_from: Place = () if override is not None and override.clear is None else at
+        given = self._model.when
+        when_from: Place = () if written.when is None else at
+        clear_from: Place = () if written.clear is None else at
         levels = []
         for severity in SEVERITIES:
             if severity not in whens:
@@ -192,7 +168,7 @@ class _RuleCompiler:
             text = clear.get(severity) if isinstance(clear, dict) else clear
             clears = None if text is None else self._condition(clear_at, text)
             if fires is not None and given is not None:
-                self._satisfiable(when_at, fires, whens[severity], override)
+                self._satisfiable(when_at, fires, whens[severity])
             if clears is not None and text is not None:
                 self._clears(clear_at, clears, text, fires, whens[severity])
             if fires is not None and (text is None or clears is not None):
@@ -216,16 +192,15 @@ class _RuleCompiler:
         value = range_of_value(kpi.model.value) if kpi is not None else Range()
         return {"value": value, "events": Range(least_events, whole=True), **features}
 
-    def _satisfiable(
-        self, at: Place, fires: pl.Expr, text: str, override: RuleOverrideSpec | None
-    ) -> None:
+    def _satisfiable(self, at: Place, fires: pl.Expr, text: str) -> None:
         """Report a condition that no values satisfy."""
         if asks_for_no_value(text):
             message = "a window without a value is not evaluated: this is never true"
             hint = "write `on_no_data: alert`, or an absence rule: `no_data_for: 30m`"
             self._declared.report(self._entry, at, message, hint)
             return
-        least = self._min_events(override)
+        # The fewest events of a window whose value is evaluated.
+        least = 0 if self._model.on_no_data == "alert" else self._model.min_events or 0
         if can_hold(fires, [text], self._ranges(least)) is not False:
             return
         hint = "no value meets all of these bounds"
@@ -261,14 +236,6 @@ class _RuleCompiler:
                 "`when: value > 600`, `clear: value < 480`"
             )
             self._declared.report(self._entry, at, message, hint)
-
-    def _min_events(self, override: RuleOverrideSpec | None) -> int:
-        """The fewest events of a window whose value is evaluated."""
-        model = self._entry.model
-        on_no_data = (override.on_no_data if override else None) or model.on_no_data
-        own = override.min_events if override is not None else None
-        least = own if own is not None else model.min_events
-        return 0 if on_no_data == "alert" else least or 0
 
     def _budget(self) -> float | None:
         """The error budget of the burn-rate features, if there are any."""

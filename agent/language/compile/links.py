@@ -16,7 +16,7 @@ from sqlglot import exp
 from agent.core.model.rules import RULE_SUBJECT, RuleRef, Severity, Term
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
-from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import RuleSpec
 from agent.language.source import Place
 from agent.language.sql.compiler import parsed
 from agent.language.sql.expressions import SqlProblem, fail, refuse_unsupported, span
@@ -102,7 +102,7 @@ def texts(written: str | dict[Severity, str] | None) -> Mapping[Severity | None,
 
 def conditions(model: RuleSpec) -> Iterator[tuple[Place, Literal["when", "clear"], str]]:
     """Every condition of a rule and its overrides, with its place."""
-    for at, spec in ((), model), *((("overrides", i), o) for i, o in enumerate(model.overrides)):
+    for at, spec in model.placed():
         keys: tuple[Literal["when", "clear"], ...] = ("when", "clear")
         for key in keys:
             for severity, text in texts(getattr(spec, key)).items():
@@ -112,17 +112,15 @@ def conditions(model: RuleSpec) -> Iterator[tuple[Place, Literal["when", "clear"
 def severities_of(model: RuleSpec) -> frozenset[Severity] | None:
     """The severities that a rule can fire with; None: those of the published burn rates."""
     severities: set[Severity] = set()
-    every: list[RuleSpec | RuleOverrideSpec] = [model, *model.overrides]
-    for spec in every:
+    for spec in (model, *map(model.overridden, model.overrides)):
         conditions = [w for w in (spec.when, spec.no_data_for) if w is not None]
-        conditions = conditions or [w for w in (model.when, model.no_data_for) if w is not None]
         if not conditions and model.objective is not None:
             return None
         for written in conditions:
             if isinstance(written, dict):
                 severities |= set(written)
         if not any(isinstance(written, dict) for written in conditions):
-            severities.add(spec.severity or model.severity or "warning")
+            severities.add(spec.severity or "warning")
     return frozenset(severities)
 
 

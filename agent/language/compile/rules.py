@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.core.history.anomaly.score import KEEP_FIRING_MS, Anomaly
 from agent.core.model.kpis import Kpi
@@ -23,12 +23,11 @@ from agent.core.model.rules import (
     ThresholdRule,
 )
 from agent.language.compile.conditions import RuleSql
-from agent.language.compile.contracts import first_given
 from agent.language.compile.links import Link, Links, compile_composite, texts
 from agent.language.compile.shapes import LEAST_EXPIRY_MS
 from agent.language.compile.statements import Statements
 from agent.language.declared import Declared, Entry
-from agent.language.models.rules import RuleOverrideSpec, RuleSpec
+from agent.language.models.rules import RuleSpec
 
 
 def _escalation(declared: Declared, model: RuleSpec) -> tuple[Escalation, ...]:
@@ -65,37 +64,41 @@ def make_composite(
     rule = CompositeRule(
         name=entry.name,
         dependencies=tuple(links.dependency(link, by) for link in dependencies),
-        levels=_composite_levels(links, dependencies, model.when, model.clear, model.severity),
+        levels=(),
         by=by,
-        for_ms=model.for_ or 0,
-        keep_firing_for_ms=model.keep_firing_for or 0,
         expire_after_ms=max(expiries, default=LEAST_EXPIRY_MS),
         depends_on=_depends(entry, links, by),
-        flapping=model.flapping,
         **_common_fields(declared, model, declared.defaults.owner, declared.defaults.team),
     )
-    overrides = []
-    for own in model.overrides:
-        when = own.when if own.when is not None else model.when
-        clear = own.clear if own.clear is not None or own.when is not None else model.clear
-        levels = _composite_levels(links, dependencies, when, clear, own.severity or model.severity)
-        variant = replace(
+
+    def variant(spec: RuleSpec, _override: int | None) -> CompositeRule:
+        return replace(
             rule,
-            levels=levels,
-            for_ms=first_given(own.for_, rule.for_ms),
-            keep_firing_for_ms=first_given(own.keep_firing_for, rule.keep_firing_for_ms),
-            flapping=own.flapping or rule.flapping,
+            levels=_composite_levels(links, dependencies, spec),
+            for_ms=spec.for_ or 0,
+            keep_firing_for_ms=spec.keep_firing_for or 0,
+            flapping=spec.flapping,
         )
-        overrides.append(RuleOverride(own.match, None if own.off else variant))
-    return replace(rule, overrides=tuple(overrides))
+
+    return _with_overrides(model, variant)
+
+
+_AnyRule = TypeVar("_AnyRule", ThresholdRule, AbsenceRule, CompositeRule)
+
+
+def _with_overrides(
+    model: RuleSpec, variant: Callable[[RuleSpec, int | None], _AnyRule]
+) -> _AnyRule:
+    """A rule with its variants. `variant` makes one, with an override (None: without one)."""
+    overrides = tuple(
+        RuleOverride(own.match, None if own.off else variant(model.overridden(own), i))
+        for i, own in enumerate(model.overrides)
+    )
+    return replace(variant(model, None), overrides=overrides)
 
 
 def _composite_levels(
-    links: Links,
-    dependencies: Sequence[Link],
-    when: str | dict[Severity, str] | None,
-    clear: str | dict[Severity, str] | None,
-    severity: Severity | None,
+    links: Links, dependencies: Sequence[Link], model: RuleSpec
 ) -> tuple[CompositeLevel, ...]:
     """The levels of a composite rule, with terms over all its dependencies."""
 
@@ -105,10 +108,10 @@ def _composite_levels(
         indices = [dependencies.index(link) for link in references if link is not None]
         return _reindexed(condition.term, indices)
 
-    whens, clears = texts(when), texts(clear)
+    whens, clears = texts(model.when), texts(model.clear)
     levels = []
     for level in SEVERITIES:
-        key = None if None in whens and level == (severity or "warning") else level
+        key = None if None in whens and level == (model.severity or "warning") else level
         if key not in whens:
             continue
         over = clears.get(level, clears.get(None))
@@ -145,22 +148,26 @@ def make_rule(
     if model.no_data_for is not None:
         return _absence(entry, kpi, common)
     compiled = sql.rules[entry.name]
-    rule = ThresholdRule(
-        name=entry.name,
-        kpi=kpi.name,
-        levels=compiled.levels,
-        on=model.on or "closed",
-        for_ms=model.for_ or 0,
-        keep_firing_for_ms=_keep_firing_for_ms(model, compiled),
-        min_events=model.min_events or 0,
-        **common,
-        features=compiled.features,
-        min_history_ms=model.min_history or 0,
-        on_no_data=model.on_no_data or "keep",
-        flapping=model.flapping,
-    )
-    overrides = zip(model.overrides, compiled.overrides, strict=True)
-    return replace(rule, overrides=tuple(_override(rule, *override) for override in overrides))
+
+    def variant(spec: RuleSpec, override: int | None) -> ThresholdRule:
+        own = compiled if override is None else compiled.overrides[override] or compiled
+        return ThresholdRule(
+            name=entry.name,
+            kpi=kpi.name,
+            levels=own.levels,
+            on=spec.on or "closed",
+            for_ms=spec.for_ or 0,
+            keep_firing_for_ms=spec.keep_firing_for or 0,
+            min_events=spec.min_events or 0,
+            **common,
+            features=own.features,
+            min_history_ms=spec.min_history or 0,
+            on_no_data=spec.on_no_data or "keep",
+            flapping=spec.flapping,
+        )
+
+    keep_ms = _keep_firing_for_ms(model, compiled)
+    return _with_overrides(model.model_copy(update={"keep_firing_for": keep_ms}), variant)
 
 
 def _keep_firing_for_ms(model: RuleSpec, sql: RuleSql) -> int:
@@ -171,52 +178,20 @@ def _keep_firing_for_ms(model: RuleSpec, sql: RuleSql) -> int:
     return model.keep_firing_for or 0
 
 
-def _override(
-    rule: ThresholdRule, spec: RuleOverrideSpec, sql: RuleSql | None
-) -> RuleOverride[ThresholdRule]:
-    """The rule with the fields that an override changes."""
-    if spec.off:
-        return RuleOverride(spec.match, None)
-    return RuleOverride(
-        spec.match,
-        replace(
-            rule,
-            levels=rule.levels if sql is None else sql.levels,
-            features=rule.features if sql is None else sql.features,
-            for_ms=first_given(spec.for_, rule.for_ms),
-            keep_firing_for_ms=first_given(spec.keep_firing_for, rule.keep_firing_for_ms),
-            min_events=first_given(spec.min_events, rule.min_events),
-            min_history_ms=first_given(spec.min_history, rule.min_history_ms),
-            on_no_data=spec.on_no_data or rule.on_no_data,
-            flapping=spec.flapping or rule.flapping,
-        ),
-    )
-
-
 def _absence(entry: Entry[RuleSpec], kpi: Kpi, common: dict[str, Any]) -> AbsenceRule:
-    model = entry.model
-    rule = AbsenceRule(
-        name=entry.name,
-        kpi=kpi.name,
-        levels=_absence_levels(model.no_data_for, model.severity),
-        per=model.per or ("series" if kpi.by else "kpi"),
-        keep_firing_for_ms=model.keep_firing_for or 0,
-        min_history_ms=model.min_history or 0,
-        flapping=model.flapping,
-        **common,
-    )
-    overrides = []
-    for own in model.overrides:
-        no_data_for = own.no_data_for if own.no_data_for is not None else model.no_data_for
-        variant = replace(
-            rule,
-            levels=_absence_levels(no_data_for, own.severity or model.severity),
-            keep_firing_for_ms=first_given(own.keep_firing_for, rule.keep_firing_for_ms),
-            min_history_ms=first_given(own.min_history, rule.min_history_ms),
-            flapping=own.flapping or rule.flapping,
+    def variant(spec: RuleSpec, _override: int | None) -> AbsenceRule:
+        return AbsenceRule(
+            name=entry.name,
+            kpi=kpi.name,
+            levels=_absence_levels(spec.no_data_for, spec.severity),
+            per=spec.per or ("series" if kpi.by else "kpi"),
+            keep_firing_for_ms=spec.keep_firing_for or 0,
+            min_history_ms=spec.min_history or 0,
+            flapping=spec.flapping,
+            **common,
         )
-        overrides.append(RuleOverride(own.match, None if own.off else variant))
-    return replace(rule, overrides=tuple(overrides))
+
+    return _with_overrides(entry.model, variant)
 
 
 def _absence_levels(

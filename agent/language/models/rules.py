@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -25,6 +26,7 @@ from agent.language.models.values import (
     form,
     mapping_or_text,
 )
+from agent.language.source import Place
 
 
 class PaceSpec(Strict):
@@ -172,3 +174,17 @@ class RuleSpec(ConditionSpec):
     labels: dict[LabelName, Text] = Field(
         default_factory=dict, description="Additional labels of the alert, for routing."
     )
+
+    def placed(self) -> Iterator[tuple[Place, ConditionSpec]]:
+        """The conditions of the rule and of its overrides as written, with their places."""
+        yield (), self
+        yield from ((("overrides", i), override) for i, override in enumerate(self.overrides))
+
+    def overridden(self, override: RuleOverrideSpec) -> RuleSpec:
+        """The rule with what an override says otherwise. The rule's `clear` belongs to its `when`:
+        an override with a `when` has a `clear` of its own, or none."""
+        names = ConditionSpec.model_fields
+        given = {n: said for n in names if (said := getattr(override, n)) is not None}
+        if "when" in given:
+            given.setdefault("clear", None)
+        return self.model_copy(update=given)
