@@ -93,11 +93,12 @@ def _run(options: Namespace, ask: Ask, folder: Path) -> int:
     from agent.core.model.results import Reason
     from agent.init.draft import sound_drafts, sound_rules
     from agent.init.proposal import observe, proposals, silence
+    from agent.init.topics import common_name
     from agent.replay.report import outcomes_text
 
     files, drafts, times = _drafts(options, ask, folder)
     owner = ask("owner", "Who answers for these KPIs", "")
-    place = Path(options.rules) / f"{options.name or drafts[0].topic}.yaml"
+    place = Path(options.rules) / f"{options.name or common_name(drafts[0].topics)}.yaml"
     if place.exists():
         raise RulesError(f"{place} is there already", "Choose another name with --name.")
     drafts, plan = sound_drafts(drafts, owner)
@@ -172,9 +173,10 @@ def _drafts(
         if asks_registry:
             by_schema = draft.type_field == BY_SCHEMA
             record = (draft.type or draft.event) if by_schema else ""
-            schema = registered_for(settings, draft.topic, options.subject, record)
+            topic = draft.topics[0]
+            schema = registered_for(settings, topic, options.subject, record)
             known = encoding if by_schema or (format is None and options.brokers) else None
-            known = known or encoding_of(schema, draft.topic)
+            known = known or encoding_of(schema, topic)
             drafts[number] = replace(beside_sample(draft, schema), encoding=known)
     return files, drafts, times
 

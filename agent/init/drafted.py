@@ -47,7 +47,7 @@ class EventDraft:
     """
 
     event: str
-    topic: str
+    topics: Sequence[str]
     type_field: Path | None
     times: Sequence[TimeDraft] = ()
     type: str | None = None

@@ -48,7 +48,7 @@ def from_schema(registered: Registered, topic: str, ask: Ask) -> list[EventDraft
     own = f"{snake(topic)}.changed" if envelope else snake(record.rpartition(".")[2] or topic)
     name = ask("event", "The event's type", own)
     draft = EventDraft(
-        name, topic, None, envelope=envelope, encoding=encoding_of(registered, topic)
+        name, (topic,), None, envelope=envelope, encoding=encoding_of(registered, topic)
     )
     draft.notes["topic"] = f"fields by subject {registered.subject}, schema {registered.number}"
     # A subject that is called after the record is mostly one of several in its topic.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path as FilePath
@@ -38,10 +38,11 @@ from agent.init.places import (
     read_path,
     shown,
 )
-from agent.init.reading import Sample, read
+from agent.init.reading import Sample
 from agent.init.sample import Occurrence, Seen, left_out, named, profile
 from agent.init.spelling import is_either
 from agent.init.times import lateness_of, time_of, times_of, times_with_gaps
+from agent.init.topics import chosen, common_name, samples
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
 Ask = Callable[[str, str, str], str]
@@ -51,29 +52,13 @@ Ask = Callable[[str, str, str], str]
 def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[str, list[int]]]:
     """Draft contracts from files of a sample, by type of event; with the times (ms) of each. Raises
     KpiAgentError if that is not possible."""
-    sample = _sample(names)
-    stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
-    by_file = re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events"
-    topic = ask("topic", "The Kafka topic", sample.topic or by_file)
-    path, groups = _by_type(sample, topic, ask)
     drafts: list[EventDraft] = []
     times: dict[str, list[int]] = {}
-    refused = []
-    for name, rows in groups.items():
-        part = sample.of(rows)
-        try:
-            draft, at = _event(name, topic, path, part, ask)
-        except RulesError as error:
-            refused.append(error)
-            continue
-        has_time = draft.times != [TimeDraft(RECORD_TIME)] or part.is_timestamped
-        timed = (
-            _lines(draft, at, part.events) if has_time else _timed_lines(draft, part.events, ask)
-        )
-        if has_time or not timed:
-            timed = [(draft, at), *timed]
-        drafts += [each for each, _ in timed]
-        times |= {each.event: times for each, times in timed}
+    refused: list[RulesError] = []
+    for sample in _samples(names, ask):
+        for draft, of_draft in _drafts_of(sample, {*times}, refused, ask):
+            drafts.append(draft)
+            times[draft.event] = of_draft
     if not drafts:
         raise refused[0]
     for refusal in refused:
@@ -81,15 +66,42 @@ def from_sample(names: Sequence[str], ask: Ask) -> tuple[list[EventDraft], dict[
     return with_own_names(drafts), times
 
 
-def _sample(names: Sequence[str]) -> Sample:
+def _drafts_of(
+    sample: Sample, used: Collection[str], refused: list[RulesError], ask: Ask
+) -> Iterator[Timed]:
+    """The drafts of the events of a sample; `used`: the names of other events. Types that can't be
+    drafted are added to `refused`."""
+    path, groups = _by_type(sample, common_name(sample.topics), ask)
+    for kind, rows in groups.items():
+        part = sample.of(rows)
+        name = f"{sample.topics[0]}.{kind}" if kind in used else kind
+        try:
+            draft, at = _event(name, kind, path, part, ask)
+        except RulesError as error:
+            refused.append(error)
+            continue
+        has_time = draft.times != [TimeDraft(RECORD_TIME)] or part.is_timestamped
+        timed = (
+            _lines(draft, at, part.events) if has_time else _timed_lines(draft, part.events, ask)
+        )
+        yield from timed if timed and not has_time else [(draft, at), *timed]
+
+
+def _samples(names: Sequence[str], ask: Ask) -> list[Sample]:
+    """The samples of files, by topic. Topics that the records don't name are asked for."""
     files = [event_file(name) for name in names]
     if None in files:
         raise EnvironmentFault(f"{names[files.index(None)]}: no such file")
     batches = chain.from_iterable(batches_of(file) for file in files if file)
-    sample = read(batch for batch, _ in batches)
-    if not sample.events:
+    found = samples(batch for batch, _ in batches)
+    if not found:
         raise KpiAgentError("the sample holds no JSON object", "Write one event per line.")
-    return sample
+    stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
+    by_file = re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events"
+    found = [sample if sample.topics else replace(sample, topics=[by_file]) for sample in found]
+    proposed = ",".join(topic for sample in found for topic in sample.topics)
+    answer = ask("topic", "The Kafka topic", proposed)
+    return found if answer == proposed else chosen(found, answer)
 
 
 def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[str, list[int]]]:
@@ -127,14 +139,21 @@ _TABLE: Path = (Root("envelope"), "source", "table")
 
 
 def _event(
-    name: str, topic: str, path: Path | None, sample: Sample, ask: Ask
+    name: str, kind: str, path: Path | None, sample: Sample, ask: Ask
 ) -> tuple[EventDraft, list[int]]:
-    """The draft of one event type of the sample, and the times of its events."""
+    """The draft of one event type (`kind`) of the sample, and the times of its events."""
     if not is_event_name(name):
         raise RulesError(f"{name!r} can't be the name of an event")
     events = sample.events
     seen = profile(events)
-    draft = EventDraft(name, topic, path, envelope=sample.envelope, decode=sample.decode)
+    draft = EventDraft(
+        name,
+        sample.topics,
+        path,
+        type=kind,
+        envelope=sample.envelope,
+        decode=sample.decode,
+    )
     if any(inner.codings[-1] == "decimal" for inner in sample.decode):
         draft.notes["decode"] = "the schema says how many decimals there are: 2 is a guess"
     times = _time(draft, sample, seen, ask)
@@ -325,7 +344,6 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
         line = replace(
             draft,
             event=name,
-            type=draft.event,
             each=path,
             fields=[*fields, *splits],
             kpis=kpis,
@@ -345,7 +363,9 @@ def from_answers(ask: Ask) -> list[EventDraft]:
     topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
     type_field = ask("type_field", "The field that names the type", "type")
     time = ask("time", "The field that says when it happened", "time")
-    draft = EventDraft(event, topic, chosen_path(type_field), [TimeDraft(read_path(time))])
+    draft = EventDraft(
+        event, chosen_names(topic), chosen_path(type_field), [TimeDraft(read_path(time))]
+    )
     draft.timezone = ask("timezone", "The zone of times without an offset", "UTC")
     number = ask("id", "The field that identifies an event", "none")
     draft.ids = chosen_paths(number)

@@ -10,7 +10,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
 from agent.init.drafted import EventDraft
 from agent.init.measures import KpiDraft
-from agent.replay.runner import Replayed, sources, stream
+from agent.replay.runner import Replayed, own_topics, sources, stream
 
 LEAST_WINDOWS = 20
 """The least windows for quantiles."""
@@ -46,8 +46,12 @@ def observe(plan: Plan, files: Sequence[str], clock_ms: int) -> tuple[Observed, 
     read = Replayed(Emitted(), [])
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
     # The user may have given the topic another name than the sample's records do.
-    is_named = len(plan.topics) == 1
-    opened = [replace(source, is_named=is_named) for source in sources(plan, list(files))]
+    opened = [
+        replace(source, is_named=True)
+        if len(plan.topics) == 1 and not own_topics(source.path, source.name) & {*plan.topics}
+        else source
+        for source in sources(plan, list(files))
+    ]
     for emitted in stream(plan, opened, clock_ms, read):
         for window in emitted.windows:
             if window.value is not None and window.events:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,18 +41,22 @@ MOST_DECODED = 3
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The events of a sample, their envelope, and whether the records have timestamps. `topic`: the
-    one that all records name that name any."""
+    """The events of a sample, their envelope, and whether the records have timestamps. `topics`:
+    those that the records name."""
 
     events: Sequence[Occurrence]
     envelope: Envelope | None = None
     decode: Sequence[InnerText] = field(default_factory=tuple)
     is_timestamped: bool = False
-    topic: str | None = None
+    topics: Sequence[str] = ()
 
     def of(self, rows: Iterable[int]) -> Sample:
         """A sample of some of the events."""
         return replace(self, events=[self.events[row] for row in rows])
+
+    def of_topics(self, topics: Collection[str]) -> Sample:
+        """A sample of the events of some topics."""
+        return replace(self, events=[event for event in self.events if event.topic in topics])
 
 
 def read(batches: Iterable[FileBatch]) -> Sample:
@@ -65,9 +69,7 @@ def read(batches: Iterable[FileBatch]) -> Sample:
         envelope = Envelope("list", array)
         events = [event for file, rows in files for event in _opened(file, rows, envelope)]
     is_timestamped = any(file.timestamps is not None for file, _ in files)
-    topics = {topic for file, _ in files for topic in file.topics if topic}
-    topic = topics.pop() if len(topics) == 1 else None
-    return _decoded(Sample(events, envelope, (), is_timestamped, topic))
+    return _decoded(Sample(events, envelope, (), is_timestamped))
 
 
 def _trees(file: FileBatch) -> Iterator[tuple[int, Any]]:
@@ -97,7 +99,8 @@ def _opened(
                 around = None if event.envelope is event.value else event.envelope
                 key = file.keys[row] if file.keys else None
                 name = None if envelope is None else envelope.name
-                yield Occurrence(event.value, around, key, _headers(file, row), name)
+                topic = file.topics[row] if file.topics else None
+                yield Occurrence(event.value, around, key, _headers(file, row), name, topic)
 
 
 def _envelope_of(records: Sequence[Any], headers: Sequence[Headers]) -> Envelope | None:

@@ -40,7 +40,7 @@ _TRANSPORT = ("ce_", "traceparent", "tracestate", "content-type", "b3", "x-b3-",
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One event: its value, the record's value around it, and the record's key and headers.
+    """One event: its value, the record's value around it, and the record's key, headers and topic.
     `envelope`: the name of its envelope."""
 
     value: Any
@@ -48,6 +48,7 @@ class Occurrence:
     key: bytes | None = None
     headers: Headers = ()
     envelope: str | None = None
+    topic: str | None = None
 
     def with_value(self, value: Any) -> Occurrence:
         """The same event with another value."""

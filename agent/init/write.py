@@ -54,7 +54,8 @@ def document(
 
 def _event(draft: EventDraft) -> Iterator[str]:
     yield f"  {quoted(draft.event)}:"
-    yield _noted(f"    topic: {quoted(draft.topic)}", draft.notes.get("topic"))
+    topics = _one_or_list(list(map(quoted, draft.topics)))
+    yield _noted(f"    topic: {topics}", draft.notes.get("topic"))
     yield from _encoding(draft.encoding)
     if draft.envelope is not None:
         yield f"    envelope: {_envelope(draft.envelope)}"

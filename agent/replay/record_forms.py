@@ -67,6 +67,20 @@ class FileBatch:
     partitions: Sequence[int | None] = ()
     offsets: Sequence[int | None] = ()
 
+    def of(self, rows: Sequence[int]) -> FileBatch:
+        """Some of the records."""
+        if len(rows) == len(self.values):
+            return self
+        return FileBatch(
+            [self.values[row] for row in rows],
+            [self.keys[row] for row in rows] if self.keys else (),
+            {i: self.headers[row] for i, row in enumerate(rows) if row in self.headers},
+            None if self.timestamps is None else [self.timestamps[row] for row in rows],
+            [self.topics[row] for row in rows] if self.topics else (),
+            [self.partitions[row] for row in rows] if self.partitions else (),
+            [self.offsets[row] for row in rows] if self.offsets else (),
+        )
+
     def batch(
         self, topic: str, partition: int, rows: Sequence[int], first: int, clock_ms: int
     ) -> Batch:

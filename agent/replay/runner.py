@@ -121,7 +121,7 @@ def _topics(plan: Plan, file: str, path: Path, name: str) -> tuple[str, ...]:
         return named
     if all(contract.topics.is_one for contract in plan.contracts.values()):
         return plan.topics
-    if topics := _own_topics(path, name):
+    if topics := own_topics(path, name):
         return plan.topics_with(topics)
     return (stem,) if plan.contracts_of(stem) else plan.default_topics
 
@@ -131,7 +131,7 @@ def _name_topics(path: Path, name: str) -> bool:
     return any(any(records.topics) for records, _ in islice(batches_of(path, name), 1))
 
 
-def _own_topics(path: Path, name: str) -> set[str]:
+def own_topics(path: Path, name: str) -> set[str]:
     """The topics that the records of a file name."""
     topics: set[str] = set()
     for records, _ in batches_of(path, name):
