@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -30,24 +29,7 @@ from agent.core.decode.avro_schema import (
     AvroType,
 )
 from agent.core.decode.codec import BodyError
-from agent.core.decode.time_text import (
-    MICROSECONDS_BELOW,
-    MILLISECONDS_BELOW,
-    SECONDS_BELOW,
-)
-
-PLAIN_RANGES = {
-    1_000: (SECONDS_BELOW, MILLISECONDS_BELOW),
-    1_000_000: (MILLISECONDS_BELOW, MICROSECONDS_BELOW),
-    1_000_000_000: (MICROSECONDS_BELOW, (1 << 63) - 1),
-}
-"""By units per second: the range `[first, second)` of timestamps whose bare number is read as the
-same time. 0 is, too."""
-
-_EPOCH = datetime(1970, 1, 1)
-_EPOCH_DAY = date(1970, 1, 1)
-_FIRST_SECOND = -62_135_596_800  # of year 1
-_END_SECOND = 253_402_300_800  # of year 9999
+from agent.core.decode.schema_times import day, timestamp
 
 
 def read_avro(schema: AvroSchema, body: bytes) -> Any:
@@ -105,27 +87,6 @@ def json_value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
-
-
-def timestamp(count: int, units_per_second: int, *, is_local: bool) -> int | str:
-    """A timestamp as JSON. `count`: units since 1970-01-01."""
-    first, end = PLAIN_RANGES[units_per_second]
-    if not is_local and (count == 0 or first <= count < end):
-        return count
-    seconds, rest = divmod(count, units_per_second)
-    if not _FIRST_SECOND <= seconds < _END_SECOND:
-        return f"{count}/{units_per_second} s"  # is not readable as a time
-    text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
-    digits = len(str(units_per_second)) - 1
-    return f"{text}.{rest:0{digits}}{'' if is_local else 'Z'}"
-
-
-def day(days: int) -> str:
-    """A date, from days since 1970-01-01."""
-    try:
-        return (_EPOCH_DAY + timedelta(days=days)).isoformat()
-    except OverflowError:
-        return f"day {days}"
 
 
 def _decimal(data: bytes, schema: Any, *_: Any) -> Decimal | int | str:

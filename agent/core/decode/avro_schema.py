@@ -20,6 +20,7 @@ from typing import Any
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
 
+from agent.core.decode.schema_times import DAYS, OF_DAY, UNITS
 from agent.core.decode.schemas import SchemaError
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -33,6 +34,12 @@ TIMESTAMPS = {
     "timestamp-nanos": 1_000_000_000,
 }
 """Units per second, by logical type."""
+_CONNECT_NAMES = {
+    name: "date" if units == DAYS else next(n for n, u in TIMESTAMPS.items() if u == units)
+    for name, units in UNITS.items()
+    if units != OF_DAY
+}
+"""The logical types that names of schemas in Kafka Connect mean: Debezium writes no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ def _with_own_logical_types(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     own = {key: _with_own_logical_types(value) for key, value in schema.items()}
-    logical = own.pop("logicalType", None)
+    logical = own.pop("logicalType", _CONNECT_NAMES.get(str(schema.get("connect.name"))))
     if isinstance(logical, str) and _is_logical(logical, schema):
         own["logicalType"] = OWN + logical
     return own

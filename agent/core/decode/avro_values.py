@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from agent.core.decode.avro_json import PLAIN_RANGES, day, timestamp
 from agent.core.decode.avro_schema import TIMESTAMPS, AvroType
 from agent.core.decode.format import DType, Kind
+from agent.core.decode.schema_times import PLAIN_RANGES, day, timestamp
 from agent.core.decode.tree import text_of
 
 INSIDE = frozenset({"record", "array", "map"})

@@ -22,6 +22,7 @@ from agent.core.decode.extraction import Extractor
 from agent.core.decode.format import Demand, Flags, Format
 from agent.core.decode.proof import ProvenFormat, unproven
 from agent.core.decode.record_columns import record_column
+from agent.core.decode.schema_times import misread
 from agent.core.decode.validation import columns_of, validate
 from agent.core.decode.view_columns import Source, ViewColumns, view_columns
 from agent.core.model.results import Reason
@@ -159,6 +160,12 @@ class ColumnExtraction:
         for is_deep, frame in ((False, events), (True, lines)):
             proofs = [p for p in columns.proofs if (p[0].depth > 0) == is_deep]
             doubtful |= unproven(proofs, frame, batch, self._format, self._column)
+            of_lines = _rows(frame)
+            for source in columns.times:
+                if (source.depth > 0) == is_deep:
+                    records = [batch.value(row) for row in of_lines.tolist()]
+                    wrong = misread(frame[self._column(source)], records)
+                    doubtful[of_lines[wrong]] = True
         if doubtful.any():
             events, lines = (
                 f.filter(pl.Series(~doubtful[f["_row"].to_numpy()])) for f in (events, lines)

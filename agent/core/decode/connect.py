@@ -3,7 +3,7 @@
     {"schema": {"type": "struct", "fields": […]}, "payload": {"total": "BNI=", …}}
 
 The payload is the event. A Decimal, which is written as base64 of the unscaled number, is read as a
-number with the schema's scale; dates and times stay numbers
+number with the schema's scale; dates and times are numbers that know their unit (`schema_times`)
 (https://docs.confluent.io/platform/current/connect/concepts.html, Converters; logical types:
 org.apache.kafka.connect.data in Kafka's source).
 """
@@ -19,6 +19,7 @@ from typing import Any
 from agent.core.decode.batch import Batch
 from agent.core.decode.envelope import Event, PathCondition, View
 from agent.core.decode.format import Problem
+from agent.core.decode.schema_times import UNITS, SchemaTime
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
 from agent.core.model.paths import Path
@@ -40,7 +41,7 @@ class ConnectEnvelope:
     """The opener of records of {schema, payload}."""
 
     names = NAMES
-    views = (View(WITH_SCHEMA, ("payload",), lacks=DECIMALS),)
+    views = (View(WITH_SCHEMA, ("payload",), lacks=DECIMALS, has_schema=True),)
 
     def __init__(self, envelope: Envelope) -> None:
         pass
@@ -62,27 +63,29 @@ def is_enveloped(tree: Any) -> bool:
 
 
 def payload_of(tree: Mapping[str, Any]) -> Any:
-    """The payload of a record, with decimals as numbers."""
+    """The payload of a record, with the logical types of its schema."""
     schema, payload = tree["schema"], tree["payload"]
-    return converted(payload, schema) if _has_decimals(schema) else payload
+    return converted(payload, schema) if _has_logical(schema) else payload
 
 
-def _has_decimals(schema: Any) -> bool:
+def _has_logical(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return False
-    if schema.get("name") == _DECIMAL:
+    if (name := schema.get("name")) == _DECIMAL or (isinstance(name, str) and name in UNITS):
         return True
     fields = schema.get("fields")
     inner = fields if isinstance(fields, list) else [schema.get("items")]
-    return any(_has_decimals(of_field) for of_field in inner)
+    return any(_has_logical(of_field) for of_field in inner)
 
 
 def converted(value: Any, schema: Any) -> Any:
-    """A value with the decimals of its schema as numbers."""
+    """A value with the decimals of its schema as numbers, and its times with their units."""
     if value is None or not isinstance(schema, dict):
         return value
-    if schema.get("name") == _DECIMAL:
+    if (name := schema.get("name")) == _DECIMAL:
         return _decimal(value, schema.get("parameters"))
+    if isinstance(name, str) and name in UNITS and type(value) is int:
+        return SchemaTime.of(value, name)
     if isinstance(value, list):
         return [converted(item, schema.get("items")) for item in value]
     fields = schema.get("fields")

@@ -4,7 +4,7 @@
 
 The row is the event: `after`, or `before` for a delete; the rest is read by `{envelope: op}`,
 `{envelope: before.status}`, `{envelope: source.table}`. With a schema (`{schema, payload}`),
-decimals are read as numbers (`connect`). A row that ExtractNewRecordState has flattened is an
+decimals and times are read by it (`connect`). A row that ExtractNewRecordState has flattened is an
 event, too, with `__op`, `__deleted` and `__source_ts_ms` as its envelope.
 
 Operations are c (create), u (update), d (delete) and r (read, by a snapshot); the contract selects
@@ -80,8 +80,13 @@ class Debezium:
                         ((*prefix, "op"), ops),
                         ((*prefix, image), "object"),
                     )
-                    lacks = connect.DECIMALS if prefix else ()
-                    yield View((*conditions, *change), (*prefix, image), prefix, lacks=lacks)
+                    yield View(
+                        (*conditions, *change),
+                        (*prefix, image),
+                        prefix,
+                        lacks=connect.DECIMALS if prefix else (),
+                        has_schema=bool(prefix),
+                    )
 
     def _flattened(self, row: Mapping[str, Any]) -> Iterable[Event | Problem]:
         op = row.get("__op")
@@ -98,8 +103,8 @@ class Debezium:
 
 
 def _payload(tree: Mapping[str, Any]) -> Any:
-    """The change with decimals as numbers. Both images are rows of one table, so if the schema
-    describes only one of them, it is used for both."""
+    """The change, with the logical types of its schema. Both images are rows of one table, so if
+    the schema describes only one of them, it is used for both."""
     payload, schema = connect.payload_of(tree), tree["schema"]
     fields = schema.get("fields") if isinstance(schema, dict) else None
     of_images = {f.get("field"): f for f in fields or () if isinstance(f, dict)}

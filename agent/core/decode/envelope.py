@@ -39,6 +39,7 @@ class View:
     - `event`: the path of the event, an object or null; with `[]`, each element of an array.
     - `envelope`: the path of the object around it, or `headers`: the prefix of the names of headers
       that have its members.
+    - `has_schema`: the record's schema says the units of its times (`schema_times`).
     """
 
     conditions: tuple[tuple[Path, PathCondition], ...] = ()
@@ -46,6 +47,7 @@ class View:
     envelope: Keys = ()
     headers: str = ""
     lacks: tuple[bytes, ...] = ()
+    has_schema: bool = False
 
     def path(self, path: Path) -> Path | None:
         """A path of a contract as a path that starts at the record; None: there is none."""

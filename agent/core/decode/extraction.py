@@ -29,6 +29,7 @@ from agent.core.decode.format import Format, UnreadableError, WrongPlaceError, i
 from agent.core.decode.inner_text import decode_inner
 from agent.core.decode.lines import Line, Lines
 from agent.core.decode.record_columns import record_names
+from agent.core.decode.schema_times import SchemaTime
 from agent.core.decode.tree import describe, text_of, value_at
 from agent.core.model.events import Contract, Field, FieldType
 from agent.core.model.paths import (
@@ -46,12 +47,15 @@ from agent.core.model.results import Reason
 NO_SIZE = 2**62
 """The `max_bytes` of documents: their records were checked already."""
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=int).encode
+"""The numbers of a `SchemaTime` are no plain ints."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INDEX = Root("index")
 _ARRAYS = ("cloudevents", "list")
 """Envelopes whose records may be arrays."""
+_WITH_SCHEMA = ("connect", "debezium")
+"""Envelopes whose records may have a schema."""
 
 
 @dataclass(slots=True)
@@ -89,7 +93,7 @@ class _Member:
     `root`, or else `level` of a line, is where its path starts, `begin` the path of that in the
     event, and `steps` the rest of the path; `key`: the only step, if it is a key. `type`: the type
     to parse text as. `is_needed`: the event is invalid if a step of the path leads through a value
-    that is neither object nor array.
+    that is neither object nor array. `is_time`: it is read as a time whose unit may be in a schema.
     """
 
     name: str
@@ -100,6 +104,7 @@ class _Member:
     steps: Path
     type: FieldType
     is_needed: bool
+    is_time: bool
 
     @property
     def is_of_line(self) -> bool:
@@ -135,6 +140,10 @@ class Extractor:
         """The path of the contract for a document's member."""
         of_member = self._members[str(member[0])]
         return (*of_member.begin, *of_member.steps)
+
+    def is_time(self, member: Path) -> bool:
+        """Whether a document's member is read as a time whose unit may be in a schema."""
+        return self._members[str(member[0])].is_time
 
     def add(self, out: Documents, batch: Batch, row: int, tree: Any) -> bool:
         """Add the documents of a record that was read as `tree`; returns whether any of its events
@@ -199,21 +208,39 @@ class Extractor:
             each=None,
             type_path=None,
             times=tuple(
-                replace(source, path=self._member(source.path, "string", is_needed=True))
+                replace(
+                    source,
+                    path=self._member(
+                        source.path, "string", is_needed=True, is_time=source.format is None
+                    ),
+                )
                 for source in contract.times
             ),
             ids=tuple(self._member(path, "string", is_needed=True) for path in contract.ids),
             fields=tuple(
-                replace(f, path=self._member(f.path, _read_as(f), is_needed=f.required))
+                replace(
+                    f,
+                    path=self._member(
+                        f.path,
+                        _read_as(f),
+                        is_needed=f.required,
+                        is_time=f.type in ("timestamp", "date") and f.format is None,
+                    ),
+                )
                 for f in contract.fields
             ),
             max_bytes=NO_SIZE,
         )
 
-    def _member(self, path: Path, type: FieldType, *, is_needed: bool) -> Path:
+    def _member(
+        self, path: Path, type: FieldType, *, is_needed: bool, is_time: bool = False
+    ) -> Path:
         """Add a member for a path of the record; returns its path in the document."""
         name = path_text(path)
         root, level, steps = self._begin(path)
+        envelope = self.contract.envelope
+        is_time = is_time and envelope is not None and envelope.name in _WITH_SCHEMA
+        name = f"{name} as a time" if is_time else name
         if root is None or root.part not in TEXT_ROOTS:
             type = "string"  # of no consequence
         elif type != "string":
@@ -222,8 +249,10 @@ class Extractor:
         known = self._members.get(name)
         is_needed = is_needed or (known is not None and known.is_needed)
         is_key = root is None and len(steps) == 1 and isinstance(steps[0], str)
-        key = str(steps[0]) if is_key else None
-        self._members[name] = _Member(name, key, root, level, begin, steps, type, is_needed)
+        key = str(steps[0]) if is_key and not is_time else None
+        self._members[name] = _Member(
+            name, key, root, level, begin, steps, type, is_needed, is_time
+        )
         return (PathText(name),)
 
     def _begin(self, path: Path) -> tuple[Root | None, int, Path]:
@@ -258,12 +287,15 @@ class Extractor:
         root, steps = member.root, member.steps
         try:
             if root is None:
-                return value_at(line[member.level], steps, member.begin)
-            value = index if root.part == "index" else record.at(root, steps)
+                value = value_at(line[member.level], steps, member.begin)
+            else:
+                value = index if root.part == "index" else record.at(root, steps)
         except WrongPlaceError:
             if member.is_needed:
                 raise
             return {}  # is of a wrong type for every field
+        if member.is_time and isinstance(value, SchemaTime):
+            return value.as_time
         if member.type != "string" and isinstance(value, str):
             return _READ[member.type](value)
         return value

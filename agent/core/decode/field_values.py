@@ -34,13 +34,15 @@ from agent.core.model.field_types import (
 )
 
 _PLAIN_NUMBER = r"^\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*$"
-_EXACT_BELOW = 2**53
-"""Doubles have every whole number below this one."""
+_EXACT_BELOW = 10**15
+"""Numbers of 15 digits are read exactly. polars rounds some of 16 digits to the double beside the
+nearest one."""
 _FINE_DIGITS = 38 - DECIMAL_DIGITS
 _BEHIND = rf"(\.[0-9]{{{_FINE_DIGITS}}})[0-9]+"
 _SIGN = "[-+\N{MINUS SIGN}]"
 _SPACES = "[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]"
 
+_ZONED_DATE = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:Z|[+-][0-9]{2}:[0-9]{2})$"
 _ESCAPED = re.compile(r"[\\\x00-\x1f]")
 
 _LISTS: dict[str, Any] = {
@@ -170,7 +172,9 @@ def _times(field: Field, raw: pl.Series, timezone: str) -> pl.Series:
     if isinstance(field.format, TimeFormat):
         us, readable = parse_formatted(raw, field.format, timezone)
     else:
-        us, readable = parse_instants(raw, timezone)
+        # A date with an offset (XML Schema) is that date, whatever the zone.
+        texts = raw.str.replace(_ZONED_DATE, "$1") if field.type == "date" else raw
+        us, readable = parse_instants(texts, timezone)
     times = pl.select(
         pl.when(pl.Series(readable)).then(pl.Series(us)).cast(FIELD_DTYPES["timestamp"])
     ).to_series()

@@ -35,7 +35,8 @@ from google.protobuf import (
 )
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from agent.core.decode.avro_json import decimal, timestamp
+from agent.core.decode.avro_json import decimal
+from agent.core.decode.schema_times import timestamp
 from agent.core.decode.schemas import SchemaError
 from agent.core.model.schemas import Schema
 

@@ -54,7 +54,7 @@ def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[
     Times without an offset, and days (which start at midnight), are in `timezone`. Null is not
     readable, nor are times outside the years 1 to 9999.
     """
-    texts = times.cast(pl.String)
+    texts = _numbered(times.cast(pl.String)) if form.unit == "day" else times.cast(pl.String)
     at = _of_unit(texts, form.unit) if form.unit else _of_format(texts, form.format or "")
     in_range = at.is_between(_FIRST_US, _END_US, closed="left").fill_null(False)
     us = at.fill_null(0).to_numpy().copy()
@@ -79,6 +79,14 @@ def format_problem(format: str) -> str | None:
     except Exception as cause:
         return str(cause).splitlines()[0]
     return None if read is not None else "times written so can't be read again"
+
+
+def _numbered(texts: pl.Series) -> pl.Series:
+    """Days as numbers. Where the schema says that a number is a day, its text is a date."""
+    if not texts.str.contains("-", literal=True).any():
+        return texts
+    days = texts.str.strptime(pl.Date, "%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.String)
+    return pl.select(pl.coalesce(days, texts)).to_series()
 
 
 def _of_unit(texts: pl.Series, unit: EpochUnit) -> pl.Series:

@@ -7,7 +7,7 @@ These forms are accepted, here for one value and in `event_time` for columns, wi
   `+0100`, `+01` or ` UTC`, with a space before it or not, and with the zone's name after it
   (`[Europe/Oslo]`, RFC 9557; `+0100 CET`, as Go prints times; the offset counts). The further
   shapes of ISO 8601: the basic format (`20240501T102030Z`), week dates (`2024-W18-3`), ordinal
-  dates (`2024-122`).
+  dates (`2024-122`). A date with an offset (`2024-05-01Z`, XML Schema's) is its midnight there.
 - `Mon, 03 Mar 2025 08:30:00 +0100`, RFC 2822, also with `GMT` (RFC 9110) and the names of zones
   that it knows. The weekday is not compared with the date.
 - `/Date(1740990600000+0100)/`, milliseconds since the epoch as .NET and OData 2 write them in JSON.
@@ -66,6 +66,7 @@ _FURTHER_ISO = re.compile(
     r"(?:[Tt ](?P<hour>[0-9]{2})(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2}))?)?"
     r"(?:[.,](?P<fraction>[0-9]+))?" + _ZONE + r"(?:\[[A-Za-z0-9_+/-]+\])?)?"
 )
+_ZONED_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(Z|[+-][0-9]{2}:[0-9]{2})")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAMED_ZONES = {
     **dict.fromkeys(("UT", "UTC", "GMT", "Z"), 0),
@@ -102,6 +103,8 @@ def instant_of(text: str, timezone: str, digits: Digits) -> int | None:
     if len(text) > MAX_LENGTH:
         return None
     try:
+        if zoned := _ZONED_DATE.fullmatch(text):
+            text = f"{zoned[1]}T00:00{zoned[2]}"
         if iso := _FURTHER_ISO.fullmatch(text):
             return _of_iso(iso, timezone, digits)
         if mail := _RFC_2822.fullmatch(text):

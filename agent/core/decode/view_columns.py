@@ -53,6 +53,7 @@ class ViewColumns:
     - `array`: a column whose lists have an item for each line; None: an event is its only line.
     - `members`: the columns of the documents (`extraction`).
     - `proofs`: the String columns whose values must be proven to have been strings, or ids.
+    - `times`: the columns of times whose unit the record's schema may say.
     """
 
     view: View
@@ -62,6 +63,7 @@ class ViewColumns:
     array: Source | None
     members: Mapping[Demand, Source]
     proofs: tuple[tuple[Source, Kind], ...]
+    times: tuple[Source, ...]
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
@@ -154,6 +156,7 @@ def view_columns(extractor: Extractor, view: View, format: Format) -> ViewColumn
         None if lines is None else _array(lines, members),
         members,
         tuple(proofs),
+        tuple(s for (path, _), s in members.items() if view.has_schema and extractor.is_time(path)),
     )
     is_reached = all(_is_reached(source, lines, format) for source in columns.sources)
     return columns if is_reached and (type_ or contract.type_path is None) else None

@@ -22,6 +22,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch, Decoded, Headers
 from agent.core.decode.decoder import Decoder
+from agent.core.decode.schema_times import UNITS
 from agent.core.model.events import Contract, Envelope, Field, TimeSource
 from agent.core.model.field_types import BooleanFormat, NumberFormat, TextRule, TimeFormat
 from agent.core.model.paths import Elements, Root, Selector
@@ -186,7 +187,7 @@ def _object(rng: random.Random) -> bytes:
         ("user", '{"id":"u1"}'),
         ("other", rng.choice(['"5.005"', '"AR2q"'])),
         ("b", '"1.234,5"'),
-        ("k", str(AT_MS)),
+        ("k", rng.choice([str(AT_MS), "20000"])),
     ]
     pairs += [("page", "20000"), ("amount ", '"a"'), ("tags", '["a","b\\\\"]'), ("é", "[1,2.5]")]
     pairs += [("prices", "[1,2.5]"), ("params", '[{"key":"x"},{"key":"who","value":"me"}]')]
@@ -269,11 +270,22 @@ def _enveloped(rng: random.Random, event: bytes) -> bytes:
         b'{"field":"other","name":"org.apache.kafka.connect.data.Decimal",'
         b'"parameters":{"scale":"2"}}'
     )
-    fields = rng.choice([b"", b"", decimal])
+    fields = rng.choice([b"", b"", decimal, _times(rng)])
     schema = rng.choice([b'{"type":"struct","fields":[%s]}' % fields, b"null", b"{}", _atom(rng)])
     payload = rng.choice([event, event, event, b"null", _atom(rng)])
     members = [b'"schema":' + schema, b'"payload":' + payload]
     return b"{" + b",".join(m for m in members if rng.random() < 0.97) + b"}"
+
+
+def _times(rng: random.Random) -> bytes:
+    """The fields of some times in a schema; the first image of a change stands for both."""
+    names = list(UNITS)
+    fields = ",".join(
+        f'{{"field":"{field}","name":"{rng.choice(names)}"}}'
+        for field in ("k", "at", "page", "items", "other")
+    )
+    image = f'{{"field":"{rng.choice(["after", "before"])}","fields":[{fields}]}}'
+    return rng.choice([fields, image]).encode()
 
 
 WRAPS = {

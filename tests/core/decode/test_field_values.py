@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.decode.decoder import Decoder
@@ -125,9 +125,10 @@ def test_a_date_is_the_day_in_the_zone_of_the_contract() -> None:
         "2024-05-01", "2024-04-30T23:30:00Z", "Wed, 01 May 2024 00:30:00 +0100", "1815-12-10"
     )
     expected = [date(2024, 5, 1)] * 3 + [date(1815, 12, 10)]
-    assert read(Field("x", X, "date"), *values, "20240501", timezone=LONDON) == [
+    others = ("20240501", *texts("2024-05-01Z", "2024-05-01+09:00"))
+    assert read(Field("x", X, "date"), *values, *others, timezone=LONDON) == [
         *expected,
-        date(2024, 5, 1),
+        *[date(2024, 5, 1)] * 3,
     ]
 
 
@@ -276,6 +277,7 @@ def test_an_enum_in_any_case_has_the_listed_spelling() -> None:
 LARGE = st.decimals(-(10**14), 10**14, allow_nan=False, allow_infinity=False, places=4)
 
 
+@example([Decimal("730983711223.7514")])
 @given(st.lists(LARGE, min_size=1, max_size=20))
 def test_decimals_are_the_same_as_numbers_and_as_text(numbers: list[Decimal]) -> None:
     field = Field("x", X, "decimal", scale=4)

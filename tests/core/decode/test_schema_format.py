@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -14,6 +15,7 @@ from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.decode.schemas import KEY_HEADER, VALUE_HEADER, SchemaId
 from agent.core.model.events import Contract, Field
+from agent.core.model.field_types import TimeFormat
 from agent.core.model.paths import Root, Selector
 from agent.core.model.schemas import REGISTRY, Schema
 from tests.core.decode.protobuf_samples import classes, compiled
@@ -190,6 +192,36 @@ def test_a_timestamp_is_its_time_in_any_unit_and_century(
     plain = avro([V1[0], V1[1], ("at", "long")])
     decoded = decode([written(plain, record)], {7: schema}, max_future_ms=1 << 62)
     assert decoded.tables["order"]["_time"].to_list() == [seconds * 1000]
+
+
+@pytest.mark.parametrize(
+    ("type", "name", "number", "expected"),
+    [
+        ("int", "io.debezium.time.Date", 19_844, "2024-05-01T00:00:00Z"),
+        ("long", "io.debezium.time.Timestamp", 31_536_000_000, "1971-01-01T00:00:00Z"),
+        ("long", "io.debezium.time.MicroTimestamp", 31_536_000_000_000, "1971-01-01T00:00:00Z"),
+        ("long", "io.debezium.time.NanoTimestamp", 31_536_000 * 10**9, "1971-01-01T00:00:00Z"),
+        ("int", "io.debezium.time.Time", 43_200_000, None),
+    ],
+)
+def test_a_name_of_debezium_says_the_unit_of_a_time(
+    type: str, name: str, number: int, expected: str | None
+) -> None:
+    schema = avro([*V1, ("x", ["null", {"type": type, "connect.name": name}])])
+    value = written(avro([*V1, ("x", ["null", type])]), order(x=number))
+    at = None if expected is None else datetime.fromisoformat(expected)
+    for count in (1, 300):
+        table = decode(
+            [value] * count,
+            {7: schema},
+            Field("x", ("x",), "timestamp"),
+            Field("day", ("x",), "date"),
+            Field("counted", ("x",), "date", format=TimeFormat(unit="day")),
+        ).tables["order"]
+        assert table["x"].to_list() == [at] * count
+        assert table["day"].to_list() == [at and at.date()] * count
+        if type == "int" and at is not None:
+            assert table["counted"].to_list() == [at.date()] * count
 
 
 def test_maps_arrays_and_keys_are_reached_by_paths() -> None:

@@ -37,12 +37,17 @@ def _lacks_all(records: Any, _: Any) -> Any:
     return pl.Series([True] * len(records), dtype=pl.Boolean)
 
 
+def _all_plain(values: pl.Series, _: Any) -> Any:
+    return np.zeros(len(values), np.bool_)
+
+
 FAULTS: dict[str, tuple[object, str, Any]] = {
     "every text was a string": (column_extraction, "unproven", _nothing_doubtful),
     "any text of a header is what is asked for": (column_extraction, "record_column", _never_wrong),
     "wrong types are taken": (layout.Layout, "is_proven", lambda *_: True),
     "records of any look are viewed": (ViewColumns, "is_viewed", lambda *_: pl.lit(True)),
     "decimals in a schema are not seen": (column_extraction, "_lack", _lacks_all),
+    "units in a schema are not seen": (column_extraction, "misread", _all_plain),
 }
 
 
