@@ -93,15 +93,17 @@ def _samples(names: Sequence[str], ask: Ask) -> list[Sample]:
     if None in files:
         raise EnvironmentFault(f"{names[files.index(None)]}: no such file")
     batches = chain.from_iterable(batches_of(file) for file in files if file)
-    found = samples(batch for batch, _ in batches)
-    if not found:
+    of_topics = samples(batch for batch, _ in batches)
+    if not of_topics:
         raise KpiAgentError("the sample holds no JSON object", "Write one event per line.")
     stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
     by_file = re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events"
-    found = [sample if sample.topics else replace(sample, topics=[by_file]) for sample in found]
-    proposed = ",".join(topic for sample in found for topic in sample.topics)
+    of_topics = [
+        sample if sample.topics else replace(sample, topics=[by_file]) for sample in of_topics
+    ]
+    proposed = ",".join(topic for sample in of_topics for topic in sample.topics)
     answer = ask("topic", "The Kafka topic", proposed)
-    return found if answer == proposed else chosen(found, answer)
+    return of_topics if answer == proposed else chosen(of_topics, answer)
 
 
 def _by_type(sample: Sample, topic: str, ask: Ask) -> tuple[Path | None, dict[str, list[int]]]:

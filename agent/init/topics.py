@@ -28,7 +28,7 @@ def samples(batches: Iterable[FileBatch]) -> list[Sample]:
             alike.append(topic)
         elif sample.events:
             groups.append((sample, [topic]))
-    return [one if len(of) == 1 else _sample(files, of) for one, of in groups]
+    return [first if len(of) == 1 else _sample(files, of) for first, of in groups]
 
 
 def _sample(files: Sequence[FileBatch], topics: Sequence[str | None]) -> Sample:
@@ -65,8 +65,8 @@ def common_name(topics: Sequence[str]) -> str:
     return begin if len(snake(begin)) > 1 else topics[0]
 
 
-def _are_alike(one: Sample, other: Sample) -> bool:
-    if (one.envelope, one.decode) != (other.envelope, other.decode):
+def _are_alike(sample: Sample, other: Sample) -> bool:
+    if (sample.envelope, sample.decode) != (other.envelope, other.decode):
         return False
-    fields, others = ({*profile(sample.events)} for sample in (one, other))
+    fields, others = ({*profile(each.events)} for each in (sample, other))
     return len(fields & others) >= LEAST_ALIKE * len(fields | others)
