@@ -36,7 +36,8 @@ class Inputs:
         past = None
         if self._archive is not None:
             past = self._archive.past(series)
-            past.append((window.end_ms, window.value, window.events, 0))
+            flags = 0 if window.maintenance is None else MAINTENANCE
+            past.append((window.end_ms, window.value, window.events, flags))
         return EvaluationInput(series, window, window.end_ms, target, past, series.memory)
 
     def last(self, series: Series) -> EvaluationInput | None:

@@ -35,6 +35,8 @@ kpis:
 rules:
   low: {kpi: revenue, when: value < 30, for: 30m}
   under: {kpi: revenue, when: value < target}
+  fell: {kpi: revenue, when: "change('previous') < 0"}
+  falling: {kpi: revenue, when: declining(2), for: 20m}
   quiet: {kpi: revenue, no_data_for: 1h}
 maintenance:
   night: {every: week, on: sunday, at: "01:30", for: 3h, match: {region: north}}
@@ -71,7 +73,7 @@ def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emit
             )
             for s, r, a in some
         ]
-        pipeline.add(batch_of("shop", lines, offset=first, at_ms=START_MS + 2**40))
+        assert not pipeline.add(batch_of("shop", lines, offset=first)).rejects
         emitted.append(pipeline.flush())
         first = cut
     published = joined([*emitted, pipeline.finish()])
@@ -130,6 +132,19 @@ def test_maintenance_takes_out_what_it_touches_and_nothing_else(
     assert not [t for t in steps if (t.dimensions, t.at_ms) in calm]
     # However the records come, the same is published.
     assert with_rests.transitions == run(plan, events, []).transitions
+
+
+def test_a_window_in_maintenance_is_no_past_though_it_closes_together_with_later_ones(
+    plan: Plan,
+) -> None:
+    # Every value differs from that of the window before.
+    events = [(m * 60, "north", 1 + m * m % 37) for m in range(0, SPAN_MINUTES, 5)]
+    at_once = run(plan, events, [])
+    assert at_once.transitions == run(plan, events, list(range(len(events)))).transitions
+    calm_ends = {w.end_ms for w in at_once.windows if w.maintenance is not None}
+    fell = [t.at_ms for t in at_once.transitions if t.rule == "fell" and t.state == "firing"]
+    assert len(fell) > 10
+    assert not [at for at in fell if at - 20 * MINUTE_MS in calm_ends]
 
 
 def calendar_ms(day: str) -> int:
