@@ -17,7 +17,8 @@ class Change(Feature):
     of the earlier one. `span` None: compared with the window just before, without overlap.
 
     The earlier window is, for calendar windows, the one that contains the start of this window
-    minus the span; for fixed windows, the one that ended a span earlier by the local clock.
+    minus the span; for fixed windows, the one whose end is nearest to a span earlier by the local
+    clock.
     """
 
     span: Span | None
@@ -50,5 +51,7 @@ class Change(Feature):
         if isinstance(context.window, CalendarWindow):
             return context.window.first_end_after(back(context.start_ms, self.span, self.zone))
         at_ms = back(context.end_ms, self.span, self.zone)
-        # Clock changes can move it off the ends of windows: then the last window that has ended.
-        return context.window.first_end_after(at_ms) - context.window.hop_ms
+        # Clock changes can move it off the ends of windows: then the nearest, else the one before.
+        after_ms = context.window.first_end_after(at_ms)
+        before_ms = after_ms - context.window.hop_ms
+        return before_ms if at_ms - before_ms <= after_ms - at_ms else after_ms

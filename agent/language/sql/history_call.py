@@ -14,7 +14,7 @@ from sqlglot import exp
 from agent.core.history.calendar_spans import Span
 from agent.core.history.seasonal import SEASON_MS, Season
 from agent.core.model.kpis import Better
-from agent.core.model.windows import CalendarUnit, Window
+from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
 from agent.language.models import durations
 from agent.language.models.values import Slo
 from agent.language.problems import suggest
@@ -200,12 +200,15 @@ def read_span(call: Call, node: exp.Expression) -> Span:
         period = Span(ms=length) if rest else Span(days=days)
     else:
         count = int(match[1])
-        if match[2] == "window":
-            step = call.subject.window
-            period = Span(ms=count * (step.span_ms if step else 60_000))
-        else:
-            unit = _WORDS[match[2]]
-            period = Span(count * unit.months, count * unit.days, count * unit.ms)
+        unit = _window(call.subject.window) if match[2] == "window" else _WORDS[match[2]]
+        period = Span(count * unit.months, count * unit.days, count * unit.ms)
     if period.mean_ms <= 0:
         fail(node, "the time must be longer than nothing", hint)
     return period
+
+
+def _window(window: Window | None) -> Span:
+    """The time from a window to the one before it that does not overlap it."""
+    if isinstance(window, CalendarWindow):
+        return _WORDS[window.unit]
+    return Span(ms=window.size_ms if window else 60_000)

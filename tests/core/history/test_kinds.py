@@ -116,6 +116,20 @@ def test_no_window_is_compared_with_itself_after_a_day_that_the_zone_skipped(
     assert Change("", Span(days=1), False, zone).compute(seen) == apart
 
 
+@pytest.mark.parametrize(("month", "day"), [(3, 30), (10, 26)])
+@pytest.mark.parametrize("hours", [6, 12, 24])
+def test_a_week_ago_is_the_nearest_window_though_clocks_changed(
+    month: int, day: int, hours: int
+) -> None:
+    # Windows end at midnight in UTC, which is one or two o'clock in Oslo.
+    window = FixedWindow(hours * HOUR, hours * HOUR)
+    start = at("UTC", 2025, month, day - 10)
+    for count in range(9 * 24 // hours, 19 * 24 // hours):
+        seen = look([float(i) for i in range(count)], window, start_ms=start)
+        change = Change("", Span(days=7), False, "Europe/Oslo").compute(seen)
+        assert change == 7 * 24 // hours
+
+
 def test_days_are_counted_by_the_zone() -> None:
     zone = "Europe/Oslo"
     march = at(zone, 2025, 3, 1)

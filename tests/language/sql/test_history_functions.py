@@ -68,6 +68,7 @@ def problem_of(rule: str, folder: Path) -> Problem:
         ("change('1w') < -20", Change("change('1w')", Span(days=7), False, "Europe/London")),
         ("change('36h') > 5", Change("change('36h')", Span(ms=36 * 3_600_000), False, "Europe/London")),
         ("abs(change('1 month')) > 5%", Change("change('1 month')", Span(months=1), True, "Europe/London")),
+        ("change('3 windows') > 5", Change("change('3 windows')", Span(days=3), False, "Europe/London")),
         ("change('previous') > 5", Change("change('previous')", None, False, "Europe/London")),
         ("trend('8 weeks') < -2% per week", Trend("trend('8 weeks')", 8 * WEEK, True)),
         ("trend('2 months') < -2 per day", Trend("trend('2 months')", 2 * MONTH_MS, False)),
