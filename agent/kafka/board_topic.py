@@ -303,7 +303,7 @@ class BoardWriter:
         now_ms, config_hash = clock.now_ms(), self._board.plan.config_hash
         known = self._board.workers()
         self._rule_sets.observe(config_hash, known, now_ms)
-        own = self._rule_sets.row(config_hash, now_ms, self._counts(now_ms))
+        own = WorkerRow(this_worker(), config_hash, now_ms, self._counts(now_ms))
         gone = {worker_key(worker): None for worker in self._rule_sets.forgotten(known, now_ms)}
         gone |= dict.fromkeys(self._board.requests.forgotten(now_ms))
         return {**gone, worker_key(own.worker): _encoder.encode(own)}

@@ -40,21 +40,21 @@ async def check_placement(
         raise EnvironmentFault(
             f"topic {frames} has {count} partitions and {series} has {counts[series]}: they must "
             "have equally many",
-            _start_over(settings, frames, series),
+            start_over(settings, frames, series),
         )
     used = await _sent_to(settings, frames, count)
     if 0 < len(used) < count:
         raise EnvironmentFault(
             f"topics {both} have {count} partitions, but frames were sent to {len(used)} of them "
             f"only: partitions were added, and the state is placed by {len(used)}",
-            _start_over(settings, frames, series),
+            start_over(settings, frames, series),
         )
     if settings.create_topics and count != settings.state_partitions:
         raise EnvironmentFault(
             f"the setting state_partitions says {settings.state_partitions}, but topics {both} "
             f"have {count} partitions, and the state is placed by them",
             f"Set state_partitions: {count}. To change the number: "
-            + _start_over(settings, frames, series),
+            + start_over(settings, frames, series),
         )
     return count
 
@@ -75,12 +75,14 @@ async def has_changed(
     return bool(other)
 
 
-def _start_over(settings: Settings, frames: str, series: str) -> str:
+def start_over(settings: Settings, frames: str, series: str) -> str:
+    """The hint where the agent can't go on with the state that it has."""
     return (
         "Stop all agents, delete both topics (kafka-topics.sh --bootstrap-server "
-        f"{settings.brokers} --delete --topic '{frames}|{series}') and start again: windows still "
-        "open then start over with what was not read yet, and so do alerts and the history that "
-        "rules look at. docs/scaling.md says how to lose none of it."
+        f"{settings.brokers} --delete --topic '{frames}|{series}') and start again: windows that "
+        "are open begin with what was not read yet, and so do alerts and what rules look back on. "
+        "docs/exactness.md says what holds then, docs/scaling.md how to change the number of "
+        "partitions without a loss."
     )
 
 

@@ -49,10 +49,6 @@ class RuleSets:
         self._since_ms: int | None = None  # since when two rule sets run
         self._logged_ms: int | None = None
 
-    def row(self, config_hash: str, now_ms: int, counts: RecordCounts | None = None) -> WorkerRow:
-        """This worker's row."""
-        return WorkerRow(self._worker, config_hash, now_ms, counts)
-
     def observe(self, config_hash: str, rows: Iterable[WorkerRow], now_ms: int) -> None:
         """Check the rows of all workers."""
         others = [

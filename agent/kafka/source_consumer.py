@@ -8,8 +8,10 @@ interrupted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -27,6 +29,9 @@ from agent.kafka.fetched import Fetched
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_unless_revoked = contextlib.suppress(IllegalStateError, AssertionError)
+"""What aiokafka raises about a partition that is just being revoked."""
 
 MAX_POLL_RECORDS = 30_000  # two batches are in memory at a time
 MAX_FETCH_BYTES = 32 * 1024 * 1024
@@ -144,10 +149,9 @@ class SourceConsumer:
         self._consumer.pause(tp)
 
     async def _is_at(self, tp: TopicPartition, offset: int) -> bool:
-        try:
+        with _unless_revoked:
             return bool(await self._consumer.position(tp) == offset)
-        except (IllegalStateError, AssertionError):  # just being revoked
-            return False
+        return False
 
     # ---- positions
 
@@ -158,20 +162,16 @@ class SourceConsumer:
     async def remaining(self, tp: TopicPartition) -> int | None:
         """How many records of a partition are not read yet, by the last response of its broker;
         None if that is not known, or the partition is just being revoked."""
-        try:
-            position = await self._consumer.position(tp)
-            end = self._consumer.highwater(tp)
-        except (IllegalStateError, AssertionError):
-            return None
-        return None if end is None else max(0, end - position)
+        with _unless_revoked:
+            position, end = await self._consumer.position(tp), self.end(tp)
+            return None if end is None else max(0, end - position)
+        return None
 
     def end(self, tp: TopicPartition) -> int | None:
         """The end offset of a partition, by the last response of its broker, if there was one."""
-        try:
-            end: int | None = self._consumer.highwater(tp)
-        except (IllegalStateError, AssertionError):  # just being revoked
-            return None
-        return end
+        with _unless_revoked:
+            return cast("int | None", self._consumer.highwater(tp))
+        return None
 
     async def is_at_end(self, tps: Iterable[TopicPartition]) -> bool:
         """Whether partitions are read to their ends, by the last responses of their brokers."""
@@ -182,11 +182,9 @@ class SourceConsumer:
 
     def answered_ms(self, tp: TopicPartition) -> int | None:
         """When the broker last responded to a fetch of a partition (wall clock), if it did."""
-        try:
-            at_ms: int | None = self._consumer.last_poll_timestamp(tp)
-        except (IllegalStateError, AssertionError):
-            return None
-        return at_ms
+        with _unless_revoked:
+            return cast("int | None", self._consumer.last_poll_timestamp(tp))
+        return None
 
     async def log_starts(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The first offset of each log."""

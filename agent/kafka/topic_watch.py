@@ -28,6 +28,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from agent.errors import EnvironmentFault
+from agent.kafka.placement import start_over
 from agent.kafka.topic_ids import describe
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
@@ -56,6 +57,10 @@ Logs = Mapping[str, TopicLog]
 """By topic, only those that exist."""
 
 
+FRAMES_LOST = "the frames that were not merged yet are gone"
+SERIES_LOST = "the state of all series is gone"
+
+
 class StateLost(EnvironmentFault):
     """Frames or state that exact values need are lost."""
 
@@ -81,11 +86,8 @@ def changes_between(before: Logs, now: Logs) -> TopicChanges:
 def loss(names: TopicNames, changes: TopicChanges) -> str | None:
     """What was lost that exact values need, in words; None: nothing was."""
     problems = [
-        f"topic {topic} was {what}: {holds}"
-        for topic, holds in (
-            (names.frames, "the frames that were not merged yet are gone"),
-            (names.series, "the state of all series is gone"),
-        )
+        f"topic {topic} was {what}: {lost}"
+        for topic, lost in ((names.frames, FRAMES_LOST), (names.series, SERIES_LOST))
         for what, topics in (
             ("deleted", changes.deleted),
             ("created again or truncated", changes.recreated),
@@ -93,16 +95,6 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
         if topic in topics
     ]
     return "; ".join(problems) or None
-
-
-def remedy(settings: Settings, names: TopicNames) -> str:
-    """The hint of StateLost."""
-    return (
-        "Stop all agents, delete both topics (kafka-topics.sh --bootstrap-server "
-        f"{settings.brokers} --delete --topic '{names.frames}|{names.series}') and start again: "
-        "windows that are open begin with what was not read yet, and so do alerts and what rules "
-        "look back on. docs/exactness.md says what holds then."
-    )
 
 
 class TopicWatch:
@@ -118,7 +110,8 @@ class TopicWatch:
     def refuse_after_loss(self) -> None:
         """Raise StateLost if frames or state were lost since this process started."""
         if self._lost is not None:
-            raise StateLost(self._lost, remedy(self._settings, self._names))
+            hint = start_over(self._settings, self._names.frames, self._names.series)
+            raise StateLost(self._lost, hint)
 
     def see(self, logs: Logs) -> TopicChanges:
         """Note a check; returns the changes that it confirms. Raises StateLost."""
@@ -171,11 +164,11 @@ def check_state_is_whole(settings: Settings, names: TopicNames, logs: Logs) -> N
     """Raise StateLost if the frames or the series topic is missing and the other one has records.
     Called before missing topics are created."""
     for missing, other, lost in (
-        (names.frames, names.series, "the frames that were not merged yet are gone"),
-        (names.series, names.frames, "the state of all series is gone"),
+        (names.frames, names.series, FRAMES_LOST),
+        (names.series, names.frames, SERIES_LOST),
     ):
         if missing not in logs and other in logs and any(logs[other].ends.values()):
             raise StateLost(
                 f"topic {missing} is missing, and topic {other} has records: {lost}",
-                remedy(settings, names),
+                start_over(settings, names.frames, names.series),
             )

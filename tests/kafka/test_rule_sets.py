@@ -20,7 +20,7 @@ def said(caplog: pytest.LogCaptureFixture, rows: dict[int, list[tuple[str, str]]
         caplog.clear()
         now_ms = NOW_MS + minute * MINUTE_MS
         others_rows = [WorkerRow(worker, config_hash, now_ms) for worker, config_hash in others]
-        sets.observe("mine", [sets.row("mine", now_ms), *others_rows], now_ms)
+        sets.observe("mine", [WorkerRow("a:1", "mine", now_ms), *others_rows], now_ms)
         if any(r.levelno == logging.ERROR for r in caplog.records):
             minutes.append(minute)
     return minutes
