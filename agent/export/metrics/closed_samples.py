@@ -36,14 +36,14 @@ def target_samples(kpi: Kpi, status: TargetStatus) -> Iterator[WindowSample]:
     yield metrics.TARGET_STATE, of_kpi, TARGET_STATE_NUMBER[status.state]
     yield from _sample(metrics.ATTAINMENT, of_kpi, status.attainment)
     name = metric_name(kpi.name, kpi.unit, "target")
-    for band, bound in bounds(status.target):
+    for band, bound in bounds(status.target).items():
         yield from _sample(name, (("band", band),), bound)
 
 
-def bounds(target: Target) -> list[tuple[str, float]]:
-    """The bounds of a target, by band."""
-    by_band = ((band, getattr(target, band)) for band in BANDS)
-    return [(band, bound) for band, bound in by_band if bound is not None]
+def bounds(target: Target | None) -> dict[str, float]:
+    """The bounds of a target, by band; none without a target."""
+    by_band = ((band, getattr(target, band, None)) for band in BANDS)
+    return {band: bound for band, bound in by_band if bound is not None}
 
 
 def _sample(name: str, labels: Labels, value: Number) -> Iterator[WindowSample]:

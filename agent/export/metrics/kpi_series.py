@@ -175,14 +175,14 @@ def _numbers(values: Sequence[float | None]) -> Iterator[str]:
 
 def _target_lines(name: str, series: _KpiSeries) -> Iterator[str]:
     # Thousands of series share a handful of targets.
-    by_target: dict[Target, list[tuple[str, float]]] = {}
+    by_target: dict[Target, dict[str, float]] = {}
     for labels, view in zip(series.labels, series.with_target, strict=False):
         if (target := view.target) is None:
             continue
         if target not in by_target:
             by_target[target] = bounds(target)
         comma = "," if labels else ""
-        for band, bound in by_target[target]:
+        for band, bound in by_target[target].items():
             yield f'{name}{{{labels}{comma}band="{band}"}} {bound!r}\n'
 
 

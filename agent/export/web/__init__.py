@@ -4,6 +4,6 @@ In: the `AgentState` of a running agent. Out: pages, JSON and `/metrics`. Read `
 paths), `middleware` (what each request goes through), `access` and `connections` (what is refused),
 `web_config` with `tls` and `identity` (who may use the port), `selection` (what a reader asks for),
 `board` with `board_alerts`, `board_cards`, `totals` and `board_sources` (what the board shows),
-`stream` (how it changes), `alerts` and `private`; `pages/` has those of KPIs and alerts. `states`,
-`series_text` and `clock` word what all of them show.
+`stream` (how it changes), `alerts` and `private`; `pages/` has those of KPIs and alerts. All share
+the words of `shown`.
 """

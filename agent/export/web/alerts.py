@@ -21,8 +21,8 @@ from agent.core.output.labels import escalation_text
 from agent.core.output.messages import dimensions_json, iso
 from agent.export.agent_state import Alert
 from agent.export.web.board_alerts import ACTIVE_PHASES, in_order
-
-Json = dict[str, Any]
+from agent.export.web.selection import BadQuery
+from agent.export.web.shown import Json
 
 HISTORY_SHOWN = 100
 """The default of `limit`."""
@@ -36,10 +36,6 @@ _ALLOWED: Mapping[str, tuple[str, ...] | None] = {
     "state": STATES,
     "severity": SEVERITIES,
 }
-
-
-class BadQuery(ValueError):
-    """Invalid parameters of a request; the text names valid ones."""
 
 
 class Query:

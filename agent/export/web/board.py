@@ -46,7 +46,6 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from agent.core.model.results import AlertPhase, SeriesView
 from agent.core.output.privacy import private_subjects, public_plan
@@ -65,10 +64,8 @@ from agent.export.web.board_cards import MORE_ROWS, card, missed_share, worst_st
 from agent.export.web.board_objectives import objectives_json
 from agent.export.web.board_sources import data_until_ms, missed_json, sources_json
 from agent.export.web.selection import Selection, choices_json
-from agent.export.web.states import STATES
+from agent.export.web.shown import STATES, Json
 from agent.export.web.totals import Totals
-
-Json = dict[str, Any]
 
 EVERYTHING = Selection()
 MOST_CACHED = 32
@@ -102,7 +99,7 @@ class Board:
         self._lock = asyncio.Lock()
 
     def selection(self, query: Mapping[str, str]) -> Selection:
-        """The selection of query parameters. Raises BadSelection."""
+        """The selection of query parameters. Raises BadQuery."""
         return Selection.parse(query, public_plan(self._state.plan))
 
     async def snapshot(self, selection: Selection = EVERYTHING) -> Json:

@@ -18,9 +18,7 @@ from agent.core.output.labels import escalation_text
 from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import private_subjects, public_plan
 from agent.export.agent_state import Alert
-from agent.export.web.series_text import series_key, series_text
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json, series_key, series_text
 
 RESOLVED_SHOWN_MS = 3_600_000
 MOST_RESOLVED = 3

@@ -28,19 +28,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import nsmallest
-from typing import Any
 
 from agent.core.evaluate.targets import common_target
-from agent.core.model.kpis import Kpi, Target
+from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, finite
 from agent.core.model.text import percent_text, target_text, value_text, window_words
 from agent.core.output.addresses import kpi_path, series_path
 from agent.core.output.messages import hidden_text
 from agent.export.metrics.closed_samples import bounds
-from agent.export.web.series_text import series_key, series_text
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json, series_key, series_text
 
 MORE_ROWS = 500
 HISTORY_POINTS = 40
@@ -151,7 +148,7 @@ def _row(plan: Plan, kpi: Kpi, view: SeriesView) -> Json:
         "attainment": attainment,
         "attainment_text": "" if attainment is None else percent_text(attainment * 100, digits=0),
         "target": target_text(view.target, kpi.unit),
-        "bounds": _bounds(view.target),
+        "bounds": bounds(view.target),
         "history": history,
         "low": value_text(min(known), kpi.unit) if known else "",
         "high": value_text(max(known), kpi.unit) if known else "",
@@ -170,10 +167,6 @@ def _current(kpi: Kpi, view: SeriesView) -> str | None:
     if view.current is None or view.current.value is None:
         return None
     return value_text(view.current.value, kpi.unit)
-
-
-def _bounds(target: Target | None) -> Json:
-    return {} if target is None else dict(bounds(target))
 
 
 def _rounded(value: float | None) -> float | None:

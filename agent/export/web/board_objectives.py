@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from agent.core.evaluate.objectives import Score, in_tree_order
 from agent.core.model.plan import Plan
 from agent.core.model.results import finite
 from agent.core.model.text import percent_text
 from agent.core.output.addresses import kpi_path
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json
 
 
 def objectives_json(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any
 
 from agent.core.model.results import Outcome, SeriesView
 from agent.export.agent_state import AgentState
 from agent.export.metrics.agent_metrics import samples
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json
 
 MISSED_SHOWN_MS = 3_600_000
 """As long as the generated alert about it fires."""

@@ -86,7 +86,7 @@ class Identities:
         return Identity(name, name in self._config.operators) if name else None
 
     def _by_token(self, token: str) -> str | None:
-        digest = _digest(token)
+        digest = digest_of(token)
         return next((name for name, held in self._tokens.items() if held.digest() == digest), None)
 
     async def _by_password(self, credentials: str) -> str | None:
@@ -96,7 +96,7 @@ class Identities:
         except (binascii.Error, UnicodeDecodeError):
             return None
         hashed = self._config.basic_auth_users.get(name)
-        key = _digest(f"{hashed} {credentials}")
+        key = digest_of(f"{hashed} {credentials}")
         if hashed is not None and key in self._verified:
             return name
         if self._waiting >= MOST_WAITING:
@@ -139,7 +139,7 @@ class _Token:
             changed_at_ns = self._file.stat().st_mtime_ns
             if changed_at_ns != self._read_at_ns:
                 token = self._file.read_text(encoding="utf-8").strip()
-                self._digest = _digest(token) if token else None
+                self._digest = digest_of(token) if token else None
                 self._read_at_ns = changed_at_ns
             self._failed = False
         except (OSError, UnicodeDecodeError) as error:
@@ -149,7 +149,8 @@ class _Token:
         return self._digest
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """The digest that a credential is known by."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,6 +14,7 @@ from aiohttp.typedefs import Middleware
 from agent.export.web.access import Access
 from agent.export.web.connections import Connections
 from agent.export.web.identity import Identities, Identity, Peer, TooManyLogins
+from agent.export.web.selection import BadQuery
 from agent.export.web.web_config import WebConfig
 
 log = logging.getLogger(__name__)
@@ -95,15 +96,27 @@ def counted(connections: Connections) -> Middleware:
 
 @web.middleware
 async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Logs exceptions, and responds with 500 without their text."""
+    """Responds to bad queries with their text. Logs other exceptions, and responds with 500 without
+    theirs."""
     try:
         return await handler(request)
+    except BadQuery as error:
+        return refused(request, error.status, str(error))
     except (web.HTTPException, ConnectionError):
         raise
     except Exception:
         resource = request.match_info.route.resource  # its pattern: a path can be a credential
         log.exception("%s %s failed", request.method, resource.canonical if resource else "?")
         return web.Response(text="internal error; see the agent's log\n", status=500)
+
+
+def refused(
+    request: web.Request, status: int, text: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A response that says what is wrong, in the format of the address."""
+    if request.path.startswith("/api/"):
+        return web.json_response({"error": text}, status=status, headers=headers)
+    return web.Response(text=f"{text}\n", status=status, headers=headers)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

@@ -14,11 +14,9 @@ who has it; `kpi-agent link` prints it. Private data is not on the board, in met
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -26,26 +24,22 @@ from markupsafe import Markup
 from agent.core.model.kpis import OTHER, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
-from agent.core.model.text import duration, value_text
+from agent.core.model.text import duration
 from agent.core.output.messages import label
 from agent.export import svg_chart
 from agent.export.agent_state import AgentState, Alert
 from agent.export.metrics.kpi_series import group
 from agent.export.svg_chart import Scale
-from agent.export.templates import html_template
-from agent.export.web.board_alerts import ACTIVE_PHASES, in_order
+from agent.export.web.board_alerts import ACTIVE_PHASES, alert_json, in_order
 from agent.export.web.board_cards import MORE_ROWS, card
 from agent.export.web.board_sources import data_until_ms
-from agent.export.web.series_text import series_text
-from agent.export.web.states import MARKED
-
-Json = dict[str, Any]
+from agent.export.web.identity import digest_of
+from agent.export.web.shown import MARKED, Json, html
 
 REFRESH_SECONDS = 30
 INDEX_SECONDS = 5.0
 MINUTE_MS = 60_000
 SPARK_WIDTH, SPARK_HEIGHT = 100, 20
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ class PrivatePages:
 
     async def data(self, token: str, now_ms: int) -> Json | None:
         """The data of a token's page; None: the token is unknown."""
-        digest = _digest(token)
+        digest = digest_of(token)
         await self._refresh(digest)
         return await self._read(self._index.get(digest), now_ms)
 
@@ -155,7 +149,7 @@ class PrivatePages:
         by_token: dict[bytes, Scope] = {}
         by_name: dict[str, list[Scope]] = {}
         for scope in self._scopes(plan, views):
-            by_token.update((_digest(token), scope) for token in self._tokens_of(scope))
+            by_token.update((digest_of(token), scope) for token in self._tokens_of(scope))
             by_name.setdefault(scope.owner or scope.name, []).append(scope)
         return by_token, {name: Scopes(tuple(scopes)) for name, scopes in by_name.items()}
 
@@ -211,7 +205,7 @@ def _data(
         "who": scope.who,
         "now_ms": now_ms,
         "kpis": [card(own_plan, kpi, held[n], until_ms, MORE_ROWS) for n, kpi in kpis.items()],
-        "alerts": [_alert(plan, kpis[a.kpi], a) for a in in_order(own)],
+        "alerts": [_alert(plan, alert) for alert in in_order(own)],
     }
 
 
@@ -225,30 +219,22 @@ def _alerts(plan: Plan, scope: Scope | Scopes, alerts: Sequence[Alert]) -> list[
     ]
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+_OF_ALERT = (
+    "rule", "severity", "phase", "kpi", "title", "series", "since_ms", "value", "runbook",
+)  # fmt: skip
 
 
-def _alert(plan: Plan, kpi: Kpi, alert: Alert) -> Json:
-    rule = plan.rules.get(alert.rule)
-    return {
-        "rule": alert.rule,
-        "severity": alert.severity,
-        "phase": str(alert.phase),
-        "kpi": alert.kpi,
-        "title": kpi.title,
-        "series": series_text(alert.dimensions),
-        "since_ms": alert.since_ms,
-        "value": None if alert.value is None else value_text(alert.value, kpi.unit),
-        "runbook": rule.runbook if rule else None,
-    }
+def _alert(plan: Plan, alert: Alert) -> Json:
+    shown = alert_json(plan, alert)
+    return {key: shown[key] for key in _OF_ALERT}
 
 
 def page(data: Json) -> str:
     """A private page as HTML, without scripts and without links to other hosts."""
     who = data["who"]
     whose = f"{who['person']}: {who['name']}" if "person" in who else f"owner: {who['owner']}"
-    return html_template(_TEMPLATES, "private.html").render(
+    return html(
+        "private.html",
         whose=whose,
         refresh_seconds=REFRESH_SECONDS,
         alerts=[_alert_words(alert, data["now_ms"]) for alert in data["alerts"]],

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent.core.model.events import Scalar
 from agent.core.model.kpis import Kpi
@@ -22,10 +21,7 @@ from agent.core.model.results import SeriesView
 from agent.core.output.series_selector import parse_selector, selector_text, selects
 from agent.errors import RulesError
 from agent.export.agent_state import Alert
-from agent.export.web.series_text import dimension_text, series_text
-from agent.export.web.states import STATES
-
-Json = dict[str, Any]
+from agent.export.web.shown import STATES, Json, dimension_text, series_text
 
 KPIS = 24
 """The default of `limit`."""
@@ -38,8 +34,16 @@ MOST_VALUES = 60
 """Dimensions with more values are not offered as filters; the search finds them."""
 
 
-class BadSelection(ValueError):
-    """Invalid parameters; the text names valid ones."""
+class BadQuery(ValueError):
+    """Invalid parameters of a request; the text names valid ones."""
+
+    status = 400
+
+
+class NoSuchPage(BadQuery):
+    """Nothing is at this address; the text says what there is."""
+
+    status = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +60,18 @@ class Selection:
 
     @classmethod
     def parse(cls, query: Mapping[str, str], plan: Plan) -> Selection:
-        """Parse query parameters; unknown ones are ignored. Raises BadSelection."""
+        """Parse query parameters; unknown ones are ignored. Raises BadQuery."""
         parameters = {name: value[:MOST_CHARS] for name, value in query.items()}
         state, limit = parameters.get("state", ""), parameters.get("limit") or str(KPIS)
         if state and state not in STATES:
-            raise BadSelection(f"there is no state {state!r}: {', '.join(STATES)} are")
+            raise BadQuery(f"there is no state {state!r}: {', '.join(STATES)} are")
         if not (limit.isascii() and limit.isdecimal() and int(limit)):
-            raise BadSelection(f"limit is a number from 1 to {MOST_KPIS}, not {limit!r}")
+            raise BadQuery(f"limit is a number from 1 to {MOST_KPIS}, not {limit!r}")
         try:
             selector = parameters.get("series", "")
             series = parse_selector(selector, _dimensions(plan), "the KPIs")
         except RulesError as error:
-            raise BadSelection(str(error)) from error
+            raise BadQuery(str(error)) from error
         return cls(
             tuple(parameters.get("q", "").lower().split()),
             parameters.get("owner", ""),

@@ -41,10 +41,9 @@ from agent.core.output.privacy import public_plan
 from agent.errors import EnvironmentFault, InternalError, RulesError
 from agent.export.agent_state import AgentState
 from agent.export.metrics.exposition import Exposition
-from agent.export.templates import html_template
 from agent.export.web.access import Access
-from agent.export.web.alerts import BadQuery, Query, alerts_response
-from agent.export.web.board import Board, Json, ready_json
+from agent.export.web.alerts import Query, alerts_response
+from agent.export.web.board import Board, ready_json
 from agent.export.web.board_alerts import public_alerts, public_transitions
 from agent.export.web.connections import Connections, Limits
 from agent.export.web.middleware import (
@@ -55,12 +54,14 @@ from agent.export.web.middleware import (
     counted,
     guarded,
     identified,
+    refused,
 )
 from agent.export.web.pages.handlers import PageHandlers
 from agent.export.web.private import PrivatePages
 from agent.export.web.private import page as private_page
-from agent.export.web.selection import BadSelection
-from agent.export.web.states import SCRIPT as STATES_SCRIPT
+from agent.export.web.selection import NoSuchPage
+from agent.export.web.shown import SCRIPT as STATES_SCRIPT
+from agent.export.web.shown import Json, html
 from agent.export.web.stream import BoardStream
 from agent.export.web.tls import HANDSHAKE_SECONDS, ServerTls
 from agent.export.web.web_config import WebConfig
@@ -70,12 +71,11 @@ log = logging.getLogger(__name__)
 BACKLOG = 128
 SHUTDOWN_SECONDS = 3.0
 _STATIC = Path(__file__).parent / "static"
-_TEMPLATES = Path(__file__).parent / "templates"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 _PRIVATE_HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
-NOTHING_PRIVATE = "this address opens nothing, or nothing is known of this person yet\n"
+NOTHING_PRIVATE = "this address opens nothing, or nothing is known of this person yet"
 
 
 class Pages:
@@ -113,16 +113,16 @@ class Pages:
             web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/rules", self.rules),
             web.get("/api/v1/stream", self.stream.respond),
-            web.get("/private/me", self.private_of_identity),
-            web.get("/api/v1/private/me", self.private_data_of_identity),
+            web.get("/private/me", self.private),
+            web.get("/api/v1/private/me", self.private),
             web.get("/private/{token}", self.private),
-            web.get("/api/v1/private/{token}", self.private_data),
+            web.get("/api/v1/private/{token}", self.private),
             *self._pages.routes(),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
         """The board's page."""
-        page = html_template(_TEMPLATES, "index.html").render(name=self._state.name)
+        page = html("index.html", name=self._state.name)
         return _cached(request, page.encode(), "text/html")
 
     async def static(self, request: web.Request) -> web.Response:
@@ -190,24 +190,16 @@ class Pages:
 
     async def board(self, request: web.Request) -> web.Response:
         """The board, of a selection."""
-        try:
-            selection = self._board.selection(request.query)
-        except BadSelection as error:
-            return web.json_response({"error": str(error)}, status=400)
-        response = _json(await self._board.snapshot(selection))
+        response = _json(await self._board.snapshot(self._board.selection(request.query)))
         response.enable_compression()
         return response
 
     async def kpi(self, request: web.Request) -> web.Response:
         """One KPI with more of its series."""
         name = request.match_info["name"]
-        try:
-            selection = self._board.selection(request.query)
-        except BadSelection as error:
-            return web.json_response({"error": str(error)}, status=400)
-        card = await self._board.kpi(name, selection)
+        card = await self._board.kpi(name, self._board.selection(request.query))
         if card is None:
-            return web.json_response({"error": f"there is no KPI called {name[:80]}"}, status=404)
+            raise NoSuchPage(f"there is no KPI called {name[:80]}")
         response = _json(card)
         response.enable_compression()
         return response
@@ -215,10 +207,7 @@ class Pages:
     async def alerts(self, request: web.Request) -> web.Response:
         """Active alerts, and the last transitions."""
         state = self._state
-        try:
-            query = Query(request.query.items())
-        except BadQuery as error:
-            return web.json_response({"error": str(error)}, status=400)
+        query = Query(request.query.items())
         alerts = public_alerts(state.plan, state.fleet.alerts())
         transitions = public_transitions(state.plan, state.fleet.transitions())
         return _json(
@@ -226,26 +215,22 @@ class Pages:
         )
 
     async def private(self, request: web.Request) -> web.Response:
-        """The page of a person, or of an owner of private KPIs."""
-        data = await self._private.data(request.match_info["token"], self._now_ms())
-        return _private_page(data)
-
-    async def private_data(self, request: web.Request) -> web.Response:
-        """The same as JSON."""
-        data = await self._private.data(request.match_info["token"], self._now_ms())
-        return _private_json(data)
-
-    async def private_of_identity(self, request: web.Request) -> web.Response:
-        """The page of the person or owner who is logged in."""
-        return _private_page(await self._own(request))
-
-    async def private_data_of_identity(self, request: web.Request) -> web.Response:
-        """The same as JSON."""
-        return _private_json(await self._own(request))
-
-    async def _own(self, request: web.Request) -> Json | None:
-        identity = request.get(IDENTITY)
-        return identity and await self._private.data_of(identity.name, self._now_ms())
+        """The private page, or its data, of a token, or of the person or owner who is logged in."""
+        token, identity, now_ms = (
+            request.match_info.get("token"),
+            request.get(IDENTITY),
+            self._now_ms(),
+        )
+        if token is not None:
+            data = await self._private.data(token, now_ms)
+        else:
+            data = identity and await self._private.data_of(identity.name, now_ms)
+        if data is None:
+            return refused(request, 404, NOTHING_PRIVATE, _PRIVATE_HEADERS)
+        if request.path.startswith("/api/"):
+            return web.json_response(data, headers=_PRIVATE_HEADERS)
+        text = private_page(data)
+        return web.Response(text=text, content_type="text/html", headers=_PRIVATE_HEADERS)
 
     async def explain(self, request: web.Request) -> web.Response:
         """The state of a rule over the series of all workers, and the reasons."""
@@ -254,10 +239,9 @@ class Pages:
             rule, series = query.get("rule", ""), query.get("series", "")
             return _json(await self._state.fleet.explain(rule, series))
         except RulesError as error:
-            return web.json_response({"error": str(error)}, status=404)
+            return refused(request, 404, str(error))
         except EnvironmentFault as error:
-            headers = {"Retry-After": "5"}
-            return web.json_response({"error": str(error)}, status=503, headers=headers)
+            return refused(request, 503, str(error), {"Retry-After": "5"})
 
     async def rules(self, _request: web.Request) -> web.Response:
         """The rules in use, and their numbers of series and alerts; private ones as hashes only."""
@@ -266,19 +250,6 @@ class Pages:
         body = await asyncio.to_thread(lambda: to_bytes(in_use(plan, views)))
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-def _private_page(data: Json | None) -> web.Response:
-    if data is None:
-        return web.Response(text=NOTHING_PRIVATE, status=404, headers=_PRIVATE_HEADERS)
-    return web.Response(text=private_page(data), content_type="text/html", headers=_PRIVATE_HEADERS)
-
-
-def _private_json(data: Json | None) -> web.Response:
-    if data is None:
-        body = {"error": NOTHING_PRIVATE.strip()}
-        return web.json_response(body, status=404, headers=_PRIVATE_HEADERS)
-    return web.json_response(data, headers=_PRIVATE_HEADERS)
 
 
 def _json(value: Json) -> web.Response:

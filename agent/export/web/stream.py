@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import web
 
-from agent.export.web.board import Board, Json, change
-from agent.export.web.selection import BadSelection, Selection
+from agent.export.web.board import Board, change
+from agent.export.web.selection import Selection
+from agent.export.web.shown import Json
 
 FAST, GZIP = 1, 31
 """zlib's level, and its code for the gzip format with the largest window."""
@@ -41,10 +42,7 @@ class BoardStream:
         if self._streams >= MAX_STREAMS:
             text = f"{MAX_STREAMS} boards are open already; close one, or read /api/v1/board\n"
             return web.Response(text=text, status=503, headers={"Retry-After": "30"})
-        try:
-            selection = self._board.selection(request.query)
-        except BadSelection as error:
-            return web.json_response({"error": str(error)}, status=400)
+        selection = self._board.selection(request.query)
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream; charset=utf-8",

@@ -14,7 +14,7 @@ from agent.core.model.text import (
     window_words,
 )
 from agent.core.model.windows import CalendarWindow, FixedWindow
-from agent.export.web.series_text import dimension_text
+from agent.export.web.shown import dimension_text
 from agent.language.models import durations
 
 

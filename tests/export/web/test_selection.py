@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.export.web.board import Board
-from agent.export.web.selection import KPIS, MOST_KPIS, BadSelection, Selection
+from agent.export.web.selection import KPIS, MOST_KPIS, BadQuery, Selection
 from agent.export.web.stream import KPIS_PER_EVENT, _events_of
 from tests.export.invented import COMPANY, NOW_MS, company_state
 from tests.export.many import REGIONS, many_series
@@ -100,7 +100,7 @@ async def test_dimensions_of_few_values_are_offered_and_the_one_that_is_chosen()
     ],
 )
 def test_what_cannot_be_answered_is_refused_in_words(query: dict[str, str], message: str) -> None:
-    with pytest.raises(BadSelection, match=message):
+    with pytest.raises(BadQuery, match=message):
         Selection.parse(query, COMPANY)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from agent.core.model.results import TargetState
-from agent.export.web.states import MARKED, SCRIPT, STATES
+from agent.export.web.shown import MARKED, SCRIPT, STATES
 
 
 def test_every_state_has_words_and_scripts_have_the_same() -> None:

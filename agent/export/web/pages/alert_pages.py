@@ -7,18 +7,13 @@ all workers, by rule, and the last transitions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from agent.core.model.plan import Plan
 from agent.core.model.text import seconds_text
 from agent.core.output.addresses import ALERTS, with_query
-from agent.export.templates import html_template
 from agent.export.web.alerts import HISTORY_SHOWN, SEVERITIES
 from agent.export.web.board_alerts import by_rule
-from agent.export.web.clock import clock_text, iso_text
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json, clock_text, html, iso_text
 
 MOST_RULES = 60
 MOST_SERIES = 50
@@ -27,7 +22,6 @@ _TRANSITIONS = {
     "firing": "fired", "pending": "became pending", "inhibited": "was inhibited",
     "resolved": "resolved", "inactive": "cleared before firing",
 }  # fmt: skip
-_TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def alerts_page(
@@ -47,7 +41,8 @@ def alerts_page(
     rules = sorted(
         {alert["rule"] for alert in active} | {transition["rule"] for transition in transitions}
     )
-    return html_template(_TEMPLATES, "alerts.html").render(
+    return html(
+        "alerts.html",
         board=board,
         timezone=timezone,
         groups=by_rule(active)[:MOST_RULES],

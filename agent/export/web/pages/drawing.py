@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from markupsafe import Markup
 
 from agent.export import svg_chart
 from agent.export.svg_chart import Scale, element
-from agent.export.web.clock import clock_text
 from agent.export.web.pages import axes
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json, clock_text
 
 WIDTH, HEIGHT = 960, 320
 LEFT, RIGHT, TOP, BOTTOM = 76, 12, 10, 26

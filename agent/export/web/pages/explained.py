@@ -13,8 +13,7 @@ from agent.core.output.series_selector import selector_text
 from agent.errors import EnvironmentFault, RulesError
 from agent.export.agent_state import Alert, Fleet
 from agent.export.web.pages.marks import COMPARED, instant_ms
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json
 
 MOST_RULES = 10
 _HOLDS = {True: "holds", False: "does not hold", None: "can't be said"}

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from agent.core.output.privacy import public_plan
 from agent.export.agent_state import AgentState
-from agent.export.web.alerts import BadQuery, Query
+from agent.export.web.alerts import Query
 from agent.export.web.board_alerts import (
     active_alerts,
     alert_json,
@@ -21,8 +21,9 @@ from agent.export.web.board_alerts import (
 )
 from agent.export.web.board_sources import data_until_ms
 from agent.export.web.pages.alert_pages import alerts_page
-from agent.export.web.pages.kpi_pages import KpiPages, NoSuchPage, not_found
+from agent.export.web.pages.kpi_pages import KpiPages, not_found
 from agent.export.web.pages.producer_pages import producers_page
+from agent.export.web.selection import NoSuchPage
 
 _FRESH = {"Cache-Control": "no-store"}
 
@@ -59,29 +60,20 @@ class PageHandlers:
 
     async def kpi_history(self, request: web.Request) -> web.Response:
         """The data of that page as JSON."""
-        try:
-            data = await self._kpis.json(request.match_info["name"], request.query)
-        except NoSuchPage as error:
-            return web.json_response({"error": str(error)}, status=404)
+        data = await self._kpis.json(request.match_info["name"], request.query)
         return _compressed(web.json_response(data, headers=_FRESH))
 
     async def kpi_csv(self, request: web.Request) -> web.Response:
         """The values of that page as CSV, one window a line."""
         name = request.match_info["name"]
-        try:
-            text = await self._kpis.csv(name, request.query)
-        except NoSuchPage as error:
-            raise web.HTTPNotFound(text=f"{error}\n") from error
+        text = await self._kpis.csv(name, request.query)
         headers = {**_FRESH, "Content-Disposition": f'attachment; filename="{name}.csv"'}
         return _compressed(web.Response(text=text, content_type="text/csv", headers=headers))
 
     async def alerts_page(self, request: web.Request) -> web.Response:
         """The page of active alerts and the last transitions."""
         state, plan = self._state, public_plan(self._state.plan)
-        try:
-            query = Query(request.query.items())
-        except BadQuery as error:
-            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        query = Query(request.query.items())
         parameters = dict(request.query)
         transitions = tuple(public_transitions(state.plan, state.fleet.transitions()))
         alerts = active_alerts(public_alerts(state.plan, state.fleet.alerts()))
@@ -110,7 +102,7 @@ class PageHandlers:
         documents, name = self._state.documents, request.match_info["event"]
         contract = self._state.plan.contracts.get(name)
         if documents is None or contract is None:
-            raise web.HTTPNotFound(text=f"no event is called {name}\n")
+            raise NoSuchPage(f"no event is called {name}")
         return _document(documents.schema(contract), "application/schema+json")
 
     async def asyncapi(self, request: web.Request) -> web.Response:

@@ -25,11 +25,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import Any
 
 from agent.core.evaluate.objectives import Score
 from agent.core.evaluate.targets import assess, common_target, target_of
-from agent.core.model.kpis import Dimensions, Kpi, Target
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.model.text import number_text, percent_text, value_text
@@ -47,9 +46,8 @@ from agent.export.web.pages.marks import (
     maintenance_marks,
     rule_lines,
 )
-from agent.export.web.series_text import series_key, series_text
+from agent.export.web.shown import Json, series_key, series_text
 
-Json = dict[str, Any]
 Point = tuple[int, float | None, str]
 
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -131,8 +129,8 @@ def page_data(sources: Sources) -> Json:
     bands = _bands(sources)
     rules = rule_lines(sources.plan, kpi, sources.dimensions)
     values = [value for line in lines for _, value, _ in line["points"] if value is not None]
-    bounds = [bound for _, _, band in bands for bound in band.values()]
-    low, high = axes.extent(values, [*bounds, *(rule["value"] for rule in rules)])
+    limits = [bound for _, _, band in bands for bound in band.values()]
+    low, high = axes.extent(values, [*limits, *(rule["value"] for rule in rules)])
     until_ms = span.until_ms
     # The newest range also has the rule changes since its last window.
     is_newest = until_ms >= (about["end_ms"] or until_ms)
@@ -279,17 +277,13 @@ def _bands(sources: Sources) -> list[tuple[int, int, dict[str, float]]]:
             target = window.target or target_of(kpi, window.dimensions, start_ms)
         else:
             target = common_target(kpi, start_ms)
-        bounds = _bounds(target)
-        if bands and bands[-1][2] == bounds:
-            bands[-1] = (bands[-1][0], end_ms, bounds)
+        band = bounds(target)
+        if bands and bands[-1][2] == band:
+            bands[-1] = (bands[-1][0], end_ms, band)
         else:
             begin = bands[-1][1] if bands else max(span.since_ms, end_ms - kpi.window.step_ms)
-            bands.append((begin, end_ms, bounds))
+            bands.append((begin, end_ms, band))
     return [band for band in bands if band[2]]
-
-
-def _bounds(target: Target | None) -> dict[str, float]:
-    return {} if target is None else dict(bounds(target))
 
 
 def _window_rows(sources: Sources, windows: Iterable[PastWindow]) -> list[Json]:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -27,10 +26,8 @@ from agent.errors import RulesError
 from agent.export.agent_state import AgentState, Alert, Links
 from agent.export.metrics.closed_samples import BANDS
 from agent.export.metrics.kpi_series import group
-from agent.export.templates import html_template
 from agent.export.web.board_alerts import active_alerts, alert_json, by_rule, safe_link
 from agent.export.web.board_sources import data_until_ms
-from agent.export.web.clock import clock_text, iso_text
 from agent.export.web.pages import drawing
 from agent.export.web.pages.explained import explanations, in_words
 from agent.export.web.pages.kpi_data import (
@@ -41,11 +38,8 @@ from agent.export.web.pages.kpi_data import (
     ranges_of,
 )
 from agent.export.web.pages.past import PastWindowReader
-from agent.export.web.states import STATES
-
-Json = dict[str, Any]
-
-_TEMPLATES = Path(__file__).parent.parent / "templates"
+from agent.export.web.selection import NoSuchPage
+from agent.export.web.shown import STATES, Json, clock_text, html, iso_text
 
 MOST_ALERTS = 20
 """Series of a rule that are listed at the top of a KPI's page."""
@@ -57,10 +51,6 @@ class Why:
 
     documents: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
-
-
-class NoSuchPage(LookupError):
-    """There is no such page; the text says which there are."""
 
 
 class KpiPages:
@@ -181,7 +171,8 @@ def _render(
     def clock(at_ms: float) -> str:
         return clock_text(at_ms, now_ms, sources.timezone, seconds=has_seconds)
 
-    return html_template(_TEMPLATES, "kpi.html").render(
+    return html(
+        "kpi.html",
         board=state.name,
         data=data,
         words=STATES,
@@ -302,7 +293,8 @@ def _cell(text: str) -> str:
 def not_found(state: AgentState, name: str, reason: str) -> str:
     """The page of an address without one, such as that of a series that expired: where to go on."""
     kpi = public_plan(state.plan).kpis.get(name)
-    return html_template(_TEMPLATES, "not_found.html").render(
+    return html(
+        "not_found.html",
         board=state.name,
         reason=reason,
         title=kpi.title if kpi else "",

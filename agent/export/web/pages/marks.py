@@ -16,9 +16,7 @@ from agent.core.model.rules import ThresholdRule, variant_for
 from agent.core.model.text import value_text
 from agent.core.output.messages import PublishedTransition, dimensions_json
 from agent.export.agent_state import RuleChange
-from agent.export.web.series_text import series_text
-
-Json = dict[str, Any]
+from agent.export.web.shown import Json, series_text
 
 MOST_MARKS = 200
 """Of each kind, the newest; more would cover the values."""

@@ -6,7 +6,6 @@ Its counts are of all workers: this one's are current, the others' as they last 
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 from agent.core.model.event_counts import EventCounts, RecordCounts
@@ -15,10 +14,7 @@ from agent.core.model.results import Outcome
 from agent.export.agent_state import AgentState
 from agent.export.arrivals import MINUTES
 from agent.export.record_counts import own_counts
-from agent.export.templates import html_template
-from agent.export.web.clock import clock_text, iso_text
-
-_TEMPLATES = Path(__file__).parent.parent / "templates"
+from agent.export.web.shown import clock_text, html, iso_text
 
 
 def event_counts(state: AgentState, counts: RecordCounts) -> list[tuple[Contract, EventCounts]]:
@@ -32,7 +28,8 @@ def event_counts(state: AgentState, counts: RecordCounts) -> list[tuple[Contract
 def producers_page(state: AgentState, now_ms: int) -> str:
     """The page as HTML."""
     counts = sum(state.fleet.other_counts(now_ms), own_counts(state.metrics, now_ms))
-    return html_template(_TEMPLATES, "producers.html").render(
+    return html(
+        "producers.html",
         board=state.name,
         timezone=state.timezone,
         minutes=MINUTES,

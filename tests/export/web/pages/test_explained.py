@@ -9,8 +9,8 @@ import pytest
 from agent.core.model.results import AlertPhase
 from agent.core.output.messages import iso
 from agent.export.agent_state import Alert
-from agent.export.web.clock import clock_text
 from agent.export.web.pages.explained import in_words
+from agent.export.web.shown import clock_text
 from tests.export.invented import MINUTE_MS, NOW_MS, RESPONSE, company_state
 from tests.export.web.pages.test_kpi_pages import _client
 
