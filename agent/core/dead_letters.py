@@ -45,7 +45,7 @@ class DeadLetter:
     is_truncated: bool = False
 
 
-class Verdict(StrEnum):
+class ReviewResult(StrEnum):
     """The result of a review of a dead letter with today's contracts."""
 
     GOOD = "good"
@@ -64,24 +64,24 @@ class Rejected(NamedTuple):
 
 @dataclass(slots=True)
 class Review:
-    """The results of reviewing dead letters: by group, their numbers by verdict (with the reason if
+    """The results of reviewing dead letters: by group, their numbers by result (with the reason if
     they are still rejected); and by contract, the event times (ms) of the good ones."""
 
-    verdicts: dict[Rejected, Counter[tuple[Verdict, str]]] = field(default_factory=dict)
+    results: dict[Rejected, Counter[tuple[ReviewResult, str]]] = field(default_factory=dict)
     times_ms: dict[str, list[int]] = field(default_factory=dict)
 
-    def note(self, letter: DeadLetter, verdict: Verdict, reason: str = "") -> None:
+    def note(self, letter: DeadLetter, result: ReviewResult, reason: str = "") -> None:
         """Count a dead letter."""
         rejected = Rejected(letter.origin.topic, letter.contract, letter.reason)
-        self.verdicts.setdefault(rejected, Counter())[verdict, reason] += 1
+        self.results.setdefault(rejected, Counter())[result, reason] += 1
 
-    def total(self, verdict: Verdict | None = None) -> int:
-        """The number of dead letters with a verdict; None: of all."""
+    def total(self, result: ReviewResult | None = None) -> int:
+        """The number of dead letters with a result; None: of all."""
         return sum(
             count
-            for counts in self.verdicts.values()
+            for counts in self.results.values()
             for (each, _), count in counts.items()
-            if verdict in (None, each)
+            if result in (None, each)
         )
 
     def within(self, since_ms: int | None, until_ms: int | None) -> Mapping[str, list[int]]:
@@ -107,7 +107,7 @@ class Reviewer:
         self._decoders: dict[str, Decoder | None] = {}
 
     def batches(self, letters: Iterable[DeadLetter]) -> Iterable[tuple[Batch, list[DeadLetter]]]:
-        """The dead letters that must be decoded, in a batch per topic. The verdicts of the others
+        """The dead letters that must be decoded, in a batch per topic. The results of the others
         are counted."""
         by_topic: dict[str, list[DeadLetter]] = {}
         for letter in letters:
@@ -115,9 +115,9 @@ class Reviewer:
                 continue
             self._seen.add(letter.origin)
             if self._decoder(letter.origin.topic) is None:
-                self.review.note(letter, Verdict.IGNORED)
+                self.review.note(letter, ReviewResult.IGNORED)
             elif letter.is_truncated:
-                self.review.note(letter, Verdict.TRUNCATED)
+                self.review.note(letter, ReviewResult.TRUNCATED)
             else:
                 by_topic.setdefault(letter.origin.topic, []).append(letter)
         for topic, of_topic in by_topic.items():
@@ -138,13 +138,13 @@ class Reviewer:
                     events.setdefault(row, []).append((name, at_ms))
         for row, letter in enumerate(letters):
             if row in events:
-                self.review.note(letter, Verdict.GOOD)
+                self.review.note(letter, ReviewResult.GOOD)
                 for name, at_ms in events[row]:
                     self.review.times_ms.setdefault(name, []).append(at_ms)
             elif row in reasons:
-                self.review.note(letter, Verdict.REJECTED, reasons[row])
+                self.review.note(letter, ReviewResult.REJECTED, reasons[row])
             else:
-                self.review.note(letter, Verdict.IGNORED)
+                self.review.note(letter, ReviewResult.IGNORED)
 
     def _is_declared(self, letter: DeadLetter) -> bool:
         return letter.contract in self._plan.contracts

@@ -14,7 +14,7 @@ import polars as pl
 from agent.core.evaluate.rule_graph import RuleGraph
 from agent.core.evaluate.targets import overrides_of
 from agent.core.evaluate.thresholds import EvaluationInput, Peers, Thresholds
-from agent.core.evaluate.transitions import Row
+from agent.core.evaluate.transitions import LevelConditions
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.model.kpis import Dimensions, Kpi, Target, TargetOverride
@@ -181,7 +181,7 @@ def _last_input(state: KpiState, rule: ThresholdRule, series: Series) -> Evaluat
 
 def _preview(
     state: KpiState, rules: Thresholds, rule: ThresholdRule, last: EvaluationInput
-) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
+) -> tuple[pl.DataFrame, LevelConditions, tuple[Fact, ...]]:
     """What the rule's conditions read, and whether they hold."""
     every = state.series.values()
     if rule.on == "closed" or isinstance(state, DerivedKpi):

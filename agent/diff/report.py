@@ -14,7 +14,7 @@ from agent.core.changes.diff import (
     BackfillEffect,
     Change,
     Difference,
-    KpiState,
+    KpiStateEffect,
     MetricChange,
     part_text,
     summary,
@@ -119,7 +119,7 @@ def series_text(held: Held | None, kpi: str, form: str) -> str:
     return "" if count is None else form.format("1 series" if count == 1 else f"{count:,} series")
 
 
-def state_text(state: KpiState, held: Held | None = None) -> str:
+def state_text(state: KpiStateEffect, held: Held | None = None) -> str:
     """Why a KPI's state starts over."""
     reasons = "; ".join(part_text(part) for part in state.reasons)
     count = series_text(held, state.kpi, " of {}")

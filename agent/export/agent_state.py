@@ -13,15 +13,13 @@ from typing import Any, Protocol
 from agent.core.evaluate.objectives import Score
 from agent.core.model.event_counts import RecordCounts
 from agent.core.model.events import Contract
-from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.kpis import Dimensions, Kpi, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, PastWindows, SeriesView
 from agent.core.model.rules import Severity
 from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import Privacy
 from agent.export.metrics.agent_metrics import AgentMetrics
-
-SeriesId = tuple[str, Dimensions | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class Fleet(Protocol):
         """Whether this is the worker that exports what belongs to no single series: objectives and
         `per: kpi` rules."""
 
-    def is_ours(self, series: SeriesId) -> bool:
+    def is_ours(self, series: SeriesRef) -> bool:
         """Whether this worker holds a series."""
 
     def scores(self) -> Mapping[str, Score]:

@@ -48,8 +48,9 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from agent.core.model import metrics
+from agent.core.model.kpis import SeriesRef
 from agent.core.output.messages import iso
-from agent.export.agent_state import AgentState, SeriesId
+from agent.export.agent_state import AgentState
 from agent.export.outgoing_alerts import Key, OutgoingAlert, alerts_to_send
 
 log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ class Receiver:
     def due(
         self,
         wanted: Mapping[Key, OutgoingAlert],
-        is_ours: Callable[[SeriesId], bool],
+        is_ours: Callable[[SeriesRef], bool],
         now_ms: int,
         resend_ms: int,
     ) -> list[OutgoingAlert]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.core.model.kpis import Kpi
+from agent.core.model.kpis import Kpi, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Rule, is_whole
@@ -17,7 +17,7 @@ from agent.core.output.addresses import alert_path, dashboard_path, runbook_addr
 from agent.core.output.labels import ESCALATION, alert_labels, escalation_text, series_label
 from agent.core.output.messages import label
 from agent.core.output.privacy import Privacy
-from agent.export.agent_state import NO_LINKS, Alert, Links, SeriesId
+from agent.export.agent_state import NO_LINKS, Alert, Links
 
 END_SENT_FOR_MS = 15 * 60_000
 """How long a resolved alert is sent that this worker did not send while it fired: another worker
@@ -32,7 +32,7 @@ Key = tuple[tuple[str, str], ...]
 class OutgoingAlert:
     """An alert or an escalation, as sent to Alertmanager; `ended_ms` None: it fires."""
 
-    series: SeriesId
+    series: SeriesRef
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     began_ms: int

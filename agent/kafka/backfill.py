@@ -55,7 +55,7 @@ comes first (docs/decisions/0024-backfill-beside-the-live-flow.md)."""
 MAX_AHEAD_MS = 6 * 3_600_000
 """How far a source may be ahead of the slowest in event time: everything between is in memory."""
 
-Rows = Mapping[tuple[str, int], list[Row]]
+RowsBySource = Mapping[tuple[str, int], list[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Backfiller:
             if not any(kpi in merger.waiting_kpis for merger in mergers.values()):
                 log.info("backfill of %s is complete", kpi)
 
-    async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> Rows | None:
+    async def _read(self, job: Job, mergers: Mapping[int, Merger]) -> RowsBySource | None:
         """Run a job in a thread; returns its rows, or None if a merger was released meanwhile."""
         cancelled, loop = threading.Event(), asyncio.get_running_loop()
 
@@ -230,14 +230,14 @@ class _JobRun:
         self._registry = SchemaRegistry(settings, plan)
         self.records = 0
 
-    def run(self) -> Rows:
+    def run(self) -> RowsBySource:
         """Read to the end; returns the rows by KPI and state partition, none if cancelled."""
         try:
             return asyncio.run(self._run())
         finally:
             self._registry.close()
 
-    async def _run(self) -> Rows:
+    async def _run(self) -> RowsBySource:
         reader = new_reader(self._settings, name="backfill", auto_offset_reset="earliest")
         async with running(reader) as consumer:
             enable_batch_fetch(consumer)
@@ -285,7 +285,7 @@ class _JobRun:
         consumer: AIOKafkaConsumer,
         backfill: Backfill,
         begins: Mapping[TopicPartition, Begin],
-    ) -> Rows:
+    ) -> RowsBySource:
         ends = {tp: self._job.covered[tp] for tp in begins}
         total = sum(max(ends[tp] - begin.offset, 0) for tp, begin in begins.items())
         reading = set(begins)

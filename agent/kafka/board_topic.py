@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from agent import clock
 from agent.core.model.event_counts import RecordCounts
 from agent.core.model.events import Scalar
-from agent.core.model.kpis import Dimensions, Target
+from agent.core.model.kpis import Dimensions, SeriesRef, Target
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
@@ -75,7 +75,6 @@ class AlertRow(msgspec.Struct, frozen=True, tag="alert"):
 
 
 Row = SeriesRow | AlertRow | WorkerRow | RulesRow | RulesChangeRow | ExplainRequest | ExplainReply
-SeriesId = tuple[str, Dimensions | None]
 
 _encoder = msgspec.json.Encoder()
 _rows = msgspec.json.Decoder(Row)
@@ -154,7 +153,7 @@ class BoardReader:
             if a.rule in self.plan.rules and self.plan.by_of(a.kpi) is not None
         ]
 
-    def ids(self) -> Iterable[tuple[bytes, SeriesId]]:
+    def ids(self) -> Iterable[tuple[bytes, SeriesRef]]:
         """The keys of all series rows, declared or not."""
         return [(key, (view.kpi, view.dimensions)) for key, view in self._series.items()]
 
@@ -218,7 +217,7 @@ class HeldSeries(Protocol):
     def held(self) -> list[SeriesView]:
         """The series; a new list where any of them changed."""
 
-    def is_ours(self, series: SeriesId) -> bool:
+    def is_ours(self, series: SeriesRef) -> bool:
         """Whether the state partition of a series is held here."""
 
 
@@ -237,12 +236,12 @@ class BoardWriter:
         self._publisher = publisher
         self._board = board
         self._holder = holder
-        self._written: dict[SeriesId, SeriesView] = {}
+        self._written: dict[SeriesRef, SeriesView] = {}
         self._seen: Sequence[SeriesView] = ()
-        self._known: dict[SeriesId, SeriesView] = {}  # the same by name
+        self._known: dict[SeriesRef, SeriesView] = {}  # the same by name
         # Changed and not written yet: a window closed or an alert changed; the open window alone.
-        self._urgent: dict[SeriesId, SeriesView] = {}
-        self._waiting: dict[SeriesId, SeriesView] = {}
+        self._urgent: dict[SeriesRef, SeriesView] = {}
+        self._waiting: dict[SeriesRef, SeriesView] = {}
         self._ticks = 0
         self._rule_sets = RuleSets(this_worker())
         self._alerts: dict[bytes, bytes | None] = {}

@@ -21,6 +21,7 @@ import faust
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault, InternalError
 from agent.kafka.client import (
     FETCHER_WAKEUP_MS,
@@ -30,7 +31,7 @@ from agent.kafka.client import (
 )
 from agent.kafka.frame_batches import split
 from agent.kafka.state_store import make_private
-from agent.kafka.state_table import Event, Row, StateTable
+from agent.kafka.state_table import Event, StateTable
 from agent.kafka.topics import TopicNames
 from agent.settings import Settings
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
+from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
 from agent.kafka.faust_app import FaustApp
 from agent.kafka.held_partitions import HeldPartition
 from agent.kafka.stage_events import MergeProgress
-from agent.kafka.state_table import Row
 from agent.kafka.topics import TopicNames
 
 log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from typing import Any
 from faust.stores.rocksdb import Store
 from faust.types import TP
 
+from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,6 @@ ASIDE = ".damaged-"
 DAMAGE = ("Corruption:", "No such file or directory")
 """Parts of RocksDB's messages about a damaged database. A lock, a full disk and missing permissions
 are not damage."""
-
-Row = tuple[bytes, bytes]
 
 
 class DamagedState(EnvironmentFault):

@@ -24,6 +24,7 @@ import rocksdict
 from faust.types import TP, EventT
 from yarl import URL
 
+from agent.core.state.rows import Row
 from agent.kafka.publish import Send, acknowledged
 from agent.kafka.state_store import StateStore
 
@@ -32,7 +33,6 @@ _POSITION = struct.Struct(">q")
 YIELD_EVERY = 200  # rows between two chances for other tasks
 ROWS_AT_ONCE = 1_000  # a millisecond or two
 
-Row = tuple[bytes, bytes]
 Event: TypeAlias = EventT[Any]
 
 

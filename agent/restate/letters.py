@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.core.dead_letters import Review, Verdict, in_open_windows
+from agent.core.dead_letters import Review, ReviewResult, in_open_windows
 from agent.core.model.plan import Plan
 from agent.core.model.printable import printable
 from agent.core.output.messages import iso
@@ -26,24 +26,24 @@ def write_review(review: Review, out: TextIO) -> None:
     for name in ("dead letters", "good now"):
         table.add_column(name, justify="right")
     table.add_column("not good")
-    for rejected, verdicts in sorted(review.verdicts.items()):
-        good = verdicts[Verdict.GOOD, ""]
+    for rejected, results in sorted(review.results.items()):
+        good = results[ReviewResult.GOOD, ""]
         names = (rejected.topic, rejected.contract or "–", rejected.reason)
-        cells = (*map(printable, names), str(verdicts.total()), str(good), _reasons(verdicts))
+        cells = (*map(printable, names), str(results.total()), str(good), _reasons(results))
         table.add_row(*map(Text, cells))
-    if review.verdicts:
+    if review.results:
         console.print(table)
-    out.write(f"{review.total()} dead letters; {review.total(Verdict.GOOD)} are good now\n")
-    if truncated := review.total(Verdict.TRUNCATED):
+    out.write(f"{review.total()} dead letters; {review.total(ReviewResult.GOOD)} are good now\n")
+    if truncated := review.total(ReviewResult.TRUNCATED):
         out.write(
             f"{truncated} are truncated, so that only their topics have what they say: restate by "
             "KPI and period\n"
         )
 
 
-def _reasons(verdicts: Counter[tuple[Verdict, str]]) -> str:
-    others = {key: count for key, count in verdicts.items() if key[0] is not Verdict.GOOD}
-    return ", ".join(f"{count} {reason or verdict}" for (verdict, reason), count in others.items())
+def _reasons(results: Counter[tuple[ReviewResult, str]]) -> str:
+    others = {key: count for key, count in results.items() if key[0] is not ReviewResult.GOOD}
+    return ", ".join(f"{count} {reason or result}" for (result, reason), count in others.items())
 
 
 def open_windows(

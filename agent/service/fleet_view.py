@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, score_objectives
 from agent.core.model.event_counts import RecordCounts
-from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.kpis import Dimensions, Kpi, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindows, SeriesView
 from agent.core.model.rules import is_whole
@@ -21,7 +21,7 @@ from agent.core.output.messages import Json, PublishedTransition
 from agent.core.placement import partition_of
 from agent.errors import RulesError
 from agent.explain.document import most_urgent, rule_and_selector, selector_phrase
-from agent.export.agent_state import Alert, RuleChange, SeriesId
+from agent.export.agent_state import Alert, RuleChange
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
@@ -56,7 +56,7 @@ class FleetView:
         self._all_key: tuple[int, list[SeriesView]] = (-1, self._held)
         self._scores: Mapping[str, Score] = {}
         self._scores_of: list[SeriesView] | None = None
-        self._earlier: dict[SeriesId, tuple[object, float | None]] = {}
+        self._earlier: dict[SeriesRef, tuple[object, float | None]] = {}
 
     def replan(self, plan: Plan) -> None:
         """Use another plan from now on."""
@@ -119,7 +119,7 @@ class FleetView:
         """Whether the first state partition is held here."""
         return self._merge is not None and 0 in self._merge.partitions
 
-    def is_ours(self, series: SeriesId) -> bool:
+    def is_ours(self, series: SeriesRef) -> bool:
         """Whether the series' state partition is held here."""
         if self._merge is None or not self._merge.partitions:
             return False

@@ -14,7 +14,7 @@ from agent.core.dead_letters import (
     Rejected,
     Review,
     Reviewer,
-    Verdict,
+    ReviewResult,
     in_open_windows,
     periods,
 )
@@ -78,16 +78,16 @@ def test_what_fits_its_contract_now_is_good_and_the_rest_has_its_reason(plan: Pl
             letter(4, paid(5), is_truncated=True),
         ],
     )
-    assert made.verdicts == {
+    assert made.results == {
         Rejected("shop", "paid", "wrong_type"): {
-            (Verdict.GOOD, ""): 1,
-            (Verdict.REJECTED, "out_of_bounds"): 1,
-            (Verdict.IGNORED, ""): 1,
-            (Verdict.TRUNCATED, ""): 1,
+            (ReviewResult.GOOD, ""): 1,
+            (ReviewResult.REJECTED, "out_of_bounds"): 1,
+            (ReviewResult.IGNORED, ""): 1,
+            (ReviewResult.TRUNCATED, ""): 1,
         }
     }
     assert made.times_ms == {"paid": [AT_MS]}
-    assert (made.total(), made.total(Verdict.GOOD)) == (4, 1)
+    assert (made.total(), made.total(ReviewResult.GOOD)) == (4, 1)
 
 
 def test_a_record_counts_once_however_often_it_was_rejected(plan: Plan) -> None:
@@ -111,7 +111,7 @@ def test_the_records_own_timestamp_is_the_time_of_events_without_one(plan: Plan)
 
 def test_a_topic_that_no_contract_reads_any_more_is_ignored(plan: Plan) -> None:
     made = review(plan, [letter(1, paid(5), topic="old")])
-    assert (made.total(Verdict.IGNORED), made.times_ms) == (1, {})
+    assert (made.total(ReviewResult.IGNORED), made.times_ms) == (1, {})
 
 
 def test_kpis_that_are_restated_together_have_one_period(plan: Plan) -> None:

@@ -12,7 +12,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 GUIDES = dict(re.findall(r"^## (Add .*?)\n(.*?)(?=^## )", PAGE, re.S | re.M))
 NAMED_IN = {
     "PartialKind": "agent/core/model/kpis.py",
-    "Kind": "agent/core/aggregate/kind.py",
+    "AggregateFunction": "agent/core/aggregate/aggregate_function.py",
     "AGGREGATES": "agent/language/sql/aggregates.py",
     "Split": "agent/language/sql/aggregates.py",
     "ThresholdRule": "agent/core/model/rules.py",

@@ -8,13 +8,13 @@ from typing import Any
 
 from agent.core.evaluate.objectives import Score
 from agent.core.model.event_counts import RecordCounts
-from agent.core.model.kpis import Dimensions, Kpi
+from agent.core.model.kpis import Dimensions, Kpi, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindow, PastWindows, SeriesView
 from agent.core.output.messages import PublishedTransition
 from agent.core.output.privacy import Privacy
 from agent.errors import RulesError
-from agent.export.agent_state import AgentState, Alert, RuleChange, SeriesId
+from agent.export.agent_state import AgentState, Alert, RuleChange
 from agent.export.metrics.agent_metrics import AgentMetrics
 
 
@@ -32,7 +32,7 @@ class FilledFleet:
     windows: Sequence[PastWindow] = ()
     """What the topic has of the past; `asked` is noted."""
     asked: list[tuple[str, Dimensions | None, int]] = field(default_factory=list)
-    holds: Callable[[SeriesId], bool] = lambda series: True
+    holds: Callable[[SeriesRef], bool] = lambda series: True
 
     def held(self) -> Sequence[SeriesView]:
         return self.series
@@ -46,7 +46,7 @@ class FilledFleet:
     def is_leader(self) -> bool:
         return self.leads
 
-    def is_ours(self, series: SeriesId) -> bool:
+    def is_ours(self, series: SeriesRef) -> bool:
         return self.holds(series)
 
     def scores(self) -> Mapping[str, Score]:

@@ -14,12 +14,13 @@ import yaml
 from aiohttp import web
 
 from agent.core.model import metrics
+from agent.core.model.kpis import SeriesRef
 from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Escalation
 from agent.export import alertmanager as delivery
 from agent.export.agent_state import Alert, Links
 from agent.export.alertmanager import Delivery, Receiver
-from agent.export.outgoing_alerts import OutgoingAlert, SeriesId, alerts_to_send
+from agent.export.outgoing_alerts import OutgoingAlert, alerts_to_send
 from agent.generate.names import JOB
 from agent.generate.prometheus import alert_rules
 from tests.export.invented import COMPANY, NOW_MS, RESPONSE, absence, plan, threshold
@@ -168,9 +169,9 @@ def test_what_is_due_follows_from_what_was_sent_and_what_is_wanted(
     receiver = Receiver("http://am")
     if sent is not None:
         receiver.acknowledged([sent], NOW_MS - RESEND_MS + 1)
-    asked: list[SeriesId] = []
+    asked: list[SeriesRef] = []
 
-    def is_ours(series: SeriesId) -> bool:
+    def is_ours(series: SeriesRef) -> bool:
         asked.append(series)
         return ours
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from agent.core.model.kpis import Target
+from agent.core.model.kpis import SeriesRef, Target
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     AlertPhase,
@@ -24,7 +24,6 @@ from agent.kafka.board_topic import (
     MAX_ROWS_PER_TICK,
     BoardReader,
     BoardWriter,
-    SeriesId,
     alert_update,
     series_key,
     to_row,
@@ -142,7 +141,7 @@ class Holder:
     def held(self) -> list[SeriesView]:
         return self.series
 
-    def is_ours(self, _series: SeriesId) -> bool:
+    def is_ours(self, _series: SeriesRef) -> bool:
         return True
 
 

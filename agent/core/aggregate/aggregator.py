@@ -14,7 +14,7 @@ from operator import add
 import polars as pl
 
 from agent.core.aggregate.columns import DTYPES, MISSING, Column, Ints
-from agent.core.aggregate.functions import Final, Kind, State, kind_of
+from agent.core.aggregate.functions import AggregateFunction, Final, State, function_of
 from agent.core.model.kpis import Kpi, Partial
 
 __all__ = ["Aggregator", "Final", "State"]
@@ -30,14 +30,14 @@ class Aggregator:
 
     def __init__(self, kpi: Kpi) -> None:
         self._kpi = kpi
-        kinds = [kind_of(partial) for partial in kpi.partials]
+        functions = [function_of(partial) for partial in kpi.partials]
         self._columns = tuple(
-            f"p{i}_{j}" for i, kind in enumerate(kinds) for j in range(len(kind.dtypes))
+            f"p{i}_{j}" for i, function in enumerate(functions) for j in range(len(function.dtypes))
         )
-        self._empty: State = tuple(value for kind in kinds for value in kind.empty)
-        self._additive = all(kind.additive for kind in kinds)
-        starts = list(accumulate((len(kind.dtypes) for kind in kinds), initial=0))
-        self._spans = tuple(zip(kpi.partials, kinds, starts, starts[1:], strict=False))
+        self._empty: State = tuple(value for function in functions for value in function.empty)
+        self._additive = all(function.additive for function in functions)
+        starts = list(accumulate((len(function.dtypes) for function in functions), initial=0))
+        self._spans = tuple(zip(kpi.partials, functions, starts, starts[1:], strict=False))
         # The state in columns (`core/aggregate/columns.py`): dtypes, which can be None, and empty.
         self.stored_dtypes = tuple(DTYPES[dtype] for dtype in self.dtypes())
         self.nullable = tuple(value is None for value in self._empty)
@@ -45,8 +45,8 @@ class Aggregator:
             MISSING[dtype] if value is None else value
             for dtype, value in zip(self.stored_dtypes, self._empty, strict=True)
         )
-        self.final_dtypes = tuple(kind.final_dtype for kind in kinds)
-        self._steps = tuple((kind.merge, start, stop) for _, kind, start, stop in self._spans)
+        self.final_dtypes = tuple(function.final_dtype for function in functions)
+        self._steps = tuple((f.merge, start, stop) for _, f, start, stop in self._spans)
 
     def columns(self) -> tuple[str, ...]:
         """The names of the partial columns, in the order of the state."""
@@ -58,7 +58,7 @@ class Aggregator:
 
     def dtypes(self) -> tuple[type[pl.DataType], ...]:
         """The dtypes of the finished partial columns."""
-        return tuple(dtype for _, kind, _, _ in self._spans for dtype in kind.dtypes)
+        return tuple(dtype for _, function, _, _ in self._spans for dtype in function.dtypes)
 
     def empty(self) -> State:
         """The state without any rows: merging with it changes nothing."""
@@ -75,24 +75,26 @@ class Aggregator:
             rows = rows.filter(self._kpi.where)
         prepared: list[pl.Expr] = []
         folded: list[pl.Expr] = []
-        for i, (partial, kind, start, stop) in enumerate(self._spans):
+        for i, (partial, function, start, stop) in enumerate(self._spans):
             if partial.argument is None and partial.filter is None:
                 columns: tuple[pl.Expr, ...] = (pl.len().cast(pl.Int64),)
             else:
-                prepared.append(_prepared(partial, kind).alias(f"__x{i}"))
-                columns = kind.fold(pl.col(f"__x{i}"))
-            names = self._columns[start : stop if kind.finish is None else start + 1]
+                prepared.append(_prepared(partial, function).alias(f"__x{i}"))
+                columns = function.fold(pl.col(f"__x{i}"))
+            names = self._columns[start : stop if function.finish is None else start + 1]
             folded += (e.alias(name) for e, name in zip(columns, names, strict=True))
         return rows.select(*keys, *prepared).group_by(keys).agg(folded)
 
     def finish(self, folded: pl.DataFrame) -> pl.DataFrame:
-        """The collected result of `fold`, with lists replaced by the columns of their kinds."""
+        """The collected result of `fold`, with lists replaced by the columns of their functions."""
         finished = [
             column.alias(name)
-            for _, kind, start, stop in self._spans
-            if kind.finish is not None
+            for _, function, start, stop in self._spans
+            if function.finish is not None
             for column, name in zip(
-                kind.finish(folded[self._columns[start]]), self._columns[start:stop], strict=True
+                function.finish(folded[self._columns[start]]),
+                self._columns[start:stop],
+                strict=True,
             )
         ]
         if not finished:
@@ -103,8 +105,8 @@ class Aggregator:
     def add(self, mine: Sequence[Column], rows: Ints, theirs: Sequence[Column]) -> None:
         """Merge state columns (`core/aggregate/columns.py`) into the given rows of others, in
         place; a row may be given several times."""
-        for _, kind, start, stop in self._spans:
-            kind.add(mine[start:stop], rows, theirs[start:stop])
+        for _, function, start, stop in self._spans:
+            function.add(mine[start:stop], rows, theirs[start:stop])
 
     def merge(self, a: State, b: State) -> State:
         """The state of the rows of both states."""
@@ -123,13 +125,13 @@ class Aggregator:
         if self._additive:
             return tuple(map(sum, zip(*states, strict=True)))
         out: State = ()
-        for _, kind, start, stop in self._spans:
+        for _, function, start, stop in self._spans:
             parts = [state[start:stop] for state in states]
-            if kind.merge_many is None:
-                out += reduce(kind.merge, parts)
+            if function.merge_many is None:
+                out += reduce(function.merge, parts)
             else:
                 known = [part[0] for part in parts if part[0] is not None]
-                out += (kind.merge_many(known) if known else None,)
+                out += (function.merge_many(known) if known else None,)
         return out
 
     def finals(self, state: State, previous: State | None = None) -> tuple[Final, ...]:
@@ -138,20 +140,18 @@ class Aggregator:
         `previous` is the state of the window before, used by RETENTION only; None: there is none.
         """
         if previous is None:
-            return tuple(
-                [kind.final(state[i:j], None, partial) for partial, kind, i, j in self._spans]
-            )
+            return tuple([f.final(state[i:j], None, partial) for partial, f, i, j in self._spans])
         return tuple(
-            [kind.final(state[i:j], previous[i:j], partial) for partial, kind, i, j in self._spans]
+            [f.final(state[i:j], previous[i:j], partial) for partial, f, i, j in self._spans]
         )
 
     def last_finals(self, state: State, number: int) -> tuple[Final, ...]:
         """The final values of the last `number` partials, without a window before."""
         spans = self._spans[-number:]
-        return tuple([kind.final(state[i:j], None, partial) for partial, kind, i, j in spans])
+        return tuple([f.final(state[i:j], None, partial) for partial, f, i, j in spans])
 
 
-def _prepared(partial: Partial, kind: Kind) -> pl.Expr:
+def _prepared(partial: Partial, function: AggregateFunction) -> pl.Expr:
     """The column that a partial folds: its argument, null where its filter is not true."""
     argument = pl.lit(True) if partial.argument is None else partial.argument
     if partial.order is not None:
@@ -159,4 +159,4 @@ def _prepared(partial: Partial, kind: Kind) -> pl.Expr:
         argument = pl.when(partial.order.is_not_null() & argument.is_not_null()).then(row)
     if partial.filter is not None:
         argument = pl.when(partial.filter).then(argument)
-    return kind.prepare(argument)
+    return function.prepare(argument)

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from agent.core.aggregate.aggregate_function import AggregateFunction, Columns, State, first_column
 from agent.core.aggregate.columns import Ints
-from agent.core.aggregate.kind import Columns, Kind, State, first_column
 from agent.core.model.kpis import PartialKind
 
 SMALLEST_INT, LARGEST_INT = -(2**63), 2**63 - 1
@@ -33,7 +33,7 @@ def _add_whole(extreme: np.ufunc, mine: Columns, rows: Ints, theirs: Columns) ->
     extreme.at(mine[1], rows, theirs[1])
 
 
-_MIN = Kind(
+_MIN = AggregateFunction(
     dtypes=(pl.Float64,),
     empty=(None,),
     fold=lambda x: (x.min(),),
@@ -41,7 +41,7 @@ _MIN = Kind(
     merge=_smaller,
     final=first_column,
 )
-_WHOLE_MIN = Kind(
+_WHOLE_MIN = AggregateFunction(
     dtypes=(pl.Int64, pl.Int64),
     empty=(0, LARGEST_INT),
     prepare=lambda argument: argument,
@@ -52,7 +52,7 @@ _WHOLE_MIN = Kind(
     final_dtype=pl.Int128,
 )
 
-EXTREMES: Mapping[PartialKind, Kind] = {
+EXTREMES: Mapping[PartialKind, AggregateFunction] = {
     PartialKind.MIN: _MIN,
     PartialKind.MAX: replace(
         _MIN,
@@ -61,7 +61,7 @@ EXTREMES: Mapping[PartialKind, Kind] = {
         merge=_larger,
     ),
 }
-WHOLE_EXTREMES: Mapping[PartialKind, Kind] = {
+WHOLE_EXTREMES: Mapping[PartialKind, AggregateFunction] = {
     PartialKind.MIN: _WHOLE_MIN,
     PartialKind.MAX: replace(
         _WHOLE_MIN,

@@ -1,7 +1,7 @@
-"""The kinds of partial aggregates.
+"""The table of aggregate functions.
 
-`KINDS` has every kind, `WHOLE_KINDS` the different ones for integers; `kind_of` chooses. A state is
-a tuple of Python scalars, one for each column of the kind:
+`FUNCTIONS` has the function of each kind of partial, `WHOLE_FUNCTIONS` those that differ for
+integers; `function_of` chooses. A state is a tuple of Python scalars, one for each column:
 
 | kind | module | columns | final value |
 |---|---|---|---|
@@ -26,21 +26,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.core.aggregate.aggregate_function import AggregateFunction, Columns, Final, State
 from agent.core.aggregate.extremes import EXTREMES, WHOLE_EXTREMES
-from agent.core.aggregate.kind import Columns, Final, Kind, State
 from agent.core.aggregate.ranked import RANKED, RANKED_BY, WHOLE_RANKED
 from agent.core.aggregate.sketched import SKETCHED, WHOLE_SKETCHED
 from agent.core.aggregate.spread import SPREADS
 from agent.core.aggregate.sums import SUMS, WHOLE_SUMS
 from agent.core.model.kpis import Partial, PartialKind
 
-__all__ = ["KINDS", "LAYOUT", "WHOLE_KINDS", "Columns", "Final", "Kind", "State", "kind_of"]
+__all__ = [
+    "FUNCTIONS",
+    "LAYOUT",
+    "WHOLE_FUNCTIONS",
+    "AggregateFunction",
+    "Columns",
+    "Final",
+    "State",
+    "function_of",
+]
 
 LAYOUT = 2
-"""Must increase when the columns of a kind, or their meaning, change. It is part of every KPI's
+"""Must increase when the columns of a function, or their meaning, change. It is part of every KPI's
 fingerprint, so that state of another layout is never read."""
 
-KINDS: Mapping[PartialKind, Kind] = {
+FUNCTIONS: Mapping[PartialKind, AggregateFunction] = {
     **SUMS,
     **EXTREMES,
     **SPREADS,
@@ -48,17 +57,17 @@ KINDS: Mapping[PartialKind, Kind] = {
     **{kind: RANKED_BY[kind, False, False] for kind in (PartialKind.ARG_MIN, PartialKind.ARG_MAX)},
     **SKETCHED,
 }
-WHOLE_KINDS: Mapping[PartialKind, Kind] = {
+WHOLE_FUNCTIONS: Mapping[PartialKind, AggregateFunction] = {
     **WHOLE_SUMS,
     **WHOLE_EXTREMES,
     **WHOLE_RANKED,
     **WHOLE_SKETCHED,
 }
-"""The kinds that are different for integers."""
+"""The functions that differ for integers."""
 
 
-def kind_of(partial: Partial) -> Kind:
-    """The kind of a partial, by the types of its argument and its order."""
+def function_of(partial: Partial) -> AggregateFunction:
+    """The function of a partial, by the types of its argument and its order."""
     if partial.order is not None:
         return RANKED_BY[partial.kind, partial.whole_order, partial.whole]
-    return (partial.whole and WHOLE_KINDS.get(partial.kind)) or KINDS[partial.kind]
+    return (partial.whole and WHOLE_FUNCTIONS.get(partial.kind)) or FUNCTIONS[partial.kind]

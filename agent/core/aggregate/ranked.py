@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from agent.core.aggregate.aggregate_function import AggregateFunction, Columns, Final, State
 from agent.core.aggregate.columns import NO_INT, Ints
-from agent.core.aggregate.kind import Columns, Final, Kind, State
 from agent.core.model.kpis import Partial, PartialKind
 
 _Number = type[pl.Int64] | type[pl.Float64]
@@ -69,13 +69,13 @@ def _final(state: State, _previous: State | None, _partial: Partial) -> Final:
     return None if state[_TIME] is None else state[-1]
 
 
-def _kind(latest: bool, key: _Number | None, value: _Number) -> Kind:
+def _function(*, latest: bool, key: _Number | None, value: _Number) -> AggregateFunction:
     # Any integer may be a key or a value, so none of them can mark the empty state.
     row: State = (None, None, 0 if value is pl.Int64 else None)
     names: tuple[str, ...] = ("time", "offset", "value")
     empty = row if key is None else (0 if key is pl.Int64 else 0.0, *row)
     names = names if key is None else ("key", *names)
-    return Kind(
+    return AggregateFunction(
         dtypes=(*(() if key is None else (key,)), pl.Int64, pl.Int64, value),
         empty=empty,
         prepare=partial(_prepare, key, value),
@@ -87,19 +87,19 @@ def _kind(latest: bool, key: _Number | None, value: _Number) -> Kind:
     )
 
 
-RANKED: Mapping[PartialKind, Kind] = {
-    PartialKind.FIRST: _kind(False, None, pl.Float64),
-    PartialKind.LAST: _kind(True, None, pl.Float64),
+RANKED: Mapping[PartialKind, AggregateFunction] = {
+    PartialKind.FIRST: _function(latest=False, key=None, value=pl.Float64),
+    PartialKind.LAST: _function(latest=True, key=None, value=pl.Float64),
 }
-WHOLE_RANKED: Mapping[PartialKind, Kind] = {
-    PartialKind.FIRST: _kind(False, None, pl.Int64),
-    PartialKind.LAST: _kind(True, None, pl.Int64),
+WHOLE_RANKED: Mapping[PartialKind, AggregateFunction] = {
+    PartialKind.FIRST: _function(latest=False, key=None, value=pl.Int64),
+    PartialKind.LAST: _function(latest=True, key=None, value=pl.Int64),
 }
-RANKED_BY: Mapping[tuple[PartialKind, bool, bool], Kind] = {
-    (kind, whole_key, whole): _kind(
-        kind is PartialKind.ARG_MAX,
-        pl.Int64 if whole_key else pl.Float64,
-        pl.Int64 if whole else pl.Float64,
+RANKED_BY: Mapping[tuple[PartialKind, bool, bool], AggregateFunction] = {
+    (kind, whole_key, whole): _function(
+        latest=kind is PartialKind.ARG_MAX,
+        key=pl.Int64 if whole_key else pl.Float64,
+        value=pl.Int64 if whole else pl.Float64,
     )
     for kind in (PartialKind.ARG_MIN, PartialKind.ARG_MAX)
     for whole_key in (False, True)

@@ -8,8 +8,8 @@ from functools import partial
 import polars as pl
 
 from agent.core.aggregate import sketches, value_counts
+from agent.core.aggregate.aggregate_function import AggregateFunction, Columns, Final, State
 from agent.core.aggregate.columns import Ints
-from agent.core.aggregate.kind import Columns, Final, Kind, State
 from agent.core.model.kpis import Partial, PartialKind
 
 _MergeMany = Callable[[Sequence[bytes]], bytes]
@@ -33,7 +33,7 @@ def _merge(merge_many: _MergeMany, a: State, b: State) -> State:
     return a if b[0] is None else (merge_many((a[0], b[0])),)
 
 
-def _kind(
+def _function(
     sketches_of: Callable[[pl.Series], list[bytes | None]],
     merge_many: _MergeMany,
     final: Callable[[State, State | None, Partial], Final],
@@ -42,8 +42,8 @@ def _kind(
     prepare: Callable[[pl.Expr], pl.Expr] = lambda argument: argument.cast(pl.Float64),
     merge: Callable[[State, State], State] | None = None,
     final_dtype: type[pl.DataType] = pl.Float64,
-) -> Kind:
-    return Kind(
+) -> AggregateFunction:
+    return AggregateFunction(
         dtypes=(pl.Binary,),
         empty=(None,),
         prepare=prepare,
@@ -61,8 +61,8 @@ def _retained(state: State, previous: State | None, _partial: Partial) -> Final:
     return None if previous is None else sketches.theta_share(previous[0], state[0])
 
 
-def _set_kind(final: Callable[[State, State | None, Partial], Final]) -> Kind:
-    return _kind(
+def _set_function(final: Callable[[State, State | None, Partial], Final]) -> AggregateFunction:
+    return _function(
         lambda lists: [sketches.theta_of(values) for values in lists.to_list()],
         sketches.theta_merged,
         final,
@@ -72,18 +72,18 @@ def _set_kind(final: Callable[[State, State | None, Partial], Final]) -> Kind:
     )
 
 
-def _quantile_kind(compute: Callable[[bytes | None, float], Final]) -> Kind:
-    return _kind(
+def _quantile_kind(compute: Callable[[bytes | None, float], Final]) -> AggregateFunction:
+    return _function(
         sketches.quantiles_of,
         sketches.quantiles_merged,
         lambda state, _, of: compute(state[0], 0.5 if of.q is None else of.q),
     )
 
 
-def _values_kind(
+def _values_function(
     compute: Callable[[bytes | None, bool], Final], whole: bool, exact: bool = True
-) -> Kind:
-    return _kind(
+) -> AggregateFunction:
+    return _function(
         value_counts.counts_of,
         value_counts.merged,
         lambda state, *_: compute(state[0], whole),
@@ -92,17 +92,19 @@ def _values_kind(
     )
 
 
-SKETCHED: Mapping[PartialKind, Kind] = {
-    PartialKind.DISTINCT: _set_kind(lambda state, *_: sketches.theta_count(state[0])),
-    PartialKind.RETENTION: _set_kind(_retained),
+SKETCHED: Mapping[PartialKind, AggregateFunction] = {
+    PartialKind.DISTINCT: _set_function(lambda state, *_: sketches.theta_count(state[0])),
+    PartialKind.RETENTION: _set_function(_retained),
     PartialKind.QUANTILE: _quantile_kind(sketches.quantile),
     PartialKind.QUANTILE_CONT: _quantile_kind(sketches.quantile_cont),
-    PartialKind.MODE: _values_kind(value_counts.mode, False),
-    PartialKind.SUM_DISTINCT: _values_kind(value_counts.sum_distinct, False),
-    PartialKind.MEAN_DISTINCT: _values_kind(value_counts.mean_distinct, False),
+    PartialKind.MODE: _values_function(value_counts.mode, whole=False),
+    PartialKind.SUM_DISTINCT: _values_function(value_counts.sum_distinct, whole=False),
+    PartialKind.MEAN_DISTINCT: _values_function(value_counts.mean_distinct, whole=False),
 }
-WHOLE_SKETCHED: Mapping[PartialKind, Kind] = {
-    PartialKind.MODE: _values_kind(value_counts.mode, True),
-    PartialKind.SUM_DISTINCT: _values_kind(value_counts.sum_distinct, True),
-    PartialKind.MEAN_DISTINCT: _values_kind(value_counts.mean_distinct, True, exact=False),
+WHOLE_SKETCHED: Mapping[PartialKind, AggregateFunction] = {
+    PartialKind.MODE: _values_function(value_counts.mode, whole=True),
+    PartialKind.SUM_DISTINCT: _values_function(value_counts.sum_distinct, whole=True),
+    PartialKind.MEAN_DISTINCT: _values_function(
+        value_counts.mean_distinct, whole=True, exact=False
+    ),
 }

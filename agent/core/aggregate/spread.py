@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from agent.core.aggregate.aggregate_function import AggregateFunction, Columns, Final, State
 from agent.core.aggregate.columns import Ints
-from agent.core.aggregate.kind import Columns, Final, Kind, State
 from agent.core.model.kpis import PartialKind
 
 
@@ -83,7 +83,7 @@ def _spread_merge(a: State, b: State) -> State:
     )
 
 
-def _final(of_sample: bool, root: bool, state: State, *_others: object) -> Final:
+def _final(state: State, *_others: object, of_sample: bool, root: bool) -> Final:
     """The variance, of a sample or of the population, or its square root."""
     n = state[0] - 1 if of_sample else state[0]
     if n < 1:
@@ -91,19 +91,19 @@ def _final(of_sample: bool, root: bool, state: State, *_others: object) -> Final
     return math.sqrt(state[3] / n) if root else state[3] / n
 
 
-_STDDEV = Kind(
+_STDDEV = AggregateFunction(
     dtypes=(pl.Int64, pl.Float64, pl.Float64, pl.Float64),
     empty=(0, 0.0, 0.0, 0.0),
     fold=lambda x: (x.drop_nulls(),),
     finish=_spread_finish,
     add=_add_spreads,
     merge=_spread_merge,
-    final=partial(_final, True, True),
+    final=partial(_final, of_sample=True, root=True),
 )
 
-SPREADS: Mapping[PartialKind, Kind] = {
+SPREADS: Mapping[PartialKind, AggregateFunction] = {
     PartialKind.STDDEV: _STDDEV,
-    PartialKind.STDDEV_POP: replace(_STDDEV, final=partial(_final, False, True)),
-    PartialKind.VARIANCE: replace(_STDDEV, final=partial(_final, True, False)),
-    PartialKind.VAR_POP: replace(_STDDEV, final=partial(_final, False, False)),
+    PartialKind.STDDEV_POP: replace(_STDDEV, final=partial(_final, of_sample=False, root=True)),
+    PartialKind.VARIANCE: replace(_STDDEV, final=partial(_final, of_sample=True, root=False)),
+    PartialKind.VAR_POP: replace(_STDDEV, final=partial(_final, of_sample=False, root=False)),
 }

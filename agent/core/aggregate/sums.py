@@ -9,8 +9,8 @@ from operator import add
 import numpy as np
 import polars as pl
 
+from agent.core.aggregate.aggregate_function import AggregateFunction, Columns, State, first_column
 from agent.core.aggregate.columns import Ints
-from agent.core.aggregate.kind import Columns, Kind, State, first_column
 from agent.core.model.kpis import PartialKind
 
 _HALF = 2**32
@@ -29,7 +29,7 @@ def _whole_sum(state: State) -> int:
     return int(state[1] * _HALF + state[2])
 
 
-_COUNT = Kind(
+_COUNT = AggregateFunction(
     dtypes=(pl.Int64,),
     empty=(0,),
     prepare=lambda argument: argument,
@@ -40,7 +40,7 @@ _COUNT = Kind(
     additive=True,
     final_dtype=pl.Int64,
 )
-_SUM = Kind(
+_SUM = AggregateFunction(
     dtypes=(pl.Int64, pl.Float64),
     empty=(0, 0.0),
     fold=lambda x: (x.count().cast(pl.Int64), x.sum()),
@@ -49,7 +49,7 @@ _SUM = Kind(
     final=lambda state, *_: state[1] if state[0] else None,
     additive=True,
 )
-_WHOLE_SUM = Kind(
+_WHOLE_SUM = AggregateFunction(
     dtypes=(pl.Int64, pl.Int64, pl.Int64),
     empty=(0, 0, 0),
     prepare=lambda argument: argument,
@@ -62,14 +62,14 @@ _WHOLE_SUM = Kind(
     final_dtype=pl.Int128,
 )
 
-SUMS: Mapping[PartialKind, Kind] = {
+SUMS: Mapping[PartialKind, AggregateFunction] = {
     PartialKind.COUNT: _COUNT,
     PartialKind.SUM: _SUM,
     PartialKind.MEAN: replace(
         _SUM, final=lambda state, *_: state[1] / state[0] if state[0] else None
     ),
 }
-WHOLE_SUMS: Mapping[PartialKind, Kind] = {
+WHOLE_SUMS: Mapping[PartialKind, AggregateFunction] = {
     PartialKind.SUM: _WHOLE_SUM,
     PartialKind.MEAN: replace(
         _WHOLE_SUM,

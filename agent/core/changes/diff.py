@@ -58,7 +58,7 @@ class MetricChange:
 
 
 @dataclass(frozen=True, slots=True)
-class KpiState:
+class KpiStateEffect:
     """The effect on a KPI's state: it is kept, or starts over for these reasons."""
 
     kpi: str
@@ -100,7 +100,7 @@ class Difference:
 
     changes: tuple[Change, ...] = ()
     metrics: tuple[MetricChange, ...] = ()
-    states: tuple[KpiState, ...] = ()
+    states: tuple[KpiStateEffect, ...] = ()
     alerts: tuple[AlertChange, ...] = ()
     pasts: tuple[BackfillEffect, ...] = ()
 
@@ -113,7 +113,9 @@ def compare(old: Outline, new: Outline) -> Difference:
     changes = tuple(_changes(old, new))
     kpis = [c for c in changes if c.section == "kpis"]
     states = tuple(
-        KpiState(name, tuple(_reasons(old, new, name))) for name in new.kpis if name in old.kpis
+        KpiStateEffect(name, tuple(_reasons(old, new, name)))
+        for name in new.kpis
+        if name in old.kpis
     )
     return Difference(
         changes,
@@ -233,7 +235,7 @@ def _backfills(old: Outline, new: Outline) -> Iterator[BackfillEffect]:
 # --- alerts ------------------------------------------------------------------------------------
 
 
-def _alerts(old: Outline, new: Outline, states: Iterable[KpiState]) -> Iterator[AlertChange]:
+def _alerts(old: Outline, new: Outline, states: Iterable[KpiStateEffect]) -> Iterator[AlertChange]:
     reset = {state.kpi for state in states if not state.kept}
     before, after = _levels(old), _levels(new)
     for key in sorted({*before, *after}):

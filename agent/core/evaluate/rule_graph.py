@@ -37,7 +37,7 @@ from agent.core.evaluate.graph_restart import GraphRestart, SeriesOf
 from agent.core.evaluate.inhibition import OWN, Inhibitor, firing_change
 from agent.core.evaluate.subscription import Subscription
 from agent.core.evaluate.thresholds import OnEvaluation
-from agent.core.model.kpis import Dimensions
+from agent.core.model.kpis import Dimensions, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, SeriesView, TargetState, TargetStatus, Transition
 from agent.core.model.rules import (
@@ -48,13 +48,8 @@ from agent.core.model.rules import (
     ThresholdRule,
     is_whole,
 )
-from agent.core.state.series import FiringChange, Series
+from agent.core.state.series import FindSeries, FiringChange, Series
 
-SeriesRef = tuple[str, Dimensions | None]
-"""A series: its owner (a KPI, or the subject of a composite rule) and its dimensions; None: the KPI
-as a whole."""
-
-Find = Callable[[str, Dimensions | None], Series | None]
 Frontier = Callable[[str], int | None]
 """How far event time is settled for a KPI (ms)."""
 
@@ -77,7 +72,7 @@ class RuleGraph:
         plan: Plan,
         gathers: bool,
         series_of: SeriesOf,
-        find: Find,
+        find: FindSeries,
         frontier: Frontier,
         on_evaluation: OnEvaluation | None = None,
     ) -> None:
@@ -112,7 +107,7 @@ class RuleGraph:
         window = self._plan.kpis[rule.kpi].window if isinstance(rule, ThresholdRule) else None
 
         def find(dimensions: Dimensions) -> Series | None:
-            return self._find(rule.kpi, None if own.whole else dimensions)
+            return self._find((rule.kpi, None if own.whole else dimensions))
 
         return Inhibitor(rule, by, subscription, window, find)
 
@@ -174,7 +169,7 @@ class RuleGraph:
         self, ref: SeriesRef, change: FiringChange, to: Sequence[tuple[Subscription, int]]
     ) -> None:
         """Add a change to subscriptions, and to the row of its series for a restart."""
-        series = self._find(*ref)
+        series = self._find(ref)
         if series is not None:
             series.add_change(change)
         for subscription, index in to:

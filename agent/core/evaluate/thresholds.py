@@ -12,7 +12,7 @@ import polars as pl
 
 from agent.core.evaluate.targets import MAX_CACHED_SERIES
 from agent.core.evaluate.transitions import (
-    Row,
+    LevelConditions,
     condition_columns,
     conditions,
     due_changes,
@@ -152,7 +152,7 @@ class Thresholds:
 
     def preview(
         self, rule: ThresholdRule, input_: EvaluationInput, peers: Peers
-    ) -> tuple[pl.DataFrame, Row, tuple[Fact, ...]]:
+    ) -> tuple[pl.DataFrame, LevelConditions, tuple[Fact, ...]]:
         """The table that a rule's conditions read for a window, their results, and the results of
         history functions. Changes nothing."""
         inputs = [(input_, self.compute_features(input_, peers))]
@@ -203,7 +203,11 @@ class Thresholds:
         return min(changes, default=None)
 
     def _step(
-        self, rule: ThresholdRule, input_: EvaluationInput, facts: FeatureFacts, row: Row
+        self,
+        rule: ThresholdRule,
+        input_: EvaluationInput,
+        facts: FeatureFacts,
+        row: LevelConditions,
     ) -> tuple[Transition, ...]:
         series = input_.series
         states = tuple(series.alert(rule.name, level.severity) for level in rule.levels)
@@ -259,11 +263,11 @@ def _conditions(
     inputs: Sequence[tuple[EvaluationInput, FeatureFacts]],
     table: pl.DataFrame,
     columns: Sequence[pl.Expr],
-) -> list[Row]:
+) -> list[LevelConditions]:
     """`when` and `clear` of each window, a pair for each level of the rule."""
     levels = conditions(rule, table, columns)
     unknown = ((None, None),) * len(rule.levels)
-    rows: list[Row] = []
+    rows: list[LevelConditions] = []
     for i, (input_, _) in enumerate(inputs):
         known = input_.window.end_ms - input_.series.first_ms >= rule.min_history_ms
         rows.append(tuple((when[i], clear[i]) for when, clear in levels) if known else unknown)

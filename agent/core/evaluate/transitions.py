@@ -15,7 +15,7 @@ from agent.core.state.alert_state import AlertState
 from agent.core.state.series import Series
 
 Condition = bool | None
-Row = Sequence[tuple[Condition, Condition]]
+LevelConditions = Sequence[tuple[Condition, Condition]]
 """`when` and `clear` of one window, a pair for each level of the rule."""
 
 
@@ -59,7 +59,7 @@ def step_threshold(
     rule: ThresholdRule,
     states: tuple[AlertState, ...],
     window: WindowValue,
-    row: Row,
+    row: LevelConditions,
     at_ms: int | None = None,
     facts: tuple[Fact, ...] = (),
     step_ms: int | None = None,

@@ -10,7 +10,7 @@ import polars as pl
 from agent.core.aggregate.columns import Ints
 from agent.core.fold.checkpoint import Needs, SourceProgress
 from agent.core.fold.duplicates import Deduplicator
-from agent.core.fold.kpi_fold import Rows
+from agent.core.fold.kpi_fold import RowsToFold
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Outcomes
 from agent.core.fold.runs import first_of_each, segments
@@ -36,7 +36,7 @@ class ContractVerdicts:
         watermarks_ms: Ints,
         sources: Mapping[int, SourceProgress],
         outcomes: Outcomes,
-    ) -> tuple[Rows, Bools]:
+    ) -> tuple[RowsToFold, Bools]:
         """Give each row of a table its verdict, with `watermarks_ms` the watermark before each.
 
         Returns the rows to fold, and which of them count in any window. Outcomes are added to
@@ -62,7 +62,7 @@ class ContractVerdicts:
         outcomes.assign(rows[counts], Outcome.FOLDED, self._index)
         self._note_slices(table, sources, counts, ends, watermarks_ms)
         plain = stored is times and not repeats
-        return Rows(table, None if plain else limits, repeats), counts
+        return RowsToFold(table, None if plain else limits, repeats), counts
 
     def forget_finished(self, partition: int, source: SourceProgress) -> None:
         """Drop state that no later verdict needs."""

@@ -39,7 +39,7 @@ from agent.core.fold.contract_verdicts import ContractVerdicts
 from agent.core.fold.field_counts import casts_of, count_fields
 from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
-from agent.core.fold.kpi_fold import KpiFold, Rows, group_kpis
+from agent.core.fold.kpi_fold import KpiFold, RowsToFold, group_kpis
 from agent.core.fold.lateness import Bools
 from agent.core.fold.lookup_joins import LookupJoins
 from agent.core.fold.lookup_topics import LookupTopics
@@ -279,7 +279,7 @@ class Folder:
         table: pl.DataFrame,
         watermarks: Ints,
         outcomes: Outcomes,
-    ) -> Rows:
+    ) -> RowsToFold:
         rows, counts = contract_verdicts.assign(
             table, watermarks[table["_row"].to_numpy()], self.sources, outcomes
         )
@@ -289,7 +289,7 @@ class Folder:
                 observer(contract_verdicts.contract.name, folded)
         return rows
 
-    def _fold(self, rows: Mapping[str, Rows], counted: Bools) -> Counter[str]:
+    def _fold(self, rows: Mapping[str, RowsToFold], counted: Bools) -> Counter[str]:
         """Fold the rows that count; returns how many were too late for a window, by KPI."""
         folding = [
             (fold, number, lazy)

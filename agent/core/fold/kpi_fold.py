@@ -22,7 +22,7 @@ import polars as pl
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.aggregate.columns import Column, Ints, from_polars
-from agent.core.aggregate.functions import kind_of
+from agent.core.aggregate.functions import function_of
 from agent.core.aggregate.rows import PartialRows
 from agent.core.fold.checkpoint import SourceProgress
 from agent.core.fold.lateness import (
@@ -49,8 +49,8 @@ _FIRST: Ints = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of a contract's table, to be folded.
+class RowsToFold:
+    """RowsToFold of a contract's table, to be folded.
 
     `frontiers_ms`: the frontier before each row; None if all rows are in time and none is a repeat.
     `repeats`: for each window, which rows are repeats; empty if none is.
@@ -104,7 +104,7 @@ class KpiFold:
         self._late: Counter[str] = Counter()
         self._series = SeriesNumbers(kpis[0], state_partitions)
 
-    def fold(self, rows: Rows, counted: Bools) -> list[tuple[int, pl.LazyFrame]]:
+    def fold(self, rows: RowsToFold, counted: Bools) -> list[tuple[int, pl.LazyFrame]]:
         """The partials of one batch as lazy tables, to be collected together with those of other
         KPIs; each with the number of the window that it is for (0: all). `counted`: which records
         of the batch to count as late."""
@@ -124,7 +124,7 @@ class KpiFold:
         return [(0, self._aggregator.fold(in_time, self._keys)), *separate]
 
     def _fold_separately(
-        self, rows: Rows, indices: Ints, counted: Bools
+        self, rows: RowsToFold, indices: Ints, counted: Bools
     ) -> Iterator[tuple[int, pl.LazyFrame]]:
         """Fold the rows at some indices, for each window that any of them counts in."""
         if rows.frontiers_ms is None:
@@ -232,7 +232,7 @@ class KpiFold:
                 yield kpi
 
     def _blocks(self, part: _SliceId, slice_: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
-        """Rows of a slice's partials as blocks by state partition."""
+        """RowsToFold of a slice's partials as blocks by state partition."""
         if not len(rows):
             return
         targets = self._series.partitions[slice_.numbers[rows]]
@@ -341,10 +341,10 @@ def _shared(kpis: tuple[Kpi, ...]) -> tuple[Aggregator, dict[str, list[str]]]:
 
 def _folds_alike(a: Partial, b: Partial) -> bool:
     """Whether two partials have the same state; their final values may differ."""
-    kind, other = kind_of(a), kind_of(b)
+    function, other = function_of(a), function_of(b)
     return (
-        kind.fold is other.fold
-        and kind.prepare is other.prepare
+        function.fold is other.fold
+        and function.prepare is other.prepare
         and _same(a.argument, b.argument)
         and _same(a.filter, b.filter)
     )

@@ -15,8 +15,8 @@ from agent.core.merge.due_windows import DueWindows
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
 from agent.core.merge.missed_records import NONE_MISSED, MissedForKpi
 from agent.core.merge.open_windows import OpenWindows
-from agent.core.merge.schedule import Schedule
 from agent.core.merge.sealing import Sealing
+from agent.core.merge.series_timer import SeriesTimer
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.step import Step
 from agent.core.merge.unsettled import UnsettledPartials
@@ -46,13 +46,13 @@ class BaseKpi:
         self.changed_views: set[Dimensions] = set()  # series whose views are outdated
         self._aggregator = Aggregator(kpi)
         self._is_read = is_read
-        self._schedule = Schedule(kpi, bool(evaluator.current_rules))
-        self._series = LiveSeries(kpi, limit, self._schedule.add)
+        self._timer = SeriesTimer(kpi, bool(evaluator.current_rules))
+        self._series = LiveSeries(kpi, limit, self._timer.add)
         self.slices = UnsealedSlices(kpi, self._aggregator)
         self.unsettled = UnsettledPartials(kpi, self._aggregator, sources)
         self._values = WindowValues(kpi, self._aggregator, self.evaluator, missed)
         self._sealing = Sealing(
-            evaluator, self._aggregator, self._series, self._schedule, self.slices, self.unsettled
+            evaluator, self._aggregator, self._series, self._timer, self.slices, self.unsettled
         )
         self._open = OpenWindows(
             kpi, self._aggregator, self._series.live, self.slices, self._values, self.unsettled
@@ -125,31 +125,31 @@ class BaseKpi:
             return step
         self.frontier_ms = frontier_ms
         due, expired = DueWindows(self.evaluator, self._values), list[Series]()
-        sealing, schedule = self._sealing, self._schedule
+        sealing, timer = self._sealing, self._timer
         sealing.start(frontier_ms)
         while True:
-            due_ms = schedule.due_ms if self.series else None
+            due_ms = timer.due_ms if self.series else None
             instants = [at for at in (due_ms, sealing.next_end_ms) if at is not None]
             instant = min(instants, default=None)
             if instant is None or instant > frontier_ms:
                 break
             sealing.seal_next(step)
-            if schedule.due_ms is not None and instant >= schedule.due_ms:
-                last_ms = schedule.last_same_ms(instant, sealing.next_start_ms, frontier_ms)
+            if timer.due_ms is not None and instant >= timer.due_ms:
+                last_ms = timer.last_same_ms(instant, sealing.next_start_ms, frontier_ms)
                 any_due = self._note_due(instant, last_ms, step, due)
                 if self.kpi.window.first_end_after(last_ms - 1) == last_ms:
                     expired += self.expire(last_ms, step)
-                schedule.advance(last_ms, any_due, self.series.values())
+                timer.advance(last_ms, any_due, self.series.values())
         if not self.series:
-            schedule.clear()
+            timer.clear()
         due.evaluate(step, self.series.values(), self._is_read)
         self.evaluate_absence(step, self.series.values(), frontier_ms)
         self.end_expired(expired, step)
         return step
 
     def stride_end_ms(self, frontier_ms: int, windows: int) -> int:
-        """How far the frontier may advance at once (`Schedule.stride_end_ms`)."""
-        return self._schedule.stride_end_ms(
+        """How far the frontier may advance at once (`SeriesTimer.stride_end_ms`)."""
+        return self._timer.stride_end_ms(
             frontier_ms, self.slices.ends_ms, len(self.series), windows
         )
 
@@ -161,7 +161,7 @@ class BaseKpi:
             # Before closing, which drops the panes that no later window needs.
             for series in self.series.values():
                 if last_ms > series.evaluated_ms:
-                    first_ms = max(instant, self._schedule.slice_end(series.evaluated_ms))
+                    first_ms = max(instant, self._timer.slice_end(series.evaluated_ms))
                     due.note_current(series, first_ms, last_ms)
                     any_due = True
         if self.kpi.window.first_end_after(last_ms - 1) == last_ms:

@@ -14,10 +14,10 @@ from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.input_members import InputDimensions, Members
 from agent.core.merge.input_windows import (
-    Closed,
+    InputRows,
+    InputValue,
     InputWindows,
-    Key,
-    Rows,
+    WindowKey,
     events_of,
     is_other,
 )
@@ -34,7 +34,7 @@ class _Window(NamedTuple):
     belong to it. `hidden`: it has fewer people than may be shown."""
 
     dimensions: Dimensions
-    rows: Rows
+    rows: InputRows
     overflows: bool
     hidden: bool
 
@@ -122,7 +122,9 @@ class DerivedKpi:
         self._expire(inputs, step)
         return step
 
-    def _unread(self, index: int, state: KpiState) -> Iterator[tuple[Key, Dimensions, Closed]]:
+    def _unread(
+        self, index: int, state: KpiState
+    ) -> Iterator[tuple[WindowKey, Dimensions, InputValue]]:
         """The closed windows of an input that this KPI may not have consumed."""
         for series in state.unread_series:
             if series.unread:
@@ -202,7 +204,7 @@ class DerivedKpi:
             step.transitions += self.evaluator.close_alerts(self.series.pop(dimensions))
             step.expired.add(dimensions)
 
-    def _window(self, key: Key, rows: Rows, inputs: InputWindows) -> _Window:
+    def _window(self, key: WindowKey, rows: InputRows, inputs: InputWindows) -> _Window:
         hidden = self._dimensions.hides(inputs.series_with_events(key))
         return _Window(key[1], rows, inputs.overflows(key[0]), hidden)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agent.core.evaluate.rule_graph import SeriesRef
 from agent.core.merge.partition_state import PartitionState
 from agent.core.merge.row_store import RowStore
 from agent.core.merge.step import Step
+from agent.core.model.kpis import SeriesRef
 from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
 
 

@@ -16,11 +16,11 @@ from typing import Protocol
 from agent.core.model.kpis import OTHER, Dimensions
 from agent.core.model.results import Number
 
-Key = tuple[int, Dimensions]
+WindowKey = tuple[int, Dimensions]
 """A window of the derived KPI: its end (ms), and the series."""
-Closed = tuple[Number, int]
+InputValue = tuple[Number, int]
 """A window's value and number of events."""
-Rows = Sequence[Sequence[Closed]]
+InputRows = Sequence[Sequence[InputValue]]
 """A row for each series of the inputs in a window, with a column for each input."""
 Had = Callable[[Dimensions], int]
 """Maps a series of the inputs to the inputs (as bits) that had it before."""
@@ -37,22 +37,22 @@ class InputWindows:
     """Collects the inputs' values by window and series."""
 
     def __init__(self, inputs: Sequence[HasEmptyValue]) -> None:
-        self._empties: list[Closed] = [(state.empty_value(), 0) for state in inputs]
-        self._rows: dict[Key, dict[Dimensions, dict[int, Closed]]] = {}
+        self._empties: list[InputValue] = [(state.empty_value(), 0) for state in inputs]
+        self._rows: dict[WindowKey, dict[Dimensions, dict[int, InputValue]]] = {}
         self._overflow: set[tuple[int, int]] = set()  # ends of windows, and inputs
 
-    def put(self, key: Key, theirs: Dimensions, index: int, closed: Closed) -> None:
+    def put(self, key: WindowKey, theirs: Dimensions, index: int, closed: InputValue) -> None:
         """Add the window of one series of one input. `theirs`: its dimensions in common order
         (`InputDimensions`)."""
         self._rows.setdefault(key, {}).setdefault(theirs, {})[index] = closed
         if closed[1] and is_other(theirs):
             self._overflow.add((key[0], index))
 
-    def in_order(self) -> list[Key]:
+    def in_order(self) -> list[WindowKey]:
         """The windows in the order of their ends."""
         return sorted(self._rows, key=lambda key: key[0])
 
-    def rows(self, key: Key, had: Had) -> Rows:
+    def rows(self, key: WindowKey, had: Had) -> InputRows:
         """The rows of a window, in a deterministic order, because sums of floats depend on it."""
         return [
             [
@@ -62,23 +62,23 @@ class InputWindows:
             for theirs, row in sorted(self._rows[key].items(), key=lambda item: repr(item[0]))
         ]
 
-    def _missing(self, end_ms: int, theirs: Dimensions, index: int, had: int) -> Closed:
+    def _missing(self, end_ms: int, theirs: Dimensions, index: int, had: int) -> InputValue:
         """The window of a series that an input does not have."""
         unknown = (end_ms, index) in self._overflow or is_other(theirs) or had >> index & 1
         return (None, 0) if unknown else self._empties[index]
 
-    def known(self, key: Key) -> Iterator[tuple[Dimensions, int]]:
+    def known(self, key: WindowKey) -> Iterator[tuple[Dimensions, int]]:
         """The inputs' series in a window, each with the inputs (as bits) that have it."""
         for theirs, row in self._rows[key].items():
             yield theirs, sum(1 << index for index in row)
 
-    def series_with_events(self, key: Key) -> Iterator[Dimensions]:
+    def series_with_events(self, key: WindowKey) -> Iterator[Dimensions]:
         """The inputs' series with events in a window."""
         for theirs, row in self._rows[key].items():
             if any(events for _, events in row.values()):
                 yield theirs
 
-    def inputs(self, key: Key) -> int:
+    def inputs(self, key: WindowKey) -> int:
         """The inputs (as bits) that have any series in a window."""
         known = 0
         for row in self._rows[key].values():
@@ -96,6 +96,6 @@ def is_other(dimensions: Dimensions) -> bool:
     return bool(dimensions) and all(value == OTHER for value in dimensions)
 
 
-def events_of(rows: Rows) -> int:
+def events_of(rows: InputRows) -> int:
     """The number of events in the rows of a window."""
     return sum(events for row in rows for _, events in row)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.core.evaluate.composite import CompositeState
-from agent.core.evaluate.rule_graph import RuleGraph, SeriesRef
+from agent.core.evaluate.rule_graph import RuleGraph
 from agent.core.evaluate.targets import benchmarks_of
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.benchmark_targets import BenchmarkTargets
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
 from agent.core.merge.kpi_absence import KpiAbsence
-from agent.core.model.kpis import Kpi
+from agent.core.model.kpis import Kpi, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import WindowValue
 from agent.core.model.rules import Rule, dependencies, is_whole
@@ -71,7 +71,7 @@ class PartitionState:
             plan,
             gathering_partition(state_partitions) == state_partition,
             self.series_of,
-            lambda kpi, dimensions: self.series((kpi, dimensions)),
+            self.series,
             self.evaluated_ms,
             on_evaluation,
         )

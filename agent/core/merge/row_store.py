@@ -20,17 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent.core.evaluate.rule_graph import SeriesRef
+from agent.core.model.kpis import SeriesRef
 from agent.core.model.results import Emitted, TargetStatus, Transition, WindowValue
 from agent.core.state.rows import Row, SeriesRows, Write, row_key
-from agent.core.state.series import Series
+from agent.core.state.series import FindSeries, Series
 
 UNKNOWN_KEPT_MS = 3_600_000
 """How long unknown rows are kept: longer than a rolling restart takes."""
 ROUND_WINDOWS = 8_000
 """The number of emitted windows that makes a round due, because rows contain them."""
-
-Find = Callable[[SeriesRef], Series | None]
 
 
 @dataclass(slots=True)
@@ -166,7 +164,7 @@ class RowStore:
         return self._rows.bytes_of(kpi)
 
     def writes(
-        self, find: Find, before: Iterable[Write], prune: Callable[[Series], None]
+        self, find: FindSeries, before: Iterable[Write], prune: Callable[[Series], None]
     ) -> list[Write]:
         """The rows to write (None: to delete) since the last call. `before`: rows to write before
         those of series. `prune` is called with each series before its row is written.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.live_series import LiveSeries
-from agent.core.merge.schedule import Schedule
+from agent.core.merge.series_timer import SeriesTimer
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.step import Step
 from agent.core.merge.unsettled import UnsettledPartials
@@ -27,7 +27,7 @@ class Sealing:
         evaluator: Evaluator,
         aggregator: Aggregator,
         series: LiveSeries,
-        schedule: Schedule,
+        timer: SeriesTimer,
         slices: UnsealedSlices,
         unsettled: UnsettledPartials,
     ) -> None:
@@ -35,7 +35,7 @@ class Sealing:
         self._slice_ms = evaluator.kpi.slice_ms
         self._aggregator = aggregator
         self._series = series
-        self._schedule = schedule
+        self._timer = timer
         self._slices = slices
         self._unsettled = unsettled
         self._queue: deque[tuple[int, list[SliceKey]]] = deque()
@@ -87,7 +87,7 @@ class Sealing:
     def _is_next_due(self) -> bool:
         """Whether the next slice ends before a series is due."""
         end_ms = self.next_end_ms
-        due_ms = self._schedule.due_ms if self._series.live else None
+        due_ms = self._timer.due_ms if self._series.live else None
         return end_ms is not None and (due_ms is None or end_ms <= due_ms)
 
     def _collect(self, key: SliceKey, start_ms: int, end_ms: int, states_of: PaneStates) -> None:

@@ -14,6 +14,10 @@ from agent.core.model.windows import Window
 
 Dimensions = tuple[Scalar, ...]
 """One series of a KPI: its dimension values, in the order of `Kpi.by`."""
+
+SeriesRef = tuple[str, Dimensions | None]
+"""A series: its KPI or the subject of a composite rule, and its dimensions; None: the KPI as a
+whole."""
 Better = Literal["higher", "lower"]
 
 OTHER = "__other__"

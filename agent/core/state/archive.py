@@ -19,7 +19,7 @@ from agent.core.model.window_history import Item, WindowHistory
 from agent.core.state.rows import DamagedRow, body_of, versioned
 from agent.core.state.series import HISTORY_WINDOWS, Series
 
-SeriesId = tuple[Dimensions, int]
+ArchiveKey = tuple[Dimensions, int]
 """A series' dimensions and the instant (ms) it began: a series may expire and begin again."""
 
 
@@ -54,8 +54,8 @@ class Archive:
         self._most_in_row = HISTORY_WINDOWS
         if needs_ms > (HISTORY_WINDOWS - 1) * kpi.window.step_ms:
             self._most_in_row *= 2  # the older half becomes a chunk
-        self._pasts: dict[SeriesId, WindowHistory] = {}
-        self._chunks: dict[SeriesId, list[list[Item]]] = {}
+        self._pasts: dict[ArchiveKey, WindowHistory] = {}
+        self._chunks: dict[ArchiveKey, list[list[Item]]] = {}
         self._rows: dict[bytes, bytes | None] = {}
 
     def past(self, series: Series) -> WindowHistory:
@@ -111,5 +111,5 @@ class Archive:
         return _encoder.encode([series.kpi, series.dimensions, windows[0][0]])
 
 
-def _id(series: Series) -> SeriesId:
+def _id(series: Series) -> ArchiveKey:
     return series.dimensions or (), series.first_ms

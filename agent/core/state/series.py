@@ -16,12 +16,13 @@ there may be a hundred thousand series, and each member would be another object 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from agent.core.model.events import Scalar
-from agent.core.model.kpis import Dimensions
+from agent.core.model.kpis import Dimensions, SeriesRef
 from agent.core.model.results import Emitted, Number, TargetStatus, Transition, WindowValue
 from agent.core.model.window_history import Item
 from agent.core.state.alert_state import INACTIVE, AlertState
@@ -277,3 +278,7 @@ class Series(Dependents):
     def new(cls, kpi: str, fingerprint: str, dimensions: Dimensions | None, at_ms: int) -> Series:
         """A series whose first event is in the slice that starts at `at_ms`."""
         return cls(kpi, fingerprint, dimensions, at_ms, at_ms, at_ms, at_ms, evaluated_ms=at_ms)
+
+
+FindSeries = Callable[[SeriesRef], Series | None]
+"""Looks up a series; None: it does not exist."""

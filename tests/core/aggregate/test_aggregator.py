@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 
 from agent.core.aggregate.aggregator import Aggregator, State
 from agent.core.aggregate.columns import from_polars, to_scalars
-from agent.core.aggregate.functions import KINDS
+from agent.core.aggregate.functions import FUNCTIONS
 from agent.core.aggregate.rows import PartialRows
 from agent.core.model.kpis import Partial, PartialKind
 
@@ -375,6 +375,6 @@ def test_merge_is_a_fold_over_slices() -> None:
 
 
 def test_every_kind_has_a_state_of_its_columns_width() -> None:
-    assert set(KINDS) == set(PartialKind)
-    for kind in KINDS.values():
+    assert set(FUNCTIONS) == set(PartialKind)
+    for kind in FUNCTIONS.values():
         assert len(kind.empty) == len(kind.dtypes)

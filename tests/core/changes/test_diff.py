@@ -15,7 +15,7 @@ from agent.core.changes.diff import (
     BackfillEffect,
     Change,
     Difference,
-    KpiState,
+    KpiStateEffect,
     MetricChange,
     Part,
     compare,
@@ -228,7 +228,7 @@ def test_state_is_reported_every_kpi_that_stays() -> None:
     assert kept == {
         n for n in new.kpis if n in old.kpis and new.kpis[n].fingerprint == old.kpis[n].fingerprint
     }
-    assert isinstance(difference.states[0], KpiState)
+    assert isinstance(difference.states[0], KpiStateEffect)
 
 
 def test_whatever_a_plan_holds_is_described_in_words() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.evaluate.rule_graph import RuleGraph, SeriesRef
-from agent.core.model.kpis import Dimensions
+from agent.core.evaluate.rule_graph import RuleGraph
+from agent.core.model.kpis import Dimensions, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase
 from agent.core.state.alert_state import AlertState
@@ -35,11 +35,12 @@ class Partition:
         self.settled: dict[str, int] = {}
         self.graph = RuleGraph(plan, True, self.series_of, self.find, self.settled.get)
 
-    def find(self, owner: str, dimensions: Dimensions | None) -> Series | None:
+    def find(self, ref: SeriesRef) -> Series | None:
+        owner, dimensions = ref
         composite = self.graph.composites.get(owner)
         if composite is not None and dimensions is not None:
             return composite.series.get(dimensions)
-        return self.rows.get((owner, dimensions))
+        return self.rows.get(ref)
 
     def series_of(self, owner: str, whole: bool) -> list[Series]:
         if owner in self.graph.composites:

@@ -15,7 +15,7 @@ import pytest
 from agent.core.fold.checkpoint import Resume, SourceProgress
 from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
-from agent.core.fold.kpi_fold import KpiFold, Rows
+from agent.core.fold.kpi_fold import KpiFold, RowsToFold
 from agent.core.frame import Frame, decode
 from agent.core.model.plan import Plan
 from tests.core.simulated import EVENTS, START_MS, plan_of
@@ -51,7 +51,7 @@ class Stage:
              "region": [region for _, region in visits]},
             schema_overrides={"_row": pl.UInt32, "_partition": pl.Int32},
         )  # fmt: skip
-        for number, folded in self.fold.fold(Rows(table, None, {}), np.ones(count, np.bool_)):
+        for number, folded in self.fold.fold(RowsToFold(table, None, {}), np.ones(count, np.bool_)):
             self.fold.buffer(number, folded.collect())
         self.sources[0].advance(times, self.sources[0].covered + count)
 

@@ -1,4 +1,4 @@
-"""Rows in, partials out: by KPI, slice and series, with all that a source has of them.
+"""RowsToFold in, partials out: by KPI, slice and series, with all that a source has of them.
 
 Each case is a list of batches of one source partition, as (time, region) in seconds after a whole
 hour. Times behind the frontier are folded for each window that is still open.
@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from agent.core.fold.checkpoint import Resume, SourceProgress
-from agent.core.fold.kpi_fold import KpiFold, Rows, group_kpis
+from agent.core.fold.kpi_fold import KpiFold, RowsToFold, group_kpis
 from agent.core.frame import dimensions_of_key
 from agent.core.model.plan import Plan
 from tests.core.simulated import EVENTS, plan_of
@@ -56,7 +56,9 @@ class Source:
         limits = None
         if frontier is not None:
             limits = np.full(count, HOUR_MS + round(frontier * 1000), np.int64)
-        for number, folded in self.fold.fold(Rows(table, limits, {}), np.ones(count, np.bool_)):
+        for number, folded in self.fold.fold(
+            RowsToFold(table, limits, {}), np.ones(count, np.bool_)
+        ):
             self.fold.buffer(number, folded.collect())
         self.progress.advance(times, self.progress.covered + count)
 

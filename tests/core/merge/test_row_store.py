@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.evaluate.rule_graph import SeriesRef
 from agent.core.merge.row_store import ROUND_WINDOWS, UNKNOWN_KEPT_MS, RowStore
+from agent.core.model.kpis import SeriesRef
 from agent.core.model.results import WindowValue
 from agent.core.state.rows import Write, row_key
 from agent.core.state.series import Series

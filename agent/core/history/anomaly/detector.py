@@ -57,7 +57,7 @@ HIGHEST = 1e36
 """The limit of absolute values: profiles store 32-bit floats."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Detection(msgspec.Struct, frozen=True):
     """How unusual a window is, and why.
 
     `score` None: still learning, or not a number. `part` is the most unusual statistic, over about
@@ -126,7 +126,7 @@ class _Finding(msgspec.Struct):
                 self.log_p, self.part, self.index, self.expected = log_p, part, index, expected
 
 
-def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState, Verdict]:
+def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState, Detection]:
     """Score a window's value by those before it, then learn it.
 
     Windows must come in event-time order, without those that have no value. `at_ms` is local time
@@ -135,15 +135,15 @@ def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState,
     """
     s = state
     if not abs(value) < HIGHEST:
-        return s, Verdict(None)
+        return s, Detection(None)
     if not _learn_interval(s, at_ms, value):
-        return s, Verdict(None)
+        return s, Detection(None)
     value -= s.origin
     expected = s.seasons.step(s.interval_ms, at_ms, value)
     if s.season != s.seasons.chosen:
         s.season, s.age, s.spread = s.seasons.chosen, 0, Spread()
     if math.isnan(expected):
-        return s, Verdict(None)
+        return s, Detection(None)
     residual = value - expected
     per_day = max(DAY_MS / s.interval_ms, 1.0)
     width = 1.0
@@ -153,12 +153,12 @@ def step(state: DetectorState, at_ms: int, value: float) -> tuple[DetectorState,
     s.age += 1
     if s.age == 1:
         _begin(s, residual)
-        return s, Verdict(None)
+        return s, Detection(None)
     finding = _score_parts(s, residual / width, per_day)
     if s.age < LEARNING:
-        return s, Verdict(None)
+        return s, Detection(None)
     score = sigmas(-math.log(finding.total) - CALIBRATION) if finding.total > 1.0 else 0.0
-    return s, _verdict(s, finding, score, value, expected, width)
+    return s, _detection(s, finding, score, value, expected, width)
 
 
 def _learn_interval(s: DetectorState, at_ms: int, value: float) -> bool:
@@ -237,10 +237,10 @@ def _still(deviation: float, away: float) -> bool:
     return deviation * away > 0.0 and abs(away) >= STILL_AWAY * abs(deviation)
 
 
-def _verdict(
+def _detection(
     s: DetectorState, finding: _Finding, score: float, value: float, expected: float, width: float
-) -> Verdict:
-    """The verdict of a finding, in the unit of the KPI."""
+) -> Detection:
+    """A finding in the unit of the KPI."""
     k = finding.index
     actual = value
     if finding.part == "shift":
@@ -248,7 +248,7 @@ def _verdict(
     elif finding.part == "level":
         actual = expected + width * s.means[k]
     windows = RATIO ** (k + 1 if finding.part == "level" else k)
-    return Verdict(
+    return Detection(
         score=score,
         part=finding.part,
         span_ms=int(windows * s.interval_ms),

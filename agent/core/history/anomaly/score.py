@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from agent.core.history.anomaly.detector import DetectorState, Verdict, step
+from agent.core.history.anomaly.detector import Detection, DetectorState, step
 from agent.core.model.history import Feature, FeatureContext
 from agent.core.model.text import duration
 
@@ -25,18 +25,18 @@ _SENTENCES = {
 _SEASONS = {"day": ", the pattern of the day counted", "week": ", the pattern of the week counted"}
 
 
-def verdict_text(verdict: Verdict) -> str:
+def detection_text(detection: Detection) -> str:
     """A sentence without a full stop, also for a window that is not unusual or has no score."""
-    if verdict.score is None:
+    if detection.score is None:
         return "what is usual is still being learnt"
-    if verdict.part not in _SENTENCES or verdict.score == 0.0:
+    if detection.part not in _SENTENCES or detection.score == 0.0:
         return "nothing is unusual"
-    sentence = _SENTENCES[verdict.part].format(
-        actual=f"{verdict.actual:.6g}",
-        expected=f"{verdict.expected:.6g}",
-        span=duration(verdict.span_ms),
+    sentence = _SENTENCES[detection.part].format(
+        actual=f"{detection.actual:.6g}",
+        expected=f"{detection.expected:.6g}",
+        span=duration(detection.span_ms),
     )
-    return sentence + _SEASONS.get(verdict.season, "")
+    return sentence + _SEASONS.get(detection.season, "")
 
 
 KEEP_FIRING_MS = 3 * 3_600_000
@@ -72,10 +72,10 @@ class Anomaly(Feature):
         if not isinstance(state, DetectorState):  # from the series' row
             state = msgspec.convert(state, DetectorState)
         at_ms = context.start_ms + _offset_ms(context.start_ms // 900_000, self.zone)
-        state, verdict = step(state, at_ms, context.value)
-        why = verdict_text(verdict) if verdict.score is not None and verdict.part else ""
-        context.memory[_KEY] = (context.end_ms, verdict.score, why, state)
-        return verdict.score
+        state, detection = step(state, at_ms, context.value)
+        why = detection_text(detection) if detection.score is not None and detection.part else ""
+        context.memory[_KEY] = (context.end_ms, detection.score, why, state)
+        return detection.score
 
 
 @lru_cache(maxsize=65536)

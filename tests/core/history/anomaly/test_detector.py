@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.core.history.anomaly.detector import DetectorState, Verdict, step
+from agent.core.history.anomaly.detector import Detection, DetectorState, step
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -22,16 +22,16 @@ CALM_AGAIN = 3.0
 def verdicts(values, interval_ms=5 * MINUTE):
     state, published = DetectorState(), []
     for i, value in enumerate(values):
-        state, verdict = step(state, START + i * interval_ms, float(value))
-        published.append(verdict)
+        state, detection = step(state, START + i * interval_ms, float(value))
+        published.append(detection)
     return published
 
 
 def episodes(published, quiet=36):
     """The windows at which an alert begins: over 4, until it was under 3 for so many windows."""
     began, high = [], None
-    for i, verdict in enumerate(published):
-        score = verdict.score or 0.0
+    for i, detection in enumerate(published):
+        score = detection.score or 0.0
         if high is None:
             if score > SPEAKS:
                 began.append(i)
@@ -55,23 +55,23 @@ def days(count, interval_ms=5 * MINUTE):
 
 def test_a_constant_series_is_never_unusual():
     published = verdicts([7.0] * 3000)
-    assert {verdict.score for verdict in published} == {None, 0.0}
+    assert {detection.score for detection in published} == {None, 0.0}
 
 
 def test_it_is_silent_while_it_learns():
     published = verdicts(noise(60))
-    assert all(verdict.score is None for verdict in published[:50])
+    assert all(detection.score is None for detection in published[:50])
     assert published[-1].score is not None
 
 
 def test_a_spike_of_ten_sigma_is_reported_at_once():
     values = noise(4000)
     values[3000] = 200.0
-    verdict = verdicts(values)[3000]
-    assert verdict.score > SPEAKS
-    assert verdict.part == "spike"
-    assert verdict.actual == pytest.approx(200.0)
-    assert verdict.expected == pytest.approx(100.0, abs=20.0)
+    detection = verdicts(values)[3000]
+    assert detection.score > SPEAKS
+    assert detection.part == "spike"
+    assert detection.actual == pytest.approx(200.0)
+    assert detection.expected == pytest.approx(100.0, abs=20.0)
 
 
 def test_a_new_level_is_reported_once_and_becomes_normal():
@@ -80,7 +80,7 @@ def test_a_new_level_is_reported_once_and_becomes_normal():
     published = verdicts(values)
     assert next(i for i in episodes(published) if i >= 4000) < 4005
     assert len([i for i in episodes(published) if 4000 <= i < 4600]) == 1
-    assert max(verdict.score for verdict in published[7000:]) < SPEAKS
+    assert max(detection.score for detection in published[7000:]) < SPEAKS
 
 
 def test_a_slow_drift_is_reported_within_a_day():
@@ -121,9 +121,9 @@ def test_a_day_that_does_not_begin_is_reported_where_it_should_have():
     quiet = 288 * 10
     values[quiet : quiet + 288] = 20.0 + 2.0 * rng.standard_normal(288)
     published = verdicts(values)
-    verdict = next(v for v in published[quiet + 90 :] if (v.score or 0.0) > SPEAKS)
-    assert published.index(verdict) - quiet in range(96, 99)
-    assert verdict.season == "day"
+    detection = next(v for v in published[quiet + 90 :] if (v.score or 0.0) > SPEAKS)
+    assert published.index(detection) - quiet in range(96, 99)
+    assert detection.season == "day"
 
 
 def test_a_quiet_weekend_is_a_season_after_some_weeks():
@@ -142,8 +142,8 @@ def test_a_window_of_a_day_keeps_its_week_as_clocks_are_put_on():
     for day in range(300):
         summer = 120 < day < 240
         value = (30.0 if day % 7 >= 5 else 100.0) + 3.0 * rng.standard_normal()
-        state, verdict = step(state, START + day * DAY - summer * HOUR, value)
-        published.append(verdict)
+        state, detection = step(state, START + day * DAY - summer * HOUR, value)
+        published.append(detection)
     assert published[-1].season == "week"
     assert max(v.score or 0.0 for v in published[110:]) < 5.0
 
@@ -187,8 +187,8 @@ def test_a_state_that_went_through_a_row_goes_on_the_same(seed, cut):
             row = msgspec.msgpack.encode(state)
             assert len(row) <= 4096
             state = msgspec.msgpack.decode(row, type=DetectorState)
-        state, verdict = step(state, START + i * 30 * MINUTE, float(value))
-        published.append(verdict)
+        state, detection = step(state, START + i * 30 * MINUTE, float(value))
+        published.append(detection)
     assert published == verdicts(values, 30 * MINUTE)
 
 
@@ -225,8 +225,8 @@ def test_the_state_of_a_seasonal_series_fits_in_four_kilobytes():
     )
 )
 def test_no_value_makes_a_score_that_is_not_a_number(values):
-    for verdict in verdicts(values, HOUR):
-        assert verdict.score is None or 0.0 <= verdict.score < math.inf
+    for detection in verdicts(values, HOUR):
+        assert detection.score is None or 0.0 <= detection.score < math.inf
 
 
 def test_a_value_that_is_no_number_is_passed_over():
@@ -234,10 +234,10 @@ def test_a_value_that_is_no_number_is_passed_over():
     state, published = DetectorState(), []
     for i, value in enumerate(values):
         if i == 200:
-            state, verdict = step(state, START + i * HOUR, math.nan)
-            assert verdict == Verdict(None)
-        state, verdict = step(state, START + i * HOUR, float(value))
-        published.append(verdict)
+            state, detection = step(state, START + i * HOUR, math.nan)
+            assert detection == Detection(None)
+        state, detection = step(state, START + i * HOUR, float(value))
+        published.append(detection)
     assert published == verdicts(values, HOUR)
 
 

@@ -1,4 +1,4 @@
-"""The definition of a kind of partial aggregate: how to fold, merge and finish it."""
+"""The definition of an aggregate function: how partials are folded, merged and finished."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Final = float | int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of partial aggregate.
+class AggregateFunction:
+    """An aggregate function.
 
     - `dtypes`: of its columns. `empty`: the state without rows.
     - `prepare`: the column to fold from the argument. It is null where the filter is not true.

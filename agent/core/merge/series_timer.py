@@ -12,8 +12,9 @@ from agent.core.model.kpis import Kpi
 from agent.core.state.series import Series
 
 
-class Schedule:
-    """The schedule of one KPI. `due_ms`: no series is due earlier; None: there are no series."""
+class SeriesTimer:
+    """The timer of one KPI's series, in event time. `due_ms`: no series is due earlier; None: there
+    are no series."""
 
     def __init__(self, kpi: Kpi, evaluates_current: bool) -> None:
         self.due_ms: int | None = None
