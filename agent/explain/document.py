@@ -185,9 +185,9 @@ def _promql(kpi: Kpi, rule: Rule, explained: Explanation) -> Json:
     own = [("rule", rule.name), *about, *series]
     document: dict[str, Any] = {"state": names.selector(RULE_STATE, own)}
     if about:
-        document = {"value": names.selector(names.value_metric(kpi), series)} | document
+        document = {"value": names.selector(kpi.metric, series)} | document
     if explained.target is not None:
-        document["target"] = names.selector(names.target_metric(kpi), series)
+        document["target"] = names.selector(kpi.target_metric, series)
     return document
 
 

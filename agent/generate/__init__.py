@@ -7,6 +7,6 @@ select the series of the agent. Then what you need:
   itself), `templates` (texts of rules in Prometheus' language)
 - Alertmanager: `alertmanager` (routes, receivers), `inhibition`
 - Grafana: `grafana` (which boards there are), `board_kpi`, `board_strategy` and `board_agent`, made
-  of `panels` (with `units`) in a `layout`, over a `time_range`; `provisioning`
+  of `panels` (with `units`) in a `layout`, over a `time_range`
 - producers: `contracts` (JSON Schemas and an AsyncAPI document)
 """

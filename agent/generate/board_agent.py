@@ -9,7 +9,7 @@ from agent.core.output.addresses import AGENT_TITLE, AGENT_UID, STRATEGY_UID
 from agent.generate import names, panels, ranking
 from agent.generate.agent_alerts import WORKERS
 from agent.generate.layout import Board, Cell, Section
-from agent.generate.panels import About, Query
+from agent.generate.panels import About, Column, Query
 
 RATE = "[$__rate_interval]"
 
@@ -77,10 +77,10 @@ def _workers(series: _Series) -> Iterator[Cell]:
         about,
         [Query(series.of(metrics.BUILD_INFO))],
         columns={
-            "instance": "Worker",
-            "version": "Version",
-            "config_hash": "Rules",
-            "python": "Python",
+            "instance": Column("Worker"),
+            "version": Column("Version"),
+            "config_hash": Column("Rules"),
+            "python": Column("Python"),
         },
         sort_by="instance",
     )

@@ -93,11 +93,6 @@ def _marks(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Mark]:
         yield Mark("Maintenance", query, panels.GREY, "{{maintenance}}")
 
 
-def has_target(kpi: Kpi) -> bool:
-    """Whether any series of the KPI has a target."""
-    return kpi.target is not None or bool(kpi.overrides)
-
-
 class _Series:
     """Selects a KPI's series of all workers, as selected by the board's variables."""
 
@@ -121,7 +116,7 @@ class _Series:
         if not self._kpi.by:
             return query
         rank = "topk" if self._kpi.better == "lower" else "bottomk"
-        values = ranking.last(self.of(names.value_metric(self._kpi)))
+        values = ranking.last(self.of(self._kpi.metric))
         return f"({query}) and {names.on((), *self._kpi.by)} {rank}({limit}, {values})"
 
     def longest(self, query: str, state: str = "") -> str:
@@ -154,12 +149,12 @@ def _now(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     few = ranking.NUMBERS
     words = f"{kpi.title}, each window ({window_text(kpi.window)}) once."
     about = About("Last closed window", _limited(kpi, words, few), unit)
-    query = Query(series.worst(series.of(names.value_metric(kpi)), few), _legend(kpi))
-    yield Cell(panels.stat_panel(about, [query], sparkline=True), 8 if has_target(kpi) else 12)
+    query = Query(series.worst(series.of(kpi.metric), few), _legend(kpi))
+    yield Cell(panels.stat_panel(about, [query], sparkline=True), 8 if kpi.has_target else 12)
     about = About("Window still open", "The value so far. It will change until the end.", unit)
-    query = Query(series.worst(series.of(names.current_metric(kpi)), few), _legend(kpi))
+    query = Query(series.worst(series.of(kpi.current_metric), few), _legend(kpi))
     yield Cell(panels.stat_panel(about, [query], steps=((None, panels.SKY),)), 6)
-    if has_target(kpi):
+    if kpi.has_target:
         about = About("Target", "The last closed window against the target.", "none")
         query = Query(series.worst(series.shared(metrics.TARGET_STATE), few), _legend(kpi))
         yield Cell(panels.stat_panel(about, [query], states=panels.TARGET_STATES), 5)
@@ -170,7 +165,7 @@ def _now(plan: Plan, kpi: Kpi, series: _Series) -> Iterator[Cell]:
     )
     end = names.one_of_workers(series.selected(metrics.WINDOW_END))
     yield Cell(
-        panels.stat_panel(about, [Query(f"{end} * 1000", "ended")]), 5 if has_target(kpi) else 6
+        panels.stat_panel(about, [Query(f"{end} * 1000", "ended")]), 5 if kpi.has_target else 6
     )
 
 
@@ -182,12 +177,12 @@ def _course(plan: Plan, kpi: Kpi, series: _Series, address: str) -> Iterator[Cel
     )
     about = About("Value against its bands", _limited(kpi, words, many), grafana_unit(kpi.unit))
     queries = [
-        Query(series.worst(series.of(names.value_metric(kpi)), many), _legend(kpi)),
-        Query(series.worst(series.of(names.current_metric(kpi)), many), _legend(kpi, "open:")),
+        Query(series.worst(series.of(kpi.metric), many), _legend(kpi)),
+        Query(series.worst(series.of(kpi.current_metric), many), _legend(kpi, "open:")),
     ]
     bands = [band for band in BANDS if _has_band(kpi, band)]
     for band in bands:
-        query = series.worst(series.of(names.target_metric(kpi), ("band", band)), many)
+        query = series.worst(series.of(kpi.target_metric, ("band", band)), many)
         queries.append(Query(query, _legend(kpi, f"{BANDS[band][0]}:")))
     panel = panels.line_panel(about, queries, zero=False, ranked=_ranked(kpi))
     panels.thin_lines(panel, "open:")
@@ -266,7 +261,7 @@ def _targets_in_words(kpi: Kpi) -> Iterable[str]:
 
 
 def _targets(kpi: Kpi, series: _Series) -> Iterator[Cell]:
-    if not has_target(kpi):
+    if not kpi.has_target:
         return
     words = _limited(kpi, "The state of each closed window.", ranking.ROWS, WORST_STATES)
     about = About("Target state", words, "none")

@@ -18,7 +18,7 @@ from agent.core.output.addresses import (
 from agent.core.output.privacy import public_plan
 from agent.generate import names, panels, ranking
 from agent.generate.layout import Board, Cell, Mark, Section
-from agent.generate.panels import About, Query
+from agent.generate.panels import About, Column, Query
 
 SCORE_STEPS = (
     (None, panels.VERMILLION),
@@ -40,7 +40,9 @@ TITLE_PIXELS, NAME_PIXELS = 370, 190
 """Widths of columns: seven words, and a name of twenty letters."""
 
 BOARD_COLUMN = "Board"
-BOARD_LINK = f"/d/${{__data.fields.{BOARD_COLUMN}}}"
+TITLE_COLUMN = Column(
+    "KPI", link=("Open its board", f"/d/${{__data.fields.{BOARD_COLUMN}}}"), pixels=TITLE_PIXELS
+)
 
 RULE_PARAMETER = "rule=${__value.raw:percentencode}"
 NO_SERIES = "or vector(0)"
@@ -242,9 +244,15 @@ def _counts(public: _PublicSeries) -> Iterator[Cell]:
     yield Cell(panels.stat_panel(about, [Query(firing, "firing")], steps=steps), 4)
 
 
-def _dimensions(plan: Plan) -> list[str]:
-    """The dimensions of all KPIs, sorted by name."""
-    return sorted({name for kpi in plan.kpis.values() for name in kpi.by})
+def _columns_of_kpis(plan: Plan) -> dict[str, Column]:
+    """The last columns of tables of series: all KPIs' dimensions, and what describes a KPI."""
+    dimensions = sorted({name for kpi in plan.kpis.values() for name in kpi.by})
+    return {
+        **{name: Column(name.replace("_", " ")) for name in dimensions},
+        "owner": Column("Owner"),
+        "kpi": Column("Name"),
+        BOARD_UID: Column(BOARD_COLUMN, hidden=True),
+    }
 
 
 def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
@@ -260,21 +268,13 @@ def _standing(plan: Plan, public: _PublicSeries) -> Iterator[Cell]:
         about,
         [Query(public.described(worst, plan)), Query(public.described(attained, plan))],
         columns={
-            KPI_TITLE: "KPI",
-            "Value #A": "State",
-            "Value #B": "Attainment",
-            **{name: name.replace("_", " ") for name in _dimensions(plan)},
-            "owner": "Owner",
-            "kpi": "Name",
-            BOARD_UID: BOARD_COLUMN,
+            KPI_TITLE: TITLE_COLUMN,
+            "Value #A": Column("State", states=panels.TARGET_STATES),
+            "Value #B": Column("Attainment", unit="percentunit"),
+            **_columns_of_kpis(plan),
         },
         sort_by="Value #A",
     )
-    panels.state_column(panel, "State", panels.TARGET_STATES)
-    panels.unit_column(panel, "Attainment", "percentunit")
-    panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
-    panels.widen_column(panel, "KPI", TITLE_PIXELS)
-    panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About(
         "Attainment, the lowest of each KPI",
@@ -305,28 +305,19 @@ def _alerts(plan: Plan, public: _PublicSeries, address: str) -> Iterator[Cell]:
     composite = names.labeled(public.undescribed(rule_states), "owner", "rule", owners)
     every = f"({of_kpis} or {composite})"
     urgent = f"topk({MOST_ROWS}, {names.urgency(every)})"
+    its_alerts = ("Open its alerts", f"{address}/{ALERTS}?{RULE_PARAMETER}")
     panel = panels.table_panel(
         about,
         [Query(f"{every} and {urgent}"), Query(urgent)],
         columns={
-            "rule": "Rule",
-            "severity": "Severity",
-            "Value #A": "State",
-            KPI_TITLE: "KPI",
-            **{name: name.replace("_", " ") for name in _dimensions(plan)},
-            "owner": "Owner",
-            "kpi": "Name",
-            BOARD_UID: BOARD_COLUMN,
+            "rule": Column("Rule", link=its_alerts if address else None, pixels=NAME_PIXELS),
+            "severity": Column("Severity"),
+            "Value #A": Column("State", states=panels.RULE_STATES),
+            KPI_TITLE: TITLE_COLUMN,
+            **_columns_of_kpis(plan),
         },
         sort_by="Value #B",
     )
-    panels.state_column(panel, "State", panels.RULE_STATES)
-    panels.widen_column(panel, "Rule", NAME_PIXELS)
-    panels.link_column(panel, "KPI", "Open its board", BOARD_LINK)
-    if address:
-        panels.link_column(panel, "Rule", "Open its alerts", f"{address}/{ALERTS}?{RULE_PARAMETER}")
-    panels.widen_column(panel, "KPI", TITLE_PIXELS)
-    panels.hide_column(panel, BOARD_COLUMN)
     yield Cell(panel, 15)
     about = About("Firing alerts", "How many fired, by severity.", "short")
     state = public.of(metrics.RULE_STATE)

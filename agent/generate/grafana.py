@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+
+import yaml
 
 from agent.core.model.plan import Plan
 from agent.core.output.privacy import public_plan
 from agent.generate.board_agent import agent_board
 from agent.generate.board_kpi import kpi_board
 from agent.generate.board_strategy import strategy_board
-from agent.generate.provisioning import provisioning
+from agent.generate.files import mark
+from agent.generate.layout import WHAT
 
-_VARIABLE = re.compile(r'(=~"(?:\(\.\*,\)\?)?)\$\w+')
+DATASOURCE_UID = "prometheus"
+DASHBOARDS_PATH = "/var/lib/grafana/dashboards"
+"""Where deploy/compose.yaml mounts the generated dashboards."""
 
 
 def grafana_files(plan: Plan, external: Sequence[str] = (), address: str = "") -> dict[str, str]:
@@ -41,24 +44,43 @@ def dashboards(plan: Plan, external: Sequence[str] = (), address: str = "") -> d
     return {name: board.json_text() for name, board in boards.items()}
 
 
-def queries(dashboard_json: str) -> list[str]:
-    """The PromQL of a dashboard with its variables filled in: `All` for every dimension, one minute
-    for rates, and a range of an hour in steps that a short history has, too."""
-    panels = json.loads(dashboard_json)["panels"]
-    return [fill(expr, interval="5s") for expr in _expressions(panels)]
+def provisioning(prometheus_url: str = "$PROMETHEUS_URL") -> dict[str, str]:
+    """Texts by path, relative to Grafana's provisioning folder. `prometheus_url`: the address for
+    Grafana's server; `$PROMETHEUS_URL` is read from its environment."""
+    datasource = {
+        "apiVersion": 1,
+        "datasources": [
+            {
+                "name": "Prometheus",
+                "uid": DATASOURCE_UID,
+                "type": "prometheus",
+                "access": "proxy",
+                "url": prometheus_url,
+                "isDefault": True,
+                "editable": False,
+                "jsonData": {"httpMethod": "POST", "timeInterval": "5s"},
+            }
+        ],
+    }
+    provider = {
+        "apiVersion": 1,
+        "providers": [
+            {
+                "name": "kpi-agent",
+                "folder": "KPIs",
+                "type": "file",
+                "disableDeletion": False,
+                "allowUiUpdates": False,
+                "updateIntervalSeconds": 10,
+                "options": {"path": DASHBOARDS_PATH},
+            }
+        ],
+    }
+    return {
+        "datasources/kpi-agent.yaml": _document(datasource),
+        "dashboards/kpi-agent.yaml": _document(provider),
+    }
 
 
-def fill(expr: str, span: str = "1h", interval: str = "1m") -> str:
-    """An expression with Grafana's variables at their defaults, for a time range of `span` and
-    points at `interval`."""
-    own = {"$__rate_interval": "1m", "$__interval": interval, "$__range": span}
-    filled = _VARIABLE.sub(r"\1.*", expr)
-    for variable, value in own.items():
-        filled = filled.replace(variable, value)
-    return filled
-
-
-def _expressions(panels: list[dict[str, object]]) -> Iterator[str]:
-    for panel in panels:
-        for target in panel.get("targets") or []:  # type: ignore[attr-defined]
-            yield target["expr"]
+def _document(content: dict[str, object]) -> str:
+    return f"# {mark(WHAT)}\n" + yaml.safe_dump(content, sort_keys=False, default_flow_style=False)

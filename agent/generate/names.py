@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from agent.core.model.kpis import Kpi, metric_name
-
 JOB = "kpi-agent"
 """The scrape job of the agents, in the generated prometheus.yml."""
 
@@ -34,21 +32,6 @@ WORKER_LABELS = ("instance", "pod")
 """The labels by which Prometheus distinguishes the workers."""
 SCRAPE_LABELS = (*WORKER_LABELS, "container", "endpoint", "namespace", "service")
 """The labels that a scrape by the Prometheus operator adds to every series, besides `job`."""
-
-
-def value_metric(kpi: Kpi) -> str:
-    """The last closed window's value."""
-    return kpi.metric
-
-
-def current_metric(kpi: Kpi) -> str:
-    """The value of the window that is still open."""
-    return metric_name(kpi.name, kpi.unit, "current")
-
-
-def target_metric(kpi: Kpi) -> str:
-    """The bounds that apply to each series, by `band`."""
-    return metric_name(kpi.name, kpi.unit, "target")
 
 
 def on(external: Iterable[str] = (), *labels: str) -> str:

@@ -6,7 +6,7 @@ States have a sign and a word, not a colour alone; the colours are those of Okab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -81,6 +81,35 @@ class About:
     title: str
     description: str
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its title; its numbers as `states`, or in a `unit`; a `link` of its
+    cells (title and address, with Grafana's `${__data.fields.…}`); its least width in `pixels`. A
+    column that only links use is `hidden`."""
+
+    title: str
+    states: States | None = None
+    unit: str = ""
+    link: tuple[str, str] | None = None
+    pixels: int = 0
+    hidden: bool = False
+
+    def options(self) -> Iterator[models.DynamicConfigValue]:
+        """Its options in Grafana, where it has any."""
+        if self.states:
+            yield _value("mappings", [m.to_json() for m in _mappings(self.states)])
+            yield _value("custom.cellOptions", {"type": "color-text"})
+            yield _value("unit", "none")
+        if self.unit:
+            yield _value("unit", self.unit)
+        if self.link:
+            yield _value("links", [{"title": self.link[0], "url": self.link[1]}])
+        if self.pixels:
+            yield _value("custom.minWidth", self.pixels)
+        if self.hidden:
+            yield _value("custom.hidden", True)
 
 
 def stat_panel(
@@ -228,7 +257,7 @@ def table_panel(
     about: About,
     queries: Sequence[Query],
     *,
-    columns: Mapping[str, str],
+    columns: Mapping[str, Column],
     sort_by: str,
 ) -> table.Panel:
     """A table of instant queries, joined on their labels.
@@ -251,46 +280,17 @@ def table_panel(
                 options={
                     "includeByName": dict.fromkeys(columns, True),
                     "indexByName": {name: i for i, name in enumerate(columns)},
-                    "renameByName": dict(columns),
+                    "renameByName": {name: c.title for name, c in columns.items()},
                 },
             )
         )
         .filterable(True)
         .show_header(True)
     )
+    for column in columns.values():
+        if shown := list(column.options()):
+            panel.override_by_name(column.title, shown)
     return _finished(panel, about, queries, instant=True, tabular=True)
-
-
-def state_column(panel: table.Panel, column: str, states: States) -> None:
-    """Show a column's numbers as states."""
-    panel.override_by_name(
-        column,
-        [
-            _value("mappings", [m.to_json() for m in _mappings(states)]),
-            _value("custom.cellOptions", {"type": "color-text"}),
-            _value("unit", "none"),
-        ],
-    )
-
-
-def unit_column(panel: table.Panel, column: str, unit: str) -> None:
-    """Show a column's numbers in a unit."""
-    panel.override_by_name(column, [_value("unit", unit)])
-
-
-def link_column(panel: table.Panel, column: str, title: str, url: str) -> None:
-    """Link a column's cells to an address (with Grafana's `${__data.fields.…}`)."""
-    panel.override_by_name(column, [_value("links", [{"title": title, "url": url}])])
-
-
-def widen_column(panel: table.Panel, column: str, pixels: int) -> None:
-    """Make a column of long texts at least so wide."""
-    panel.override_by_name(column, [_value("custom.minWidth", pixels)])
-
-
-def hide_column(panel: table.Panel, column: str) -> None:
-    """Hide a column that links use."""
-    panel.override_by_name(column, [_value("custom.hidden", True)])
 
 
 def text_panel(about: About, markdown: str) -> text.Panel:

@@ -93,7 +93,7 @@ def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
     if not kpi.name:
         return NO_VALUE  # a composite rule is about no single value
     on_current = isinstance(rule, ThresholdRule) and rule.on == "current"
-    metric = names.current_metric(kpi) if on_current else kpi.metric
+    metric = kpi.current_metric if on_current else kpi.metric
     number = f"{{{{ . | first | value{pipe} }}}}"
     return f"{{{{ with {_query(metric, kpi.by)} }}}}{number}{{{{ else }}}}{NO_VALUE}{{{{ end }}}}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.generate.provisioning import DASHBOARDS_PATH
+from agent.generate.grafana import DASHBOARDS_PATH
 from agent.settings import PREFIX, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

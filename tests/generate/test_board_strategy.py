@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.generate.grafana import dashboards, fill
+from agent.generate.grafana import dashboards
 from agent.language.load import load
+from tests.generate.queries import fill
 
 from .promtool_answers import check_answers
 

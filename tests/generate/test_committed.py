@@ -20,9 +20,10 @@ from agent.generate import board_kpi, names
 from agent.generate.alertmanager import alertmanager_files, read_receivers
 from agent.generate.board_strategy import BOARD_UID, KPI_TITLE
 from agent.generate.files import differs
-from agent.generate.grafana import dashboards, grafana_files, queries
+from agent.generate.grafana import dashboards, grafana_files
 from agent.generate.prometheus import RULES_FILE, Deployment, alert_rules, prometheus_files
 from agent.language.load import load
+from tests.generate.queries import queries
 
 from .plans import company
 

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from agent.generate.alertmanager import alertmanager_files
-from agent.generate.grafana import dashboards, queries
+from agent.generate.grafana import dashboards
 from agent.generate.prometheus import Deployment, alert_rules
+from tests.generate.queries import queries
 
 from .plans import company
 

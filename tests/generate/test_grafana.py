@@ -17,11 +17,11 @@ from agent.core.model.schedules import Schedule, Weekdays
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window
 from agent.core.output.addresses import MAX_UID, kpi_board_uid
 from agent.generate import files
-from agent.generate.grafana import dashboards, grafana_files, queries
+from agent.generate.grafana import dashboards, grafana_files, provisioning
 from agent.generate.layout import WHAT
 from agent.generate.prometheus import Deployment, alert_rules
-from agent.generate.provisioning import provisioning
 from agent.generate.units import grafana_unit
+from tests.generate.queries import queries
 
 from .plans import company, kpi, level, threshold
 

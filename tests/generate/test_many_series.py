@@ -11,8 +11,9 @@ import pytest
 
 from agent.core.model.kpis import Target
 from agent.core.model.plan import Plan
-from agent.generate.grafana import dashboards, fill
+from agent.generate.grafana import dashboards
 from agent.generate.ranking import LINES, NUMBERS, ROWS
+from tests.generate.queries import fill
 
 from .plans import company, kpi, level, threshold
 from .promtool_answers import check_answers

@@ -10,8 +10,9 @@ import promql_parser
 import yaml
 
 from agent.core.model.plan import Objective
-from agent.generate.grafana import dashboards, queries
+from agent.generate.grafana import dashboards
 from agent.generate.prometheus import Deployment, alert_rules
+from tests.generate.queries import queries
 
 from .plans import company, kpi, level, threshold
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.export.agent_state import AgentState
-from agent.generate.grafana import fill
 from tests.export.web.browsing import served
+from tests.generate.queries import fill
 from tests.integration.monitoring import Prometheus
 from tests.integration.waiting import until
 

@@ -14,7 +14,7 @@ import yaml
 from confluent_kafka import Producer
 
 from agent.demo.generator import TICK_MS, Company
-from agent.generate.grafana import queries
+from tests.generate.queries import queries
 
 from .monitoring import RULES, Alertmanager, Prometheus
 from .stage import ROOT, Stage

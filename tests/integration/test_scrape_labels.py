@@ -16,8 +16,9 @@ from agent.core.model.results import SeriesView, TargetState, TargetStatus, Wind
 from agent.export.metrics.kpi_series import families
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.text_format import render
-from agent.generate.grafana import dashboards, fill, queries
+from agent.generate.grafana import dashboards
 from agent.language.load import load
+from tests.generate.queries import fill, queries
 
 from .monitoring import Prometheus
 from .waiting import until

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from agent.core.changes.describe import Parts, describe
-from agent.core.model.kpis import Kpi, metric_name
+from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Maintenance, Plan
 from agent.core.model.rules import Rule, Severity
 from agent.core.output.labels import severities
@@ -113,8 +113,8 @@ def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
 
 
 def _families(kpi: Kpi) -> dict[str, str]:
-    targets = ("target",) if kpi.target is not None or kpi.overrides else ()
-    return {m: metric_name(kpi.name, kpi.unit, m) for m in ("", "current", *targets)}
+    target = {"target": kpi.target_metric} if kpi.has_target else {}
+    return {"": kpi.metric, "current": kpi.current_metric, **target}
 
 
 def _carried(plan: Plan, kpi: Kpi) -> Parts:

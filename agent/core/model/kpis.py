@@ -190,6 +190,21 @@ class Kpi:
         return metric_name(self.name, self.unit)
 
     @property
+    def current_metric(self) -> str:
+        """The metric of the window that is still open."""
+        return metric_name(self.name, self.unit, "current")
+
+    @property
+    def target_metric(self) -> str:
+        """The metric of the bounds that apply to each series, by `band`."""
+        return metric_name(self.name, self.unit, "target")
+
+    @property
+    def has_target(self) -> bool:
+        """Whether any series has a target."""
+        return self.target is not None or bool(self.overrides)
+
+    @property
     def has_retention(self) -> bool:
         """Whether the value of a window needs the state of the window before it."""
         return any(p.kind is PartialKind.RETENTION for p in self.partials)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 
 from agent.core.model import metrics
-from agent.core.model.kpis import Kpi, Target, metric_name
+from agent.core.model.kpis import Kpi, Target
 from agent.core.model.results import TARGET_STATE_NUMBER, Number, TargetStatus, WindowValue
 
 BANDS = ("at_least", "at_most", "warn_at_least", "warn_at_most")
@@ -35,7 +35,7 @@ def target_samples(kpi: Kpi, status: TargetStatus) -> Iterator[WindowSample]:
     of_kpi = (("kpi", kpi.name),)
     yield metrics.TARGET_STATE, of_kpi, TARGET_STATE_NUMBER[status.state]
     yield from _sample(metrics.ATTAINMENT, of_kpi, status.attainment)
-    name = metric_name(kpi.name, kpi.unit, "target")
+    name = kpi.target_metric
     for band, bound in bounds(status.target).items():
         yield from _sample(name, (("band", band),), bound)
 

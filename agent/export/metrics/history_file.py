@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from agent.core.model import metrics
-from agent.core.model.kpis import Dimensions, Kpi, metric_name
+from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
@@ -189,7 +189,7 @@ class History:
         units = {metrics.ATTAINMENT: "ratio"}
         abouts = dict(_ABOUT)
         for kpi in self._plan.kpis.values():
-            target = metric_name(kpi.name, kpi.unit, "target")
+            target = kpi.target_metric
             abouts[kpi.metric] = f"{kpi.title}: closed windows."
             abouts[target] = f"{kpi.title}: the bounds that hold, by band."
             if kpi.unit:

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from agent.core.evaluate.objectives import Score
 from agent.core.model import metrics
-from agent.core.model.kpis import Kpi, Target, metric_name
+from agent.core.model.kpis import Kpi, Target
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     ALERT_PHASE_NUMBER,
@@ -137,18 +137,18 @@ class _KpiSeries:
         self.views = views
         self.labels = cache.of(kpi).all_of(views)
         self.closed = closed if any(closed) else []
-        self.with_target = views if kpi.target is not None or kpi.overrides else []
+        self.with_target = views if kpi.has_target else []
 
 
 def _own_families(series: _KpiSeries) -> Iterator[Family]:
     kpi = series.kpi
     about = f"{kpi.title}: the last closed window ({window_text(kpi.window)})."
     yield Family(kpi.metric, about, _value_lines(kpi.metric, series, series.closed), kpi.unit)
-    name = metric_name(kpi.name, kpi.unit, "current")
+    name = kpi.current_metric
     about = f"{kpi.title}: the window still open ({window_text(kpi.window)})."
     current = [view.current for view in series.views]
     yield Family(name, about, _value_lines(name, series, current), kpi.unit)
-    name = metric_name(kpi.name, kpi.unit, "target")
+    name = kpi.target_metric
     about = f"{kpi.title}: the bounds that hold for this series, by band."
     yield Family(name, about, _target_lines(name, series), kpi.unit)
 
