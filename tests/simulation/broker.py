@@ -6,6 +6,7 @@ from __future__ import annotations
 import bisect
 import random
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from agent.core.fold.folder import Commit, Resume
@@ -15,6 +16,7 @@ from tests.core.simulated import same
 from tests.simulation.history import History, Key, Record
 
 Published = WindowValue | Transition
+ALWAYS: Mapping[str, int] = {}
 
 
 Write = tuple[bytes, int, bytes | None]
@@ -137,21 +139,25 @@ class Broker:
             if isinstance(w, WindowValue) and w.incomplete
         }
 
-    def windows(self) -> dict[Key, tuple[float | None, int]]:
-        """Every closed window once; a repeat must say the same."""
+    def windows(self, since_ms: Mapping[str, int] = ALWAYS) -> dict[Key, tuple[float | None, int]]:
+        """Every closed window once; a repeat must say the same. `since_ms`: by KPI, when the first
+        windows begin."""
         windows: dict[Key, tuple[float | None, int]] = {}
         for w in self.published:
-            if isinstance(w, WindowValue):
+            if isinstance(w, WindowValue) and w.start_ms >= since_ms.get(w.kpi, 0):
                 value = (w.value, w.events)
                 known = windows.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
                 assert same(known, value), f"published differently: {w} and before {known}"
         return windows
 
-    def transitions(self) -> dict[tuple[object, ...], tuple[object, ...]]:
-        """Every transition once, by its key; a repeat must say the same."""
+    def transitions(
+        self, but: Collection[str] = ()
+    ) -> dict[tuple[object, ...], tuple[object, ...]]:
+        """Every transition once, by its key; a repeat must say the same. `but`: not of these
+        rules."""
         transitions: dict[tuple[object, ...], tuple[object, ...]] = {}
         for t in self.published:
-            if isinstance(t, Transition):
+            if isinstance(t, Transition) and t.rule not in but:
                 silence = AlertPhase.INHIBITED in (t.state, t.previous)
                 key: tuple[object, ...] = (t.rule, t.severity, t.dimensions, t.episode_ms)
                 key += (t.state.value, t.at_ms if silence else None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from agent.core.model.plan import Plan
@@ -62,6 +61,7 @@ class Meaning:
     by_customer: bool = False
     where: Callable[[Event], bool] = lambda event: True
     expire_ms: int = 7 * 86_400_000
+    slice_ms: int | None = None  # None: that of its case
 
     def dimensions_of(self, event: Event) -> tuple[str | None, ...]:
         """The series that an event belongs to."""
@@ -71,9 +71,14 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rule set and its meaning. `derived` is, by KPI, its two inputs and how they combine;
-    `rolled_up` by KPI, its input and what is made of its series of a region. `before`: the rules
-    that the run begins with, where KPIs are added on the way, with a backfill."""
+    """A rule set and its meaning.
+
+    - `derived`: by KPI, its two inputs and how they combine; `rolled_up`: by KPI, its input and
+      what is made of its series of a region.
+    - `before`: the rules that the run begins with, where they change on the way; `redefined`: the
+      KPIs that mean something else by then.
+    - `feeds`: where topics differ, each with the contracts of its events; partitions take turns.
+    - `lateness_ms`: by contract, where it is its own."""
 
     name: str
     rules: str
@@ -85,15 +90,26 @@ class Case:
         default_factory=dict
     )
     before: str | None = None
+    redefined: frozenset[str] = frozenset()
+    feeds: Sequence[tuple[str, tuple[str, ...]]] = ()
+    lateness_ms: Mapping[str, int] = field(default_factory=dict)
     # Whether sources rest until they are overtaken, and then send what counts in open windows: of
     # its alerts, only those of these rules are what they are if nothing is overtaken.
     rests: bool = False
     settled_rules: frozenset[str] = frozenset()
 
+    def slice_ms(self, meaning: Meaning) -> int:
+        """The slice of a KPI."""
+        return meaning.slice_ms or SLICES_MS[self.name]
+
+    def lateness_of(self, contract: str) -> int:
+        """The lateness of a contract (ms)."""
+        return self.lateness_ms.get(contract, LATENESS_MS)
+
     @property
-    def slice_ms(self) -> int:
-        """The slice of each of its KPIs."""
-        return SLICES_MS[self.name]
+    def contracts(self) -> tuple[str, ...]:
+        """The contracts that it declares."""
+        return ("sale", "visit") if "visit" in self.rules else ("sale",)
 
 
 SLICES_MS = {
@@ -106,6 +122,8 @@ SLICES_MS = {
     "expiring": 10_000,
     "backfill": 20_000,
     "resting": 12_000,
+    "apart": 20_000,
+    "redefined": 20_000,
 }
 
 
@@ -291,44 +309,6 @@ rules:
 
 CASES = (*CASES, COUPLED, BENCHMARK)
 
-FIRST = """
-kpis:
-  revenue: {from: sale, value: sum(amount), by: [region], window: 20s}
-  visits: {from: visit, value: count(*), by: [region], window: 20s}
-rules:
-  big: {kpi: revenue, when: value > 5}
-"""
-
-BACKFILL = Case(
-    "backfill",
-    EVENTS
-    + VISITS
-    + FIRST.replace(
-        "rules:",
-        """\
-  sales: {from: sale, value: count(*), by: [region], window: 40s every 20s, backfill: 90d}
-  wide:
-    from: sale
-    value: max(amount) - min(amount)
-    by: [region, customer]
-    window: 1m every 20s
-    backfill: 90d
-  visitors: {from: visit, value: count(*), window: 20s, backfill: 90d}
-rules:
-  many: {kpi: sales, when: value > 1}""",
-    ),
-    {
-        "revenue": Meaning("sale", total, 20_000, 20_000),
-        "visits": Meaning("visit", count, 20_000, 20_000),
-        "sales": Meaning("sale", count, 40_000, 20_000),
-        "wide": Meaning("sale", spread, 60_000, 20_000, by_customer=True),
-        "visitors": Meaning("visit", count, 20_000, 20_000, by_region=False),
-    },
-    before=EVENTS + VISITS + FIRST,
-)
-"""KPIs that are added on the way, and given their past. Of each seven runs, one is such."""
-
-
 RESTING = Case(
     "resting",
     EVENTS
@@ -380,15 +360,19 @@ rules:
 """A series is forgotten and comes again. Without faults: a crash just then can bring it back."""
 
 
-@cache
-def plan_of(name: str, *, before: bool = False) -> Plan:
+_plans: dict[str, Plan] = {}
+
+
+def plan_of(case: Case, *, before: bool = False) -> Plan:
     """The compiled plan of a case; or of what it begins with, where that is another."""
-    case = next(c for c in (*CASES, EXPIRING, BACKFILL, RESTING) if c.name == name)
     rules = case.before if before and case.before is not None else case.rules
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rules.yaml"
-        path.write_text(rules, encoding="utf-8")
-        plan = load(path)
-    slices = {kpi.slice_ms for kpi in plan.kpis.values() if kpi.contract is not None}
-    assert slices == {case.slice_ms}, slices
-    return plan
+    if rules not in _plans:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rules.yaml"
+            path.write_text(rules, encoding="utf-8")
+            plan = load(path)
+        declared = {k.name: k.slice_ms for k in plan.kpis.values() if k.contract is not None}
+        meant = {name: case.slice_ms(meaning) for name, meaning in case.meaning.items()}
+        assert declared.items() <= meant.items(), declared
+        _plans[rules] = plan
+    return _plans[rules]

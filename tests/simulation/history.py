@@ -16,11 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agent.core.model.results import Outcome
-from tests.simulation.cases import LATENESS_MS, Case, Event, Meaning
+from tests.simulation.cases import Case, Event, Meaning
 
 START_MS = 1_760_000_040_000  # a whole minute, as the windows are
-MOST_DELAY_MS = 5_000
-"""Half of the lateness: the other half is for a log's end that was seen some seconds ago."""
+
+
+def most_delay_ms(case: Case, contract: str) -> int:
+    """Half of the lateness: the other half is for a log's end that was seen some seconds ago."""
+    return case.lateness_of(contract) // 2
+
 
 Key = tuple[str, tuple[str | None, ...], int]
 """KPI, dimensions, end of the window (ms)."""
@@ -56,35 +60,40 @@ class _Partition:
 
     def __init__(self, case: Case, history: History, number: int) -> None:
         self.case, self.history, self.number = case, history, number
+        feeds = case.feeds or [("", case.contracts)]
+        self.kinds = feeds[number % len(feeds)][1]
         self.log: list[Record] = []
         self.verdicts: list[Outcome] = []
         self.reached: int | None = None
         self.ids: dict[str, int] = {}
 
-    @property
-    def frontier_ms(self) -> int:
-        return 0 if self.reached is None else self.reached - LATENESS_MS
+    def frontier_ms(self, kind: str) -> int:
+        """How far the windows of a contract are closed, by this log alone."""
+        return 0 if self.reached is None else self.reached - self.case.lateness_of(kind)
+
+    def kpis_of(self, kind: str) -> list[Meaning]:
+        """The KPIs of a contract."""
+        return [m for m in self.case.meaning.values() if m.contract == kind]
 
     def is_late(self, kind: str, at_ms: int) -> bool:
         """Whether all windows that it lies in have closed."""
-        kpis = (m for m in self.case.meaning.values() if m.contract == kind)
-        return all(last_end(m, at_ms) <= self.frontier_ms for m in kpis)
+        return all(last_end(m, at_ms) <= self.frontier_ms(kind) for m in self.kpis_of(kind))
 
-    def comes_in_time(self, now_ms: int) -> bool:
-        """Whether the oldest slice that is not sealed here is open elsewhere, too, beyond doubt."""
-        span = self.case.slice_ms
-        oldest = self.frontier_ms - self.frontier_ms % span
-        return oldest + span > now_ms - MOST_DELAY_MS
+    def comes_in_time(self, kind: str, now_ms: int) -> bool:
+        """Whether the oldest slices that are not sealed here are open elsewhere, too, beyond
+        doubt."""
+        at_ms, open_ms = self.frontier_ms(kind), now_ms - most_delay_ms(self.case, kind)
+        spans = {self.case.slice_ms(m) for m in self.kpis_of(kind)}
+        return all(at_ms - at_ms % span + span > open_ms for span in spans)
 
     def counts_beyond_doubt(self, kind: str, at_ms: int, now_ms: int) -> bool:
         """Whether each window that it lies in has closed here, or can be closed nowhere yet."""
-        kpis = [m for m in self.case.meaning.values() if m.contract == kind]
         ends = {
             end
-            for m in kpis
+            for m in self.kpis_of(kind)
             for end in range(at_ms - at_ms % m.hop_ms + m.hop_ms, last_end(m, at_ms) + 1, m.hop_ms)
         }
-        return all(end <= self.frontier_ms or end > now_ms for end in ends)
+        return all(end <= self.frontier_ms(kind) or end > now_ms for end in ends)
 
     def put(self, now_ms: int, value: bytes, verdict: Outcome, at_ms: int | None = None) -> None:
         self.log.append(Record(now_ms, value))
@@ -103,9 +112,9 @@ class _Partition:
             known = self.ids.get(name)
             if known is not None and not self.is_late(kind, known):
                 verdict = Outcome.DUPLICATE
-            self.ids[name] = max(known or 0, event.at_ms, self.frontier_ms)
+            self.ids[name] = max(known or 0, event.at_ms, self.frontier_ms(kind))
         if verdict is Outcome.FOLDED:
-            self.history.counted.append((kind, event, self.frontier_ms))
+            self.history.counted.append((kind, event, self.frontier_ms(kind)))
         self.put(now_ms, json.dumps(body).encode(), verdict, event.at_ms)
 
 
@@ -114,7 +123,7 @@ def history_of(rng: random.Random, case: Case, wild: random.Random | None = None
     `wild` draws events of clocks that are years ahead or behind."""
     minutes = rng.choice([4, 5, 7])
     end_ms = START_MS + minutes * 60_000 + 7_000
-    partitions = rng.choice([1, 2, 2, 3])
+    partitions = max(rng.choice([1, 2, 2, 3]), len(case.feeds))
     added_ms = START_MS
     if partitions > 1 and rng.random() < 0.2:
         added_ms = START_MS + rng.randint(20, 120) * 1_000
@@ -136,7 +145,9 @@ def _fill(
 ) -> None:
     lively = rng.choice([0.0, 0.5, 1.0, 1.0])
     recent: list[tuple[str, Event, str]] = []
-    rest_ms, delays_ms = 45_000, [0, 0, 900, 2_500, MOST_DELAY_MS, 40_000, 130_000]
+    rest_ms, delays_ms = 45_000, [0, 0, 900, 2_500, 5_000, 40_000, 130_000]
+    if case.feeds:
+        delays_ms = [0, 900, 5_000, 12_000, 15_000, 40_000, 130_000]
     if case.rests:
         rest_ms, delays_ms = 60_000, [0, 2_500, 15_000, 25_000, 35_000, 50_000, 65_000]
     while lively:
@@ -153,17 +164,18 @@ def _fill(
         elif dice < 0.14 and recent:
             kind, event, name = rng.choice(recent[-5:])
             # If a repeat that is late, too, is called the one or the other, the KPIs say.
-            if case.before is None or now_ms - event.at_ms <= MOST_DELAY_MS:
+            if case.before is None or now_ms - event.at_ms <= most_delay_ms(case, kind):
                 part.event(now_ms, kind, event, name)
         else:
             delay_ms = rng.choice(delays_ms)
             at_ms = _unused(now_ms - delay_ms, used)
-            kind = rng.choice(["sale", "sale", "visit"]) if "visit" in case.rules else "sale"
+            kind = rng.choice(["sale", "sale", "visit"]) if "visit" in case.contracts else "sale"
+            kind = kind if kind in part.kinds else part.kinds[0]
             # The KPIs that are added on the way are not to decide what is late.
-            allowed = case.before is None and part.comes_in_time(now_ms)
+            allowed = case.before is None and part.comes_in_time(kind, now_ms)
             if case.rests:
                 allowed = part.counts_beyond_doubt(kind, at_ms, now_ms)
-            delayed = now_ms - at_ms > MOST_DELAY_MS
+            delayed = now_ms - at_ms > most_delay_ms(case, kind)
             if delayed and not allowed and not part.is_late(kind, at_ms):
                 at_ms = _unused(now_ms, used)
             region = rng.choice(["eu", "us", None])
@@ -174,7 +186,7 @@ def _fill(
             if kind == "sale":
                 recent.append((kind, event, name))
     # The last word of every partition, so that all that was open by then closes.
-    for kind in ("sale", "visit") if "visit" in case.rules else ("sale",):
+    for kind in part.kinds:
         event = Event(end_ms, "end", 1.0, "c")
         part.event(end_ms, kind, event, f"{part.number}.end" if kind == "sale" else None)
 
@@ -186,7 +198,8 @@ def _stray(rng: random.Random, part: _Partition) -> None:
         # None comes after the last word, which closes what is open.
         appended_ms = part.log[min(place, len(part.log) - 1)].appended_ms if part.log else START_MS
         at_ms = rng.choice([0, 86_400_000, appended_ms + 400 * 86_400_000, 253_402_300_799_999])
-        body = {"type": "sale", "at": at_ms, "region": "eu", "amount": 9.0, "id": f"wild{place}"}
+        kind = part.kinds[0]
+        body = {"type": kind, "at": at_ms, "region": "eu", "amount": 9.0, "id": f"wild{place}"}
         part.log.insert(place, Record(appended_ms, json.dumps(body).encode()))
         part.verdicts.insert(place, Outcome.REJECTED)
 
@@ -201,9 +214,10 @@ def _unused(at_ms: int, used: set[int]) -> int:
 
 def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
     """Every window that must be closed at the end, with its value and number of events."""
-    frontier_ms = history.end_ms - LATENESS_MS
     windows: dict[Key, tuple[float | None, int]] = {}
+    frontiers_ms = {c: history.end_ms - case.lateness_of(c) for c in case.contracts}
     for kpi, meaning in case.meaning.items():
+        frontier_ms = frontiers_ms[meaning.contract]
         for dimensions, events in _series(meaning, history).items():
             for end in _ends(case, meaning, [max(e.at_ms, before) for e, before in events]):
                 if end <= frontier_ms:
@@ -212,7 +226,8 @@ def truth(case: Case, history: History) -> dict[Key, tuple[float | None, int]]:
                     windows[kpi, dimensions, end] = (meaning.value(inside), len(inside))
     for kpi, (a, b, combine) in case.derived.items():
         empty = {name: case.meaning[name].value(()) for name in (a, b)}
-        places = {(d, end) for name, d, end in windows if name in (a, b)}
+        frontier_ms = min(frontiers_ms[case.meaning[name].contract] for name in (a, b))
+        places = {(d, end) for name, d, end in windows if name in (a, b) and end <= frontier_ms}
         for dimensions, end in places:
             first = windows.get((a, dimensions, end), (empty[a], 0))
             second = windows.get((b, dimensions, end), (empty[b], 0))
@@ -247,14 +262,15 @@ def last_end(meaning: Meaning, at_ms: int) -> int:
 
 def _ends(case: Case, meaning: Meaning, times_ms: list[int]) -> Iterator[int]:
     """The ends of a series' windows: from its first slice on, and again after a long silence."""
-    slices = sorted({at - at % case.slice_ms for at in times_ms})
+    span = case.slice_ms(meaning)
+    slices = sorted({at - at % span for at in times_ms})
     while slices:
         first = slices[0]
         # Windows end at multiples of the hop, plus the size; the first holds the first slice.
         end = first - (first - meaning.size_ms) % meaning.hop_ms + meaning.hop_ms
         while end < slices[0] + 3_600_000:
             yield end
-            last = max(s for s in slices if s < end) + case.slice_ms
+            last = max(s for s in slices if s < end) + span
             if last < end - meaning.expire_ms:
                 break
             end += meaning.hop_ms

@@ -15,8 +15,11 @@ from agent.core.merge.watermark import TopicSources
 from agent.core.model.results import Emitted
 from agent.kafka import ingest_assignment
 from agent.kafka.ingest_assignment import Begin, SourceLog
-from tests.simulation.cases import BACKFILL, CASES, EXPIRING, Case
-from tests.simulation.simulation import Faults, Run, check, new_run, simulate
+from tests.simulation.apart import APART
+from tests.simulation.cases import CASES, EXPIRING, Case
+from tests.simulation.changes import BACKFILL, REDEFINED
+from tests.simulation.run import Faults, Run
+from tests.simulation.simulation import check, new_run, simulate
 
 RUNS = 24
 
@@ -43,6 +46,12 @@ def test_runs_that_once_went_wrong(known: int) -> None:
 
 
 @pytest.mark.parametrize("some", range(8))
+@pytest.mark.parametrize("case", [APART, REDEFINED], ids=lambda case: case.name)
+def test_what_differs_between_contracts_or_over_time_is_right(some: int, case: Case) -> None:
+    simulate(some, case)
+
+
+@pytest.mark.parametrize("some", range(8))
 def test_a_kpi_added_on_the_way_has_the_past_of_one_that_was_always_there(some: int) -> None:
     simulate(some, BACKFILL)
 
@@ -53,7 +62,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
     assert first.broker.frames == second.broker.frames
 
 
-@pytest.mark.parametrize("case", [*CASES, EXPIRING], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, APART, EXPIRING], ids=lambda case: case.name)
 def test_without_faults_nothing_is_reported_twice(case: Case) -> None:
     for seed in range(2):
         run = new_run(seed, Faults(), case)
