@@ -4,7 +4,8 @@ In: a plan. Out: files by name (`files` writes those that differ). Read `names` 
 select the series of the agent. Then what you need:
 
 - Prometheus: `prometheus` (rules and scrape configuration), `agent_alerts` (alerts over the agent
-  itself), `templates` (texts of rules in Prometheus' language)
+  itself), `data_alerts` and `producer_alerts` (over records), `templates` (texts of rules in
+  Prometheus' language)
 - Alertmanager: `alertmanager` (routes, receivers), `inhibition`
 - Grafana: `grafana` (which boards there are), `board_kpi`, `board_strategy` and `board_agent`, made
   of `panels` (with `units`) in a `layout`, over a `time_range`

@@ -1,7 +1,7 @@
-"""Alerts over the agent itself that no agent can send: it is down, behind, or gets no good records.
+"""Alerts over the agent itself that no agent can send: it is down, behind, or gets no records.
 
-Times here are Prometheus' clock, unlike the KPI rules, whose timing is event time in the agent. The
-ratios ignore topics with almost no traffic, where one bad record would be a large share.
+Times here are Prometheus' clock, unlike the KPI rules, whose timing is event time in the agent.
+`data_alerts` has those over records that are lost, or read wrongly.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ REMEMBERED = "1d"
 """How long an environment without any agent is remembered as missing."""
 WORKERS = ", ".join(names.WORKER_LABELS)
 PER_TOPIC = f"{WORKERS}, outcome, reason, contract"
-SHARE_OF_BAD_RECORDS = 0.01
-FEW_RECORDS = 20
 LAG_SECONDS = 300
 LAG_CRITICAL_SECONDS = 1800
 FRAMES_LAG_SECONDS = 60
@@ -32,7 +30,6 @@ STALLED_SECONDS = 120
 REMOTE_WRITE_SECONDS = 300
 OBJECTIVE_MISSED = "KpiObjectiveMissed"
 ROLLING_CHANGE = "15m"  # for so long, workers of a group may run different rules
-MISSED_SHOWN = "1h"  # for so long after a gap its alert fires
 OBJECTIVE_HOLD = "15m"
 """`for` of objective alerts: a score changes with every window that closes, and short dips need no
 action."""
@@ -59,7 +56,7 @@ class AgentAlert:
 def agent_alerts(external: Sequence[str] = ()) -> tuple[AgentAlert, ...]:
     """The alerts on the agent's health, most severe first. `external`: the names of the labels that
     distinguish environments."""
-    return (*_down(external), *_ready(), *_behind(), *_bad_records(), *_inside(external))
+    return (*_down(external), *_ready(), *_behind(), *_inside(external))
 
 
 def stale_alerts(plan: Plan) -> tuple[AgentAlert, ...]:
@@ -193,57 +190,7 @@ def _behind() -> Iterable[AgentAlert]:
     )
 
 
-def _bad_records() -> Iterable[AgentAlert]:
-    share = "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} in 15 minutes"
-    yield AgentAlert(
-        "KpiAgentDeadLetters",
-        _share("rejected"),
-        "5m",
-        "warning",
-        "Events of {{ $labels.topic }} break their contract",
-        f"{share} were rejected and count in no KPI. They are in the dead-letter topic, each with "
-        "its reason.",
-        "dead-letters",
-    )
-    yield AgentAlert(
-        "KpiAgentLateEvents",
-        _share("late"),
-        "5m",
-        "warning",
-        "Events of {{ $labels.topic }} arrive too late",
-        f"{share} arrived after their window had closed and count in no KPI. They are in the late "
-        "topic.",
-        "late-events",
-    )
-
-
-def _share(outcome: str) -> str:
-    """An alert that one outcome exceeds the accepted share of a topic's records."""
-    every = f"sum without ({PER_TOPIC}) (increase({metrics.RECORDS}[15m]))"
-    chosen = names.selector(metrics.RECORDS, [("outcome", outcome)])
-    share = f"sum without ({PER_TOPIC}) (increase({chosen}[15m]))"
-    return f"{share} / ({every} > {FEW_RECORDS}) > {SHARE_OF_BAD_RECORDS}"
-
-
-def _missed_records() -> AgentAlert:
-    now = metrics.RECORDS_MISSED
-    # A gap may be found before the first scrape, where `increase` would see nothing.
-    earlier = f"({now} offset {MISSED_SHOWN} or {now} * 0)"
-    return AgentAlert(
-        "KpiAgentRecordsMissed",
-        f"sum without ({WORKERS}, partition) (clamp_min({now} - {earlier}, 0)) > 0",
-        "0m",
-        "critical",
-        "Records of {{ $labels.topic }} were deleted before the KPI agent read them",
-        "{{ $value }} records: retention deleted them, somebody moved the group's offsets, or "
-        "their topic was deleted. Windows that may lack them are marked as incomplete; the "
-        "agent's log names partition and offsets.",
-        "records-missed",
-    )
-
-
 def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
-    yield _missed_records()
     group = ", ".join(("group", *external))
     yield AgentAlert(
         "KpiAgentTwoRuleSets",
@@ -288,15 +235,6 @@ def _inside(external: Sequence[str]) -> Iterable[AgentAlert]:
         "alerts-undelivered",
     )
     yield from _remote_write()
-    yield AgentAlert(
-        "KpiSeriesDropped",
-        f"sum without ({WORKERS}) (increase({metrics.DROPPED_SERIES}[1h])) > 0",
-        "0m",
-        "warning",
-        "KPI {{ $labels.kpi }} has more series than its max_series",
-        "New combinations of its dimensions are folded into `__other__`; existing series continue.",
-        "series-dropped",
-    )
 
 
 def _remote_write() -> Iterable[AgentAlert]:

@@ -6,12 +6,8 @@ from agent.core.model import metrics
 from agent.core.model.events import Contract
 from agent.core.model.plan import Plan
 from agent.generate import names
-from agent.generate.agent_alerts import (
-    FEW_RECORDS,
-    SHARE_OF_BAD_RECORDS,
-    WORKERS,
-    AgentAlert,
-)
+from agent.generate.agent_alerts import WORKERS, AgentAlert
+from agent.generate.data_alerts import FEW_RECORDS, SHARE_OF_BAD_RECORDS
 from agent.generate.templates import literal
 
 REJECTED = "KpiEventsRejected"

@@ -33,6 +33,7 @@ from agent.generate.agent_alerts import (
     objective_alerts,
     stale_alerts,
 )
+from agent.generate.data_alerts import data_alerts, late_alerts
 from agent.generate.producer_alerts import rejected_alerts
 
 WHAT = "prometheus"
@@ -81,15 +82,17 @@ def alert_rules(plan: Plan, deployment: Deployment | None = None) -> str:
         groups.append({"name": "kpi-composites", "rules": composites})
     missed = [_agent_entry(alert, deployment) for alert in objective_alerts(plan)]
     stale = [_agent_entry(alert, deployment) for alert in stale_alerts(plan)]
-    health = [_agent_entry(alert, deployment) for alert in agent_alerts(deployment.external_labels)]
+    own = (*agent_alerts(deployment.external_labels), *data_alerts())
+    health = [_agent_entry(alert, deployment) for alert in own]
     if missed:
         states = names.one_of_workers(metrics.OBJECTIVE_STATE)
         recorded: Entry = {"record": names.HELD_OBJECTIVE_STATE, "expr": states}
         groups.append({"name": "kpi-objectives", "rules": [recorded, *missed]})
     if stale:
         groups.append({"name": "kpi-freshness", "rules": stale})
-    if rejected := [_agent_entry(alert, deployment) for alert in rejected_alerts(plan)]:
-        groups.append({"name": "kpi-events", "rules": rejected})
+    of_events = (*rejected_alerts(plan), *late_alerts(plan))
+    if events := [_agent_entry(alert, deployment) for alert in of_events]:
+        groups.append({"name": "kpi-events", "rules": events})
     groups.append({"name": "kpi-agent", "rules": health})
     head = "Alerts over the KPIs and over the agent itself. docs/boards.md says what each is for."
     return _document({"groups": groups}, files.mark(WHAT), head)

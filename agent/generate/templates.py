@@ -15,7 +15,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from agent.core.model.kpis import Kpi
 from agent.core.model.rules import Rule, Severity, ThresholdRule
-from agent.core.model.text import unit_text
+from agent.core.model.text import singular_text, unit_text
 from agent.core.output.templates import NO_VALUE, environment
 from agent.generate import names
 
@@ -84,18 +84,24 @@ def literal(text: str) -> str:
 def value_with_unit(rule: Rule, kpi: Kpi) -> str:
     """The rule's value with its unit, in Prometheus' forms: `2m 15s`, `12.3%`."""
     unit = kpi.unit or ""
-    text = value_text(rule, kpi, f" | {_UNITS.get(unit, 'humanize')}")
-    return text if unit in ("", *_UNITS) else f"{text} {unit_text(unit)}"
+    function = f" | {_UNITS.get(unit, 'humanize')}"
+    if unit in ("", *_UNITS):
+        return value_text(rule, kpi, function)
+    many, one = unit_text(unit), singular_text(unit)
+    if one != many:
+        many = f"{{{{ if eq (. | first | value) 1.0 }}}}{one}{{{{ else }}}}{many}{{{{ end }}}}"
+    return value_text(rule, kpi, function, f" {many}")
 
 
-def value_text(rule: Rule, kpi: Kpi, pipe: str) -> str:
-    """The rule's value of the alert's own series through a filter, or a text that there is none."""
+def value_text(rule: Rule, kpi: Kpi, pipe: str, unit: str = "") -> str:
+    """The rule's value of the alert's own series through a filter and then its unit, or a text that
+    there is none."""
     if not kpi.name:
         return NO_VALUE  # a composite rule is about no single value
     on_current = isinstance(rule, ThresholdRule) and rule.on == "current"
     metric = kpi.current_metric if on_current else kpi.metric
-    number = f"{{{{ . | first | value{pipe} }}}}"
-    return f"{{{{ with {_query(metric, kpi.by)} }}}}{number}{{{{ else }}}}{NO_VALUE}{{{{ end }}}}"
+    worded = f"{{{{ . | first | value{pipe} }}}}{unit}"
+    return f"{{{{ with {_query(metric, kpi.by)} }}}}{worded}{{{{ else }}}}{NO_VALUE}{{{{ end }}}}"
 
 
 def _query(metric: str, by: Iterable[str]) -> str:

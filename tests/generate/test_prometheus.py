@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -13,6 +14,7 @@ from agent.core.model.plan import Plan
 from agent.core.model.windows import CalendarWindow, FixedWindow
 from agent.generate import files
 from agent.generate.agent_alerts import agent_alerts, stale_after_seconds
+from agent.generate.data_alerts import data_alerts, late_alerts
 from agent.generate.prometheus import (
     RULES_FILE,
     WHAT,
@@ -166,7 +168,8 @@ def test_runbooks_are_where_the_setting_says() -> None:
 
 
 def test_every_runbook_of_the_agent_exists() -> None:
-    stems = {alert.runbook for alert in agent_alerts()} | {"kpi-stale", "kpi-alert"}
+    alerts = (*agent_alerts(), *data_alerts(), *late_alerts(company()))
+    stems = {alert.runbook for alert in alerts} | {"kpi-stale", "kpi-alert"}
     missing = [stem for stem in stems if not (ROOT / "docs/runbooks" / f"{stem}.md").is_file()]
     assert missing == []
 
@@ -247,6 +250,30 @@ def test_an_alert_fires_while_its_state_is_two_also_across_a_hand_over(tmp_path:
 
 
 @pytest.mark.needs_prometheus
+def test_one_of_a_unit_is_singular_in_the_alert(tmp_path: Path) -> None:
+    open_tasks = kpi("backlog", "tasks", by=("region",))
+    rule = threshold(
+        "busy", "backlog", level("info", "value > 0"), summary="{{ value | with_unit }}"
+    )
+    plan = replace(company(), kpis={"backlog": open_tasks}, rules={"busy": rule}, objectives={})
+    write_rules(plan, tmp_path)
+    state = 'kpi_rule_state{rule="busy",severity="info",kpi="backlog",region='
+    counts = {"ams": "1x2", "ber": "4x2", "cph": "0x2", "dub": "_x2"}
+    series = [{"series": f'{state}"{region}"}}', "values": "2x2"} for region in counts]
+    series += [
+        {"series": f'kpi_backlog_tasks{{region="{region}"}}', "values": values}
+        for region, values in counts.items()
+    ]
+    case = {"eval_time": "1m", "alertname": "busy", "exp_alerts": []}
+    test = {"interval": "1m", "input_series": series, "alert_rule_test": [case]}
+    scenario = {"rule_files": [RULES_FILE], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "units.yml").write_text(yaml.safe_dump(scenario))
+    rendered = promtool("test", "rules", "units.yml", cwd=tmp_path)
+    got = (rendered.stdout + rendered.stderr).partition("got:")[2]
+    assert re.findall(r'summary="([^"]*)"', got) == ["1 task", "4 tasks", "0 tasks", "no value"]
+
+
+@pytest.mark.needs_prometheus
 def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
     write_rules(produced(company()), tmp_path)
     firing_at = {
@@ -259,6 +286,10 @@ def test_the_agents_own_alerts_fire_when_they_should_and_not_otherwise(tmp_path:
         "KpiAgentDeadLetters": {"20m": 2},  # of two topics
         "KpiEventsRejected": {"4m": 0, "20m": 1},
         "KpiAgentLateEvents": {"20m": 0},
+        "KpiEventsLate": {"4m": 0, "20m": 1},  # for revenue, not for the months of visits
+        "KpiAgentLatePartials": {"4m": 0, "6m": 1, "25m": 0},
+        "KpiAgentFieldsUnreadable": {"4m": 0, "20m": 1},  # of one field; the other's is rare
+        "KpiAgentLookupUnreadable": {"4m": 0, "11m": 1},
         "KpiAgentRecordsMissed": {"4m": 0, "6m": 1, "60m": 1, "70m": 0},
         "KpiAgentTwoRuleSets": {"14m": 0, "17m": 1, "23m": 0},  # where it is no rolling change
         "KpiAgentReloadFailed": {"4m": 0, "8m": 1, "12m": 0},

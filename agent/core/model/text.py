@@ -41,6 +41,16 @@ _ZEROS = re.compile(r"\.0+(?=\D|$)|(?<=\.\d)0(?= |$)")
 
 CURRENCY_WORDS = {"euros": "eur", "pounds": "gbp", "dollars": "usd"}
 
+SINGULARS = {f"{noun}s": noun for noun in (
+    "account", "alert", "call", "case", "click", "complaint", "customer", "defect", "employee",
+    "error", "event", "failure", "hit", "incident", "invoice", "item", "line", "message", "month",
+    "order", "page", "parcel", "payment", "piece", "point", "quarter", "record", "request",
+    "return", "ride", "sale", "session", "shipment", "signup", "star", "step", "subscription",
+    "task", "ticket", "transaction", "trip", "unit", "user", "visit", "visitor", "week", "year",
+)} | {"boxes": "box", "deliveries": "delivery", "people": "person", "replies": "reply"}  # fmt: skip
+"""Plural units whose singular is known: one of them is "1 task". No rule derives singulars, because
+units are words of any language: "meses" and "status" would become words that are none."""
+
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", -1: "last"}
 
@@ -237,12 +247,22 @@ def value_text(value: float | None, unit: str | None) -> str:
     if code := _currency(unit):
         return _currency_text(value, code)
     text = number_text(value).replace("-", "−")
-    return text if unit in (None, "", "count", "number", "total") else f"{text} {unit_text(unit)}"
+    if unit in (None, "", "count", "number", "total"):
+        return text
+    return f"{text} {singular_text(unit) if text in ('1', '−1') else unit_text(unit)}"
 
 
 def unit_text(unit: str) -> str:
     """A unit's name for people: `tasks_per_employee` is "tasks per employee"."""
     return unit.replace("_", " ")
+
+
+def singular_text(unit: str) -> str:
+    """A unit's name beside 1: `tasks_per_employee` is "task per employee". The unit as it is where
+    its singular isn't known."""
+    counted, *rest = unit.split("_per_", 1)
+    *before, noun = counted.split("_")
+    return unit_text("_per_".join(["_".join([*before, SINGULARS.get(noun, noun)]), *rest]))
 
 
 def target_text(target: Target | None, unit: str | None) -> str:
