@@ -70,6 +70,6 @@ def test_alerts_of_private_kpis_lead_to_no_board_of_theirs() -> None:
     entries = [r for g in yaml.safe_load(alert_rules(PLAN, deployed))["groups"] for r in g["rules"]]
     private = [e for e in entries if e.get("labels", {}).get("kpi") == "work_done"]
     assert not any("kpi_url" in e["annotations"] for e in private)
-    assert {e["alert"] for e in private} == {"slow_work", "KpiStale"}
+    assert {e["alert"] for e in private} == {"slow_work", "KpiStale", "KpiEventsLate"}
     for entry in private:
         assert entry["annotations"]["dashboard_url"].endswith("/d/kpis-strategy")

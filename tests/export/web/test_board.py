@@ -181,7 +181,7 @@ async def test_values_that_are_not_finite_are_shown_as_missing() -> None:
     row = _kpi(board, "tasks_per_employee")["rows"][0]
     assert (row["text"], row["value"]) == ("–", None)
     assert [v for _, v in row["history"]] == [1.0, None, None, 2.0]
-    assert (row["low"], row["high"]) == ("1 tasks", "2 tasks")
+    assert (row["low"], row["high"]) == ("1 task", "2 tasks")
 
 
 async def test_the_clock_alone_is_no_change() -> None:
