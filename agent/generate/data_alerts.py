@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
+from agent.core.output.uids import STRATEGY_UID, kpi_board_uid
 from agent.generate import names
 from agent.generate.agent_alerts import PER_TOPIC, WORKERS, AgentAlert
 from agent.generate.templates import literal
@@ -154,4 +155,5 @@ def _late(kpi: Kpi) -> AgentAlert:
         "KPI had closed, and do not count in it.",
         "late-events",
         tuple((name, literal(value)) for name, value in labels if value),
+        kpi_board_uid(kpi.name) if kpi.person is None else STRATEGY_UID,
     )
