@@ -87,10 +87,11 @@ def value_with_unit(rule: Rule, kpi: Kpi) -> str:
     function = f" | {_UNITS.get(unit, 'humanize')}"
     if unit in ("", *_UNITS):
         return value_text(rule, kpi, function)
-    many, one = unit_text(unit), singular_text(unit)
-    if one != many:
-        many = f"{{{{ if eq (. | first | value) 1.0 }}}}{one}{{{{ else }}}}{many}{{{{ end }}}}"
-    return value_text(rule, kpi, function, f" {many}")
+    words, singular = unit_text(unit), singular_text(unit)
+    if singular != words:
+        is_one = "{{ if eq (. | first | value) 1.0 }}"
+        words = f"{is_one}{singular}{{{{ else }}}}{words}{{{{ end }}}}"
+    return value_text(rule, kpi, function, f" {words}")
 
 
 def value_text(rule: Rule, kpi: Kpi, pipe: str, unit: str = "") -> str:
