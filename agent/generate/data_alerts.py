@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from agent.core.model import metrics
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
-from agent.core.output.uids import STRATEGY_UID, kpi_board_uid
+from agent.core.output.addresses import STRATEGY_UID, kpi_board_uid
 from agent.generate import names
 from agent.generate.agent_alerts import PER_TOPIC, WORKERS, AgentAlert
 from agent.generate.templates import literal
