@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic_core import PydanticCustomError
+
 from agent.errors import RulesError
 
 Importance = Literal["error", "warning"]
@@ -51,6 +53,12 @@ class SpecError(RulesError):
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         place = f"{first.file}:{first.line}:{first.column}"
         super().__init__(f"{place}: {first.message}{more}", first.hint)
+
+
+def wrong(message: str, hint: str | None = None) -> PydanticCustomError:
+    """What is wrong with a value, and how to fix it, as an error for pydantic. The message is
+    passed as data: braces in it are only text."""
+    return PydanticCustomError("rules", "{message}", {"message": message, "hint": hint})
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

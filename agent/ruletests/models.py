@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
 from agent.language.models.base import Strict
-from agent.language.models.values import Number, PositiveDuration, Text, TimeZone, form, wrong
+from agent.language.models.values import Number, PositiveDuration, Text, TimeZone, form
+from agent.language.problems import wrong
 
 TimeText = Annotated[Text, Field(examples=["10:05", "+20m", "2026-03-02 10:05"])]
 """A time of the test: time of day, since its start, or with a date (`agent.ruletests.times`)."""

@@ -11,8 +11,8 @@ from agent.language.models.values import (
     PositiveDuration,
     Text,
     form,
-    wrong,
 )
+from agent.language.problems import wrong
 
 
 class Strict(BaseModel):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 
+from pydantic_core import PydanticCustomError
+
 from agent.core.model.schedules import FIRST_YEAR, LAST_YEAR
-from agent.language.problems import nearest
+from agent.language.problems import nearest, wrong
 
 DATE = r"\d{4}(-Q[1-4]|-W\d\d|-\d\d(-\d\d)?)?"
 """A date as a regular expression, anchors left out; the JSON Schema uses it too."""
@@ -26,23 +28,14 @@ DAY = rf"^(\d\d-\d\d|{LAST_DAY}|({'|'.join(NTH)}) ({'|'.join(WEEKDAYS)}))$"
 """Days other than weekdays and numbers; the JSON Schema uses it."""
 
 
-class DateError(ValueError):
-    """What is wrong with a date, and how to fix it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
 def first_day(text: str) -> date:
     """The first day of a year, quarter, month or ISO week (its Monday), or the day. Raises
-    DateError."""
+    `wrong`."""
     if not re.fullmatch(DATE, text):
-        raise DateError(f"'{text}' is not a date", _repaired(text) or DATE_HOW)
+        raise wrong(f"'{text}' is not a date", _repaired(text) or DATE_HOW)
     year, _, rest = text.partition("-")
     if not FIRST_YEAR <= int(year) <= LAST_YEAR:
-        raise DateError(f"'{text}' is not a date", f"years go from {FIRST_YEAR} to {LAST_YEAR}")
+        raise wrong(f"'{text}' is not a date", f"years go from {FIRST_YEAR} to {LAST_YEAR}")
     try:
         if rest.startswith("Q"):
             return date(int(year), 3 * int(rest[1:]) - 2, 1)
@@ -51,7 +44,7 @@ def first_day(text: str) -> date:
         month, _, day = rest.partition("-")
         return date(int(year), int(month or 1), int(day or 1))
     except ValueError as error:
-        raise DateError(f"'{text}' is not a date", f"no such date: {error}") from error
+        raise wrong(f"'{text}' is not a date", f"no such date: {error}") from error
 
 
 def _repaired(text: str) -> str | None:
@@ -73,7 +66,7 @@ def _repaired(text: str) -> str | None:
 def moment(text: str) -> tuple[datetime, bool]:
     """A date and time, and whether it has an offset; without one, it is local time.
 
-    A date is the start of its first day. Raises DateError.
+    A date is the start of its first day. Raises `wrong`.
     """
     if re.fullmatch(DATE, text):
         day = first_day(text)
@@ -84,23 +77,23 @@ def moment(text: str) -> tuple[datetime, bool]:
             first_day(at.date().isoformat())
             return at, at.tzinfo is not None
     except ValueError as error:
-        if isinstance(error, DateError):
+        if isinstance(error, PydanticCustomError):
             raise
-        raise DateError(f"'{text}' is not a time", f"no such time: {error}") from error
-    raise DateError(f"'{text}' is not a time", "a date, or a date and a time: 2027-03-06T22:00")
+        raise wrong(f"'{text}' is not a time", f"no such time: {error}") from error
+    raise wrong(f"'{text}' is not a time", "a date, or a date and a time: 2027-03-06T22:00")
 
 
 def clock(text: str) -> int:
-    """Minutes after midnight. Raises DateError."""
+    """Minutes after midnight. Raises `wrong`."""
     if re.fullmatch(CLOCK, text):
         return int(text[:2]) * 60 + int(text[3:])
     short = re.fullmatch(r"(\d):([0-5]\d)(:00)?", text.strip())
     hint = f'write "0{short[1]}:{short[2]}"' if short else 'hours and minutes: "02:00", "17:30"'
-    raise DateError(f"'{text}' is not a time of the day", hint)
+    raise wrong(f"'{text}' is not a time of the day", hint)
 
 
 def day_of_year(text: str) -> tuple[int, int] | None:
-    """Month and day of `12-24`; None for other forms. Raises DateError for a day that no year
+    """Month and day of `12-24`; None for other forms. Raises `wrong` for a day that no year
     has."""
     if not re.fullmatch(r"\d\d-\d\d", text):
         return None
@@ -108,7 +101,7 @@ def day_of_year(text: str) -> tuple[int, int] | None:
     try:
         date(2024, month, day)  # a leap year
     except ValueError as error:
-        raise DateError(f"'{text}' is not a day of the year", "month and day: 12-24") from error
+        raise wrong(f"'{text}' is not a day of the year", "month and day: 12-24") from error
     return month, day
 
 
@@ -122,16 +115,16 @@ def nth_weekday(text: str) -> tuple[int, int] | None:
 
 def day(value: int | str) -> int | str:
     """A day of `on`: a weekday; `last day`, `first sunday` or a number, of the month; 12-24, of the
-    year. Raises DateError."""
+    year. Raises `wrong`."""
     if isinstance(value, int):
         if 1 <= value <= 31:
             return value
-        raise DateError(f"{value} is not a day of a month", "1 to 31, or `last day`")
+        raise wrong(f"{value} is not a day of a month", "1 to 31, or `last day`")
     if value in WEEKDAYS or value == LAST_DAY or nth_weekday(value) or day_of_year(value):
         return value
     near = near_day(value)
     hint = f"did you mean '{near}'?" if near else "sunday, first sunday, last day, 1, or 12-24"
-    raise DateError(f"'{value}' is not a day", hint)
+    raise wrong(f"'{value}' is not a day", hint)
 
 
 def near_day(text: str) -> str | None:

@@ -28,9 +28,8 @@ from agent.language.models.values import (
     TimeZone,
     Topic,
     form,
-    wrong,
 )
-from agent.language.problems import suggest
+from agent.language.problems import suggest, wrong
 
 
 class TimeSpec(Strict):

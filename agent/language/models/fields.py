@@ -18,7 +18,8 @@ from agent.core.model.field_types import (
 )
 from agent.language.models.base import Strict
 from agent.language.models.paths import AnyPath
-from agent.language.models.values import Number, Text, Unit, form, wrong
+from agent.language.models.values import Number, Text, Unit, form
+from agent.language.problems import wrong
 
 ScalarType = Literal["string", "integer", "float", "boolean", "decimal", "timestamp", "date"]
 ElementType = Literal["string", "integer", "float", "boolean"]

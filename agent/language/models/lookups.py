@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from agent.language.models.base import Strict
 from agent.language.models.fields import ElementType
-from agent.language.models.values import FieldName, Text, TimeZone, Topic, Unit, form, wrong
+from agent.language.models.values import FieldName, Text, TimeZone, Topic, Unit, form
+from agent.language.problems import wrong
 
 ColumnType = Literal["string", "integer", "float", "boolean"]
 """The types of fields that a lookup's columns may have."""

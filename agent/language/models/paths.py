@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 
 from agent.core.model.events import Coding, InnerText
 from agent.core.model.paths import Elements, Path, Root, RootName, Selector, Step
-from agent.language.models.values import wrong
+from agent.language.problems import wrong
 
 MOST_STEPS = 32
 """The most steps of a path."""

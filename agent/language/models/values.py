@@ -1,6 +1,6 @@
 """The single values of the language: names, durations, windows.
 
-Validators raise `PydanticCustomError` whose context may hold a `hint`, which `explain` reads.
+Validators raise `problems.wrong`, whose context may hold a `hint`, which `explain` reads.
 """
 
 from __future__ import annotations
@@ -18,17 +18,12 @@ from pydantic_core import PydanticCustomError
 from agent.core.model.rules import Flapping, Severity
 from agent.language.models import dates, durations
 from agent.language.models import window_text as window_spec
-from agent.language.problems import nearest, suggest
+from agent.language.problems import nearest, suggest, wrong
 
 NAME = r"^[a-z][a-z0-9_]*$"
 FIELD = r"^[A-Za-z][A-Za-z0-9_]*$"
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 """Kafka's own rule for topic names (org.apache.kafka.common.internals.Topic)."""
-
-
-def wrong(message: str, hint: str | None = None) -> PydanticCustomError:
-    """An error with a hint. The message is passed as data: braces in it are only text."""
-    return PydanticCustomError("rules", "{message}", {"message": message, "hint": hint})
 
 
 def form(value: Any) -> str:
@@ -129,10 +124,7 @@ def _window(value: Any) -> Any:
         raise wrong(
             "should be a window", "a number and its unit, `5m every 1m`, or day, week, month"
         )
-    try:
-        return window_spec.parse(value)
-    except window_spec.WindowError as error:
-        raise wrong(error.message, error.hint) from error
+    return window_spec.parse(value)
 
 
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
@@ -166,10 +158,7 @@ def _date(value: Any) -> Any:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str):
         raise wrong("should be a date", dates.DATE_HOW)
-    try:
-        dates.first_day(text)
-    except dates.DateError as error:
-        raise wrong(error.message, error.hint) from error
+    dates.first_day(text)
     return text
 
 
@@ -177,20 +166,14 @@ def _moment(value: Any) -> Any:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str):
         raise wrong("should be a date or a time", "for example 2027-03-06T22:00")
-    try:
-        dates.moment(text)
-    except dates.DateError as error:
-        raise wrong(error.message, error.hint) from error
+    dates.moment(text)
     return text
 
 
 def _clock(value: Any) -> Any:
     if not isinstance(value, str):
         raise wrong("should be a time of the day", 'hours and minutes: "02:00", "17:30"')
-    try:
-        dates.clock(value)
-    except dates.DateError as error:
-        raise wrong(error.message, error.hint) from error
+    dates.clock(value)
     return value
 
 
@@ -201,10 +184,7 @@ def _days(value: Any) -> Any:
     for day in days:
         if isinstance(day, bool) or not isinstance(day, int | str):
             raise wrong("should be a day, or a list of days", "sunday, first sunday, 1, 12-24")
-        try:
-            dates.day(day)
-        except dates.DateError as error:
-            raise wrong(error.message, error.hint) from error
+        dates.day(day)
     return days
 
 

@@ -8,21 +8,12 @@ from typing import get_args
 from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarUnit, CalendarWindow, FixedWindow, Window
 from agent.language.models import durations
-from agent.language.problems import nearest
+from agent.language.problems import nearest, wrong
 
 CALENDAR_UNITS: tuple[CalendarUnit, ...] = get_args(CalendarUnit)
 PATTERN = rf"^({durations.PATTERN}(\s+every\s+{durations.PATTERN})?|{'|'.join(CALENDAR_UNITS)})$"
 LEAST_MS = 1000
 """The shortest window: watermarks are sent with each flush, once a second."""
-
-
-class WindowError(ValueError):
-    """What is wrong with a window, and how to fix it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +35,19 @@ class WindowSpec:
 
 
 def parse(text: str) -> WindowSpec:
-    """A window from its text. Raises WindowError."""
+    """A window from its text. Raises `wrong`."""
     words = text.split()
     if len(words) == 1 and words[0] in CALENDAR_UNITS:
         return WindowSpec(unit=_unit(words[0]))
     if len(words) not in (1, 3) or (len(words) == 3 and words[1] != "every"):
-        raise WindowError(f"'{text}' is not a window", _how(text))
+        raise wrong(f"'{text}' is not a window", _how(text))
     try:
         size_ms = durations.parse(words[0])
         hop_ms = durations.parse(words[2]) if len(words) == 3 else size_ms
     except ValueError as error:
         message = str(error)
         why = "" if message.endswith("is not a duration") else f": {message}"
-        raise WindowError(f"'{text}' is not a window{why}", _how(text)) from error
+        raise wrong(f"'{text}' is not a window{why}", _how(text)) from error
     _check(size_ms, hop_ms, "hop" if len(words) == 3 else "window")
     return WindowSpec(size_ms, hop_ms)
 
@@ -76,20 +67,20 @@ def _how(text: str) -> str:
 
 def _check(size_ms: int, hop_ms: int, smaller: str) -> None:
     if min(size_ms, hop_ms) < LEAST_MS:
-        raise WindowError(
+        raise wrong(
             f"the {smaller} of {durations.show(min(size_ms, hop_ms))} is too short",
             "the shortest is 1s",
         )
     if size_ms % LEAST_MS or hop_ms % LEAST_MS:
-        raise WindowError("windows and hops are whole seconds", "leave the milliseconds out")
+        raise wrong("windows and hops are whole seconds", "leave the milliseconds out")
     if hop_ms > size_ms:
-        raise WindowError(
+        raise wrong(
             f"the hop of {durations.show(hop_ms)} is longer than the window of "
             f"{durations.show(size_ms)}: the events between would never count",
             f"write `{durations.show(hop_ms)}`, or a hop that divides {durations.show(size_ms)}",
         )
     if size_ms % hop_ms:
-        raise WindowError(
+        raise wrong(
             f"the hop of {durations.show(hop_ms)} does not divide the window of "
             f"{durations.show(size_ms)}",
             f"near it: {_near_hops(size_ms, hop_ms)}",
