@@ -89,8 +89,8 @@ class Entry(Generic[M]):
             return None
         place = (*self.place, *written(at, self.keys))
         source = self.source
-        span = source.locate_text(place, *chars, on) if chars else source.locate(place, on)
-        return source.problem(span, place, message, hint, severity)
+        span = source.locate_text(place, *chars, on) if chars else None
+        return source.problem(place, message, hint, on=on, severity=severity, span=span)
 
 
 @dataclass(slots=True)
@@ -230,8 +230,7 @@ def _declare_file(declared: Declared, source: Source) -> None:
         return
     if not isinstance(data, dict):
         hint = f"write sections: {', '.join(SECTIONS)}"
-        span = source.locate(())
-        declared.problems.append(source.problem(span, (), "should be a mapping", hint))
+        declared.problems.append(source.problem((), "should be a mapping", hint))
         return
     head = {}
     for key, value in data.items():
@@ -249,9 +248,7 @@ def _declare_section(declared: Declared, source: Source, section: str, data: Any
     if data is None:
         return
     if not isinstance(data, dict):
-        span = source.locate((section,))
-        message = "should be a mapping (name: …)"
-        declared.problems.append(source.problem(span, (section,), message))
+        declared.problems.append(source.problem((section,), "should be a mapping (name: …)"))
         return
     entries: dict[str, Entry[Any]] = getattr(declared, section)
     for name, value in data.items():
@@ -265,8 +262,7 @@ def _declare_section(declared: Declared, source: Source, section: str, data: Any
         whole = _mended(declared, source, value, place)
         recovered = recover(SECTIONS[section], whole)
         for at, on, message, hint in recovered.mistakes:
-            span = source.locate((*place, *at), on)
-            declared.problems.append(source.problem(span, (*place, *at), message, hint))
+            declared.problems.append(source.problem((*place, *at), message, hint, on=on))
         nulls = frozenset(_report_nulls(declared, source, whole, place))
         if recovered.model is not None:
             holes = recovered.holes | nulls
@@ -277,10 +273,9 @@ def _mended(declared: Declared, source: Source, value: Any, place: Place) -> Any
     """An entry without texts that a comma has cut, which are reported."""
     whole, cuts = mended(value)
     for at, text in cuts:
-        here = (*place, *at)
         message = "a comma inside { } ends the value"
         hint = f"put it in quotes: `{at[-1]}: {json.dumps(text, ensure_ascii=False)}`"
-        declared.problems.append(source.problem(source.locate(here), here, message, hint))
+        declared.problems.append(source.problem((*place, *at), message, hint))
     return whole
 
 
@@ -290,8 +285,7 @@ def _check_name(declared: Declared, source: Source, place: tuple[str, str]) -> N
         _NAMES[place[0]].validate_python(place[1])
     except ValidationError as error:
         for _, _, message, hint in explain(error, FileSpec, place):
-            span = source.locate(place, "key")
-            declared.problems.append(source.problem(span, place, message, hint))
+            declared.problems.append(source.problem(place, message, hint, on="key"))
 
 
 def _report_nulls(declared: Declared, source: Source, data: Any, place: Place) -> Iterator[Place]:
@@ -308,8 +302,7 @@ def _report_nulls(declared: Declared, source: Source, data: Any, place: Place) -
             continue  # null is a dimension's value like any other
         if value is None:
             message, hint = f"'{key}' has no value", "give it one, or leave it out"
-            problem = source.problem(source.locate(at), at, message, hint)
-            declared.problems.append(problem)
+            declared.problems.append(source.problem(at, message, hint))
             yield at[2:]
         yield from _report_nulls(declared, source, value, at)
 
@@ -317,10 +310,10 @@ def _report_nulls(declared: Declared, source: Source, data: Any, place: Place) -
 def _report_duplicate(declared: Declared, place: Place, first: Source, second: Source) -> None:
     """Report a name that is declared twice, at both places."""
     for here, there in ((first, second), (second, first)):
-        span, other = here.locate(place, "key"), there.locate(place, "key")
+        other = there.locate(place, "key")
         message = f"'{place[-1]}' is also declared in {there.name}:{other.line}:{other.column}"
         hint = "keep one, or rename one"
-        declared.problems.append(here.problem(span, place, message, hint))
+        declared.problems.append(here.problem(place, message, hint, on="key"))
 
 
 def _validate(
@@ -337,8 +330,7 @@ def _validate(
         return model.model_validate(data)
     except ValidationError as error:
         for at, on, message, hint in explain(error, whole or model, place):
-            span = source.locate(at, on)
-            declared.problems.append(source.problem(span, at, message, hint))
+            declared.problems.append(source.problem(at, message, hint, on=on))
         return None
 
 
@@ -353,10 +345,9 @@ def _defaults(declared: Declared, sources: Iterable[Source]) -> None:
     for source, model in defaults[1:]:
         first, kept = defaults[0]
         if model != kept:
-            span = source.locate(("defaults",), "key")
             at = first.locate(("defaults",), "key")
             message = f"other defaults than in {first.name}:{at.line}:{at.column}"
             hint = "defaults hold for all files: keep them in one"
-            declared.problems.append(source.problem(span, ("defaults",), message, hint))
+            declared.problems.append(source.problem(("defaults",), message, hint, on="key"))
     if defaults:
         declared.defaults = defaults[0][1]

@@ -167,14 +167,16 @@ class Source:
 
     def problem(
         self,
-        span: Span,
         place: Place,
         message: str,
         hint: str | None = None,
+        *,
+        on: On = "value",
         severity: Importance = "error",
+        span: Span | None = None,
     ) -> Problem:
-        """A problem at a span of this file."""
-        text = self.line(span.line)
+        """A problem at a place of this file; `span`: where, if it is not the whole key or value."""
+        span = span or self.locate(place, on)
         return Problem(
             self.name,
             span.line,
@@ -184,7 +186,7 @@ class Source:
             message,
             hint,
             severity,
-            text,
+            self.line(span.line),
         )
 
     def _span(self, start: yaml.Mark, end: yaml.Mark) -> Span:
@@ -218,7 +220,7 @@ def read(name: str, raw: bytes) -> Source:
         node = _compose(text)
     except RecursionError:
         why = "no rule needs so many brackets"
-        source.problems.append(source.problem(Span(1, 1, 2), (), "nested too deeply", why))
+        source.problems.append(source.problem((), "nested too deeply", why, span=Span(1, 1, 2)))
         return source
     except yaml.YAMLError as error:
         line, column, message, hint = explain_syntax(error, text)
@@ -227,14 +229,15 @@ def read(name: str, raw: bytes) -> Source:
             line = next((n for n in range(line, 0, -1) if source.line(n).strip()), line)
             column = max(1, len(source.line(line)))
         span = Span(line, column, column + 1)
-        source.problems.append(source.problem(span, (), f"not YAML: {message}", hint))
+        source.problems.append(source.problem((), f"not YAML: {message}", hint, span=span))
         return source
     if node is not None:
         builder = _Builder(source)
         try:
             source.data = builder.build(node, ())
         except _TooMuch as error:
-            source.problems.append(source.problem(Span(1, 1, 2), (), error.message, error.hint))
+            problem = source.problem((), error.message, error.hint, span=Span(1, 1, 2))
+            source.problems.append(problem)
     return source
 
 
@@ -253,6 +256,9 @@ class _TooMuch(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+_WITHIN_ITSELF = "an alias that contains itself"
 
 
 class _Builder:
@@ -277,12 +283,7 @@ class _Builder:
         self.source.nodes[place] = node
         self._visit()
         if node in self.open:
-            self._refuse(
-                node,
-                place,
-                "an alias that contains itself",
-                "write the values instead of the alias",
-            )
+            self._refuse(node, place, _WITHIN_ITSELF, "write the values instead of the alias")
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
@@ -315,7 +316,7 @@ class _Builder:
             if name in own:
                 hint = f"it is already set in line {own[name]}; keep one"
                 message = f"'{name}' is given twice"
-                self.source.problems.append(self.source.problem(span, here, message, hint))
+                self._refuse(key_node, here, message, hint)
                 continue
             own[name] = span.line
             self.source.keys[here] = span
@@ -334,12 +335,7 @@ class _Builder:
                 self._refuse(node, place, "`<<` takes a mapping", "write `<<: *name`")
                 continue
             if base in self.open:
-                self._refuse(
-                    node,
-                    place,
-                    "an alias that contains itself",
-                    "write the values instead of the alias",
-                )
+                self._refuse(node, place, _WITHIN_ITSELF, "write the values instead of the alias")
                 continue
             for key_node, value_node in base.value:
                 self._visit()
@@ -367,7 +363,7 @@ class _Builder:
 
     def _refuse(self, node: yaml.Node, place: Place, message: str, hint: str | None = None) -> None:
         span = self.source._span(node.start_mark, node.end_mark)
-        self.source.problems.append(self.source.problem(span, place, message, hint))
+        self.source.problems.append(self.source.problem(place, message, hint, span=span))
 
 
 def _offsets(node: yaml.ScalarNode, text: str) -> list[int]:

@@ -69,10 +69,10 @@ class Result:
         """The differences as problems in the test file."""
         return [
             self.case.source.problem(
-                row.span,
                 ("tests", self.case.name, "expect"),
                 f"{_head(section, row)}: expected {row.expected}, got {row.got}",
                 row.hint,
+                span=row.span,
             )
             for section in self.sections
             for row in section.rows

@@ -68,11 +68,11 @@ def _read_file(plan: Plan, file: Path, suite: Suite) -> None:
     if source.data is None:
         if not source.problems:
             suite.problems.append(
-                _at(source, (), "the file is empty", "write tests under `tests:`")
+                source.problem((), "the file is empty", "write tests under `tests:`")
             )
         return
     if not isinstance(source.data, dict):
-        suite.problems.append(_at(source, (), "should be a mapping", "write `tests:`"))
+        suite.problems.append(source.problem((), "should be a mapping", "write `tests:`"))
         return
     head = {k: v for k, v in source.data.items() if k != "tests" and not k.startswith("x-")}
     suite.problems += _nulls(source, head, ())
@@ -80,8 +80,7 @@ def _read_file(plan: Plan, file: Path, suite: Suite) -> None:
         spec = TestFileSpec.model_validate(head)
     except ValidationError as error:
         for place, on, message, hint in explain(error, TestFileSpec, ()):
-            span = source.locate(place, on)
-            suite.problems.append(source.problem(span, place, message, hint))
+            suite.problems.append(source.problem(place, message, hint, on=on))
         spec = TestFileSpec.model_validate({})
     _tests(plan, source, spec, suite)
 
@@ -90,16 +89,18 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
     tests = source.data.get("tests")
     if not isinstance(tests, dict) or not tests:
         hint = "write them under `tests:`, each by its name"
-        suite.problems.append(_at(source, ("tests",), "no test in this file", hint))
+        suite.problems.append(source.problem(("tests",), "no test in this file", hint))
         return
     for name, value in tests.items():
         place: Place = ("tests", name)
         if not name.strip():
-            suite.problems.append(_at(source, place, "a test without a name", "say what it shows"))
+            suite.problems.append(
+                source.problem(place, "a test without a name", "say what it shows")
+            )
         recovered = recover(TestSpec, value)
         for at, on, message, advice in recovered.mistakes:
             where = (*place, *at)
-            suite.problems.append(source.problem(source.locate(where, on), where, message, advice))
+            suite.problems.append(source.problem(where, message, advice, on=on))
         nulls = list(_nulls(source, value, place))
         suite.problems += nulls
         if recovered.model is None:
@@ -118,13 +119,9 @@ def _nulls(source: Source, data: Any, place: Place) -> Iterator[Problem]:
         for key, value in data.items():
             at = (*place, key)
             if value is None:
-                yield _at(source, at, f"'{key}' has no value", "give it one, or leave it out")
+                yield source.problem(at, f"'{key}' has no value", "give it one, or leave it out")
             elif not (len(at) == 3 and key == "events"):
                 yield from _nulls(source, value, at)
     elif isinstance(data, list):
         for number, value in enumerate(data):
             yield from _nulls(source, value, (*place, number))
-
-
-def _at(source: Source, place: Place, message: str, hint: str | None) -> Problem:
-    return source.problem(source.locate(place), place, message, hint)
