@@ -13,19 +13,16 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.core.changes.describe import WORDS
 from agent.core.model.schemas import Schema
-from agent.language.cut_text import mended
 from agent.language.error_text import explain
-from agent.language.models.defaults import Defaults
 from agent.language.models.events import EventSpec
-from agent.language.models.file import SECTIONS, FileHead, FileSpec
-from agent.language.models.kpis import KpiSpec
+from agent.language.models.file import SECTIONS, Defaults, FileHead, FileSpec
+from agent.language.models.kpis import KpiSpec, ObjectiveSpec
 from agent.language.models.lookups import LookupSpec
 from agent.language.models.maintenance import MaintenanceSpec
-from agent.language.models.objectives import ObjectiveSpec
 from agent.language.models.rules import RuleSpec
 from agent.language.models.values import EventName, Name
 from agent.language.problems import Importance, Problem, suggest
-from agent.language.recovery import recover, written
+from agent.language.recovery import mended, recover, written
 from agent.language.source import On, Place, Source, read
 
 M = TypeVar("M", bound=BaseModel)

@@ -2,10 +2,13 @@
 
 A misspelt key is read as the nearest known key. An invalid value is left out, or replaced by a
 placeholder where the model needs one; its place is a *hole*, and nothing more is reported there.
+SQL that a comma has cut is put together again: in `{…}`, `value: quantile(x, 0.9), window: 1h` is
+three entries.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -198,3 +201,51 @@ def _at(data: Any, place: Place) -> Any:
         except (KeyError, IndexError, TypeError):
             return {}
     return data
+
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+Cut = tuple[Place, str]
+"""Where a text was cut, and the whole text."""
+
+
+def mended(data: Any) -> tuple[Any, list[Cut]]:
+    """The data with the texts that were cut put together again, and what these are."""
+    cuts: list[Cut] = []
+    return _mended(data, (), cuts), cuts
+
+
+def _mended(data: Any, place: Place, cuts: list[Cut]) -> Any:
+    if isinstance(data, list):
+        return [_mended(item, (*place, index), cuts) for index, item in enumerate(data)]
+    if not isinstance(data, dict):
+        return data
+    whole: dict[Any, Any] = {}
+    for key, parts in _entries(data):
+        value, *rest = parts
+        if rest:
+            value = ", ".join(map(str, parts))
+            cuts.append(((*place, key), value))
+        whole[key] = _mended(value, (*place, key), cuts)
+    return whole
+
+
+def _entries(data: dict[Any, Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """The entries of a mapping, each with its value, and the keys that are a part of it, too."""
+    entries = list(data.items())
+    while entries:
+        key, value = entries.pop(0)
+        parts, count = [value], 0
+        while _is_open(parts) and count < len(entries) and entries[count][1] is None:
+            parts.append(entries[count][0])
+            count += 1
+        if _is_open(parts):
+            parts, count = [value], 0  # the text is wrong by itself
+        yield key, parts
+        del entries[:count]
+
+
+def _is_open(parts: list[Any]) -> bool:
+    """Whether a bracket is open at the end of a text."""
+    text = _QUOTED.sub("", ", ".join(map(str, parts)))
+    return isinstance(parts[0], str) and text.count("(") > text.count(")")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.language.compile.columns import may_have_more
+from agent.language.compile.fields import may_have_more
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 from agent.language.models.lookups import ColumnType, LookupFieldSpec, LookupSpec

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from agent.language.checks.kpis import has_target
 from agent.language.declared import Declared, Entry
-from agent.language.models.kpis import KpiSpec
-from agent.language.models.objectives import ObjectiveSpec
+from agent.language.models.kpis import KpiSpec, ObjectiveSpec
 from agent.language.source import On, Place
 
 

@@ -9,9 +9,8 @@ from sqlglot import exp
 
 from agent.core.model.events import Topics
 from agent.core.model.paths import Path
-from agent.language.compile.columns import columns_of, columns_read_by, may_have_more
 from agent.language.compile.contracts import make_topics
-from agent.language.compile.fields import make_field
+from agent.language.compile.fields import columns_of, columns_read_by, make_field, may_have_more
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry
 from agent.language.models.kpis import KpiSpec

@@ -10,8 +10,7 @@ from agent.language.compile.satisfiable import SHARE, range_of_value
 from agent.language.compile.shapes import Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import dates
-from agent.language.models.kpis import KpiSpec
-from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec
+from agent.language.models.kpis import AnyTarget, KpiSpec, TargetSpec, TargetStepSpec
 from agent.language.source import Place
 
 

@@ -16,8 +16,7 @@ from agent.language.checks.targets import begins_ms, zone_of_dates
 from agent.language.compile.shapes import Shape, expire_after_ms
 from agent.language.compile.statements import KpiSql
 from agent.language.declared import Declared, Entry
-from agent.language.models.kpis import KpiSpec
-from agent.language.models.targets import AnyTarget, TargetSpec, TargetStepSpec
+from agent.language.models.kpis import AnyTarget, KpiSpec, TargetSpec, TargetStepSpec
 from agent.language.models.values import benchmark_of
 
 MINIMUM_PEOPLE = 5

@@ -27,8 +27,8 @@ from agent.language.compile.shapes import slices as slices_of
 from agent.language.compile.statements import Statements
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.file import SECTIONS
+from agent.language.models.kpis import ObjectiveSpec
 from agent.language.models.maintenance import MaintenanceSpec
-from agent.language.models.objectives import ObjectiveSpec
 
 
 def make_plan(

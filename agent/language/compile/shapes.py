@@ -9,7 +9,7 @@ from typing import Literal, cast
 from agent.core.model.events import FieldType
 from agent.core.model.text import window_text
 from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
-from agent.language.compile.columns import columns_of, may_have_more
+from agent.language.compile.fields import columns_of, may_have_more
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
 from agent.language.models.events import EventSpec

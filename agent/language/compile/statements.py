@@ -12,8 +12,8 @@ from sqlglot import exp
 
 from agent.core.model.events import FieldType
 from agent.core.model.kpis import Cast, Partial, PartialKind
-from agent.language.compile.columns import columns_of, may_have_more, read_columns_of
 from agent.language.compile.conditions import RuleSql, compile_rule
+from agent.language.compile.fields import columns_of, may_have_more, read_columns_of
 from agent.language.compile.shapes import UNKNOWN, Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.events import EventSpec

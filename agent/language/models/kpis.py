@@ -1,15 +1,19 @@
-"""The section `kpis`: SQL over the events of a type, or over other KPIs."""
+"""The section `kpis`: SQL over the events of a type, or over other KPIs, and their targets; and the
+section `objectives`: weighted sets of KPIs, or of other objectives."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from agent.core.model.kpis import Better
 from agent.language.models.base import AnyEscalation, Strict
-from agent.language.models.targets import AnyTarget, OverrideSpec
 from agent.language.models.values import (
+    Benchmark,
+    DateText,
+    DimensionValue,
+    Number,
     PositiveDuration,
     Text,
     TimeZone,
@@ -17,6 +21,78 @@ from agent.language.models.values import (
     WindowText,
     form,
 )
+
+if TYPE_CHECKING:
+    Bound = float | str
+else:
+    Bound = Annotated[
+        Annotated[Number, Tag("<number>")] | Annotated[Benchmark, Tag("<text>")],
+        Discriminator(form),
+    ]
+
+
+class TargetSpec(Strict):
+    """The value a KPI should reach: at_most, at_least or between, with a warning band inside."""
+
+    at_most: Bound | None = Field(
+        None,
+        description="The target is met up to this value: a number, or `kpi(name)`, the value of "
+        "another KPI in the same window.",
+    )
+    at_least: Bound | None = Field(
+        None,
+        description="The target is met from this value on: a number, or `kpi(name)`, the value of "
+        "another KPI in the same window.",
+    )
+    between: list[Number] | None = Field(
+        None, min_length=2, max_length=2, description="The target is met between these two values."
+    )
+    warn: (
+        Annotated[
+            Annotated[Number, Tag("<number>")]
+            | Annotated[Benchmark, Tag("<text>")]
+            | Annotated[list[Number], Field(min_length=2, max_length=2), Tag("<list>")],
+            Discriminator(form),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Beyond this value, inside the target, the KPI is at risk. Two values "
+        "with between.",
+    )
+
+
+class TargetStepSpec(TargetSpec):
+    """A target from a date on."""
+
+    from_: DateText | None = Field(
+        None,
+        alias="from",
+        description="The first day of the target, in the KPI's time zone: a year, quarter, month, "
+        "ISO week or day. The first target of the list may omit it.",
+        examples=["2027-Q1"],
+    )
+
+
+if TYPE_CHECKING:
+    AnyTarget = TargetSpec | list[TargetStepSpec]
+else:
+    AnyTarget = Annotated[
+        Annotated[TargetSpec, Tag("<mapping>")]
+        | Annotated[list[TargetStepSpec], Field(min_length=1), Tag("<list>")],
+        Discriminator(form),
+    ]
+
+
+class OverrideSpec(Strict):
+    """Another target for series whose dimensions match."""
+
+    match: dict[str, DimensionValue] = Field(
+        min_length=1, description="Dimension: value; all must match.", examples=[{"region": "apac"}]
+    )
+    target: AnyTarget = Field(
+        description="The target of these series, or a list of them by date, as for the KPI."
+    )
 
 
 class KpiSpec(Strict):
@@ -117,4 +193,24 @@ class KpiSpec(Strict):
         description="How much of its past a KPI computes when it is new or its definition "
         "changed. The events are read from their topic, beside the live flow.",
         examples=["30d"],
+    )
+
+
+class ObjectiveSpec(Strict):
+    """An objective of the company: a weighted set of KPIs and other objectives."""
+
+    title: Text | None = Field(None, description="The name that people see.")
+    description: Text | None = Field(None, description="What it means to reach the objective.")
+    owner: Text | None = Field(None, description="Who is responsible for it.")
+    team: Text | None = Field(None, description="The owner's team.")
+    kpis: dict[str, Number] = Field(
+        default_factory=dict,
+        description="KPI: weight. Weights are positive; those of an objective are scaled to add "
+        "up to 1.",
+        examples=[{"orders": 1}],
+    )
+    objectives: dict[str, Number] = Field(
+        default_factory=dict,
+        description="Objective: weight, for objectives that are part of this one.",
+        examples=[{"growth": 1}],
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.language.sql.scalars.re2 import BadPattern, as_rust
+from agent.language.sql.scalars.patterns import BadPattern, as_rust
 
 TEXTS = [
     *(

@@ -1,7 +1,7 @@
 """The scalar SQL that is supported: tables from sqlglot's nodes to polars expressions.
 
 `SCALARS` is all of them; a module holds those of one kind: `literals`, `numbers`, `conditions`,
-`strings`, `patterns`, `casts`, `times`, `lists`. To add a function, add an entry to its kind's
+`strings` (and lists), `patterns`, `casts`, `times`. To add a function, add an entry to its kind's
 table, its name to `FUNCTIONS` in `language/sql/expressions.py`, and a case beside DuckDB to
 `tests/language/sql/test_compiler.py` or `test_types.py`.
 
@@ -29,7 +29,6 @@ from sqlglot import exp
 from agent.language.sql.expressions import Entry
 from agent.language.sql.scalars.casts import CASTS
 from agent.language.sql.scalars.conditions import CONDITIONS
-from agent.language.sql.scalars.lists import LISTS
 from agent.language.sql.scalars.literals import LITERALS
 from agent.language.sql.scalars.numbers import NUMBERS
 from agent.language.sql.scalars.patterns import PATTERNS
@@ -44,5 +43,4 @@ SCALARS: Mapping[type[exp.Expression], Entry] = {
     **PATTERNS,
     **CASTS,
     **TIMES,
-    **LISTS,
 }

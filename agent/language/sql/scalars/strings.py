@@ -1,4 +1,5 @@
-"""The functions of strings. Lengths and positions are in characters (code points)."""
+"""The functions of strings and lists. Lengths and positions in strings are in characters (code
+points)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from sqlglot import exp
 from agent.core.model.events import FieldType
 from agent.language.sql.expressions import Entry, Scope, fail
 from agent.language.sql.scalars.literals import integer_written, text_written
-from agent.language.sql.types import Typed
+from agent.language.sql.types import Typed, words
 
 # What DuckDB's trim takes off: Unicode's space separators (category Zs), not tabs or line ends.
 _SPACES = " \u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -123,18 +124,58 @@ def _position(scope: Scope, node: exp.StrPosition) -> Typed:
     return Typed(pl.when(value.is_not_null() & part.is_not_null()).then(position), "integer")
 
 
+def _length(scope: Scope, node: exp.Length) -> Typed:
+    """Of a list, or of a string."""
+    typed = scope.translate(node.this)
+    if not typed.type.endswith("[]"):
+        return Typed(scope.of(node.this, "string").str.len_chars().cast(pl.Int64), "integer")
+    return Typed(typed.expr.list.len().cast(pl.Int64), "integer")
+
+
+def _size(scope: Scope, node: exp.ArraySize) -> Typed:
+    return Typed(_list(scope, node.this).expr.list.len().cast(pl.Int64), "integer")
+
+
+def _contains(scope: Scope, node: exp.Contains) -> Typed:
+    """Of a list, or of a string."""
+    if not scope.translate(node.this).type.endswith("[]"):
+        return _two_strings(lambda a, b: a.str.contains(b, literal=True), scope, node)
+    return _has(scope, node)
+
+
+def _has(scope: Scope, node: exp.Contains | exp.ArrayContains) -> Typed:
+    typed = _list(scope, node.this)
+    element = typed.type[:-2]
+    wanted = scope.translate(node.expression)
+    if wanted.type == "null":
+        return Typed(pl.lit(None, dtype=pl.Boolean), "boolean")
+    if wanted.type != element and not (element == "float" and wanted.type == "integer"):
+        fail(node.expression, f"{words(typed.type)} can't contain {words(wanted.type)}")
+    value = wanted.cast(element)
+    has = typed.expr.list.contains(value)
+    return Typed(pl.when(typed.expr.is_not_null() & value.is_not_null()).then(has), "boolean")
+
+
+def _list(scope: Scope, node: exp.Expression) -> Typed:
+    typed = scope.translate(node)
+    if not typed.type.endswith("[]"):
+        hint = "declare the field as a list: `type: [string]`"
+        fail(node, f"a list is needed here, this is {words(typed.type)}", hint)
+    return typed
+
+
 _BOTH = "this expression"
 
 STRINGS: Mapping[type[exp.Expression], Entry] = {
-    exp.Length: Entry(
-        "this", partial(_of_string, lambda x: x.str.len_chars().cast(pl.Int64), "integer")
-    ),
+    exp.Length: Entry("this", _length),
     exp.Lower: Entry("this", partial(_of_string, lower, "string")),
     exp.Upper: Entry("this", partial(_of_string, lambda x: x.str.to_uppercase(), "string")),
     exp.Trim: Entry("this expression position", _trim),
     exp.StartsWith: Entry(_BOTH, partial(_two_strings, lambda a, b: a.str.starts_with(b))),
     exp.EndsWith: Entry(_BOTH, partial(_two_strings, lambda a, b: a.str.ends_with(b))),
-    exp.Contains: Entry(_BOTH, partial(_two_strings, lambda a, b: a.str.contains(b, literal=True))),
+    exp.Contains: Entry(_BOTH, _contains),
+    exp.ArraySize: Entry("this", _size),
+    exp.ArrayContains: Entry(_BOTH, _has),
     exp.StrPosition: Entry("this substr", _position),
     exp.DPipe: Entry(_BOTH, _joined),
     exp.Concat: Entry("expressions safe coalesce", _concat),
