@@ -9,17 +9,15 @@ from pathlib import Path
 from agent.core.model.plan import Plan
 from agent.language import lookup_files, schema_files
 from agent.language.checks import (
-    benchmarks,
     events,
     kpis,
     links,
     lookups,
     maintenance,
-    metrics,
     objectives,
     privacy,
     rules,
-    state_size,
+    targets,
 )
 from agent.language.compile import mapper, shapes, statements
 from agent.language.declared import declare
@@ -52,8 +50,7 @@ def check(
     lookups.check(declared)
     tables = lookup_files.read_all(declared)
     kpis.check(declared, known)
-    benchmarks.check(declared, known)
-    metrics.check(declared)
+    targets.check_benchmarks(declared, known)
     linked = links.check(declared, known)
     rules.check(declared, known, linked)
     objectives.check(declared)
@@ -64,7 +61,7 @@ def check(
     if any(p.severity == "error" for p in problems):
         return None, problems
     plan = mapper.make_plan(declared, known, compiled, linked, tables)
-    state_size.check(declared, plan)
+    kpis.check_state_size(declared, plan)
     for outside in further(plan):
         entry = declared.events[outside.event]
         declared.report(entry, outside.at, outside.message, severity=outside.severity)

@@ -1,17 +1,22 @@
-"""KPIs: their dimensions, targets and overrides."""
+"""KPIs: their dimensions, targets and overrides; metric names that are unique, and none of the
+agent's own; series that are not too large."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent.core.model.events import FieldType, Scalar
-from agent.core.model.windows import DAY_MS
+from agent.core.model.kpis import Kpi, PartialKind, metric_name
+from agent.core.model.metrics import AGENT_PREFIX, SHARED_METRICS
+from agent.core.model.plan import Plan
+from agent.core.model.windows import DAY_MS, FixedWindow
 from agent.core.output.labels import RESERVED_LABELS
 from agent.language.checks import targets
-from agent.language.compile.shapes import Shape
+from agent.language.compile.shapes import MANY_HOPS, Shape
 from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models import durations
 from agent.language.models.kpis import KpiSpec
@@ -45,6 +50,7 @@ def check(declared: Declared, shapes: dict[str, Shape]) -> None:
             message = "a KPI over KPIs has no events to read again"
             hint = f"give `backfill` to {', '.join(model.from_)}"
             declared.report(entry, ("backfill",), message, hint, on="key")
+    _metrics(declared)
 
 
 def has_target(entry: Entry[KpiSpec]) -> bool:
@@ -123,3 +129,87 @@ def _expiry(declared: Declared, entry: Entry[KpiSpec], shape: Shape) -> None:
         message = "a series would expire before its window closes"
         hint = f"at least {durations.show(shape.window.span_ms)}, the longest window"
         declared.report(entry, ("expire_after",), message, hint)
+
+
+ODD_ENDINGS = ("_total", "_bucket", "_count", "_sum", "_gcount", "_gsum", "_created", "_info")
+"""Endings that OpenMetrics reserves for counters, histograms and info metrics (its specification,
+section "MetricFamily"); `promtool check metrics` warns of them."""
+
+_VARIANTS = {
+    "": "the closed value",
+    "current": "the current value",
+    "target": "the target",
+}
+
+
+def _metrics(declared: Declared) -> None:
+    """Check the metric names of every KPI against the agent's, and against each other's."""
+    owners: dict[str, tuple[Entry[KpiSpec], str]] = {}
+    for entry in declared.kpis.values():
+        if entry.has_hole("unit"):
+            continue
+        for middle, what in _VARIANTS.items():
+            metric = metric_name(entry.name, entry.model.unit, middle)
+            if metric in SHARED_METRICS or metric.startswith(AGENT_PREFIX):
+                message = f"its metric {metric} ({what}) would be one of the agent's own"
+                declared.report(entry, (), message, "rename the KPI", on="key")
+                break
+            other = owners.setdefault(metric, (entry, what))
+            if other[0] is not entry:
+                message = (
+                    f"its metric {metric} ({what}) is also that of '{other[0].name}' ({other[1]})"
+                )
+                hint = "rename one, or give it another unit"
+                declared.report(entry, (), message, hint, on="key")
+                break
+        _ending(declared, entry)
+
+
+def _ending(declared: Declared, entry: Entry[KpiSpec]) -> None:
+    metric = metric_name(entry.name, entry.model.unit)
+    ending = next((e for e in ODD_ENDINGS if metric.endswith(e)), None)
+    if ending is not None:
+        message = f"its metric {metric} ends in {ending}, which Prometheus keeps for other types"
+        hint = "a KPI is a gauge: give it another unit or name"
+        at = ("unit",) if entry.model.unit else ()
+        declared.report(entry, at, message, hint, on="value" if at else "key", severity="warning")
+
+
+LARGE_BYTES = 1_000_000
+"""The size from which a series is reported: a thousand of them are a gigabyte."""
+
+SKETCH_BYTES = {
+    PartialKind.DISTINCT: 65_536,  # 8192 hashes of 8 bytes
+    PartialKind.RETENTION: 65_536,
+    PartialKind.QUANTILE: 16_384,  # buckets over some ten powers of ten
+    PartialKind.QUANTILE_CONT: 16_384,
+    PartialKind.MODE: 65_552,  # 4097 values with their counts
+    PartialKind.SUM_DISTINCT: 65_552,
+    PartialKind.MEAN_DISTINCT: 65_552,
+}
+NUMBER_BYTES = 20
+"""Of the other partials: two numbers, written as nine bytes each."""
+
+
+def check_state_size(declared: Declared, plan: Plan) -> None:
+    """Warn of KPIs whose series may be large."""
+    for name, kpi in plan.kpis.items():
+        panes = _panes(kpi)
+        size = panes * sum(SKETCH_BYTES.get(p.kind, NUMBER_BYTES) for p in kpi.partials)
+        # Very many panes have a warning of their own.
+        if kpi.contract is not None and size > LARGE_BYTES and panes <= MANY_HOPS:
+            message = (
+                f"the state of one series may take {size / 1e6:.1f} MB: {panes} panes of "
+                f"{size // panes:,} bytes at most"
+            )
+            hint = "a longer hop makes fewer panes; max_state_bytes limits the state of all series"
+            entry = declared.kpis[name]
+            declared.report(entry, ("window",), message, hint, severity="warning")
+
+
+def _panes(kpi: Kpi) -> int:
+    """How many panes a series keeps."""
+    windows = 2 if kpi.has_retention else 1
+    if not isinstance(kpi.window, FixedWindow):
+        return windows
+    return windows * kpi.window.size_ms // math.gcd(kpi.window.size_ms, kpi.window.hop_ms)

@@ -1,4 +1,5 @@
-"""Rules: one kind each, durations that the windows can distinguish, templates that render."""
+"""Rules: one kind each, durations that the windows can distinguish, templates that render,
+overrides that have an effect on series that can exist."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from agent.core.model.rules import Severity
 from agent.core.output import templates
 from agent.core.output.labels import RESERVED_LABELS
 from agent.core.output.messages import VARIABLES
-from agent.language.checks import kinds, overrides, slo
+from agent.language.checks import kinds, slo
+from agent.language.checks.kpis import check_match
 from agent.language.compile.links import Links
 from agent.language.compile.shapes import ANY_WINDOW, UNKNOWN, Shape, expire_after_ms, slices
 from agent.language.declared import Declared, Entry
@@ -36,7 +38,7 @@ def check(declared: Declared, shapes: dict[str, Shape], links: Links) -> None:
             shape = shapes.get(kpi, UNKNOWN)
             _kind(declared, entry)
             _over_kpis(declared, entry, kpi)
-        overrides.check(declared, entry, kinds.kind_of(entry), shape, links.is_whole(entry.name))
+        _overrides(declared, entry, kinds.kind_of(entry), shape, links.is_whole(entry.name))
         _severities(declared, entry)
         _labels(declared, entry, shape)
         if kpi is not None:
@@ -278,3 +280,40 @@ def _find(text: str, name: str) -> tuple[int, int]:
         if match is not None:
             return braces.start() + match.start(), braces.start() + match.end()
     return 0, len(text)
+
+
+_EXAMPLES: dict[kinds.Kind, str] = {
+    "value": "when: value > 900",
+    "absence": "no_data_for: 2h",
+    "composite": "for: 1h",
+}
+
+
+def _overrides(
+    declared: Declared, entry: Entry[RuleSpec], kind: kinds.Kind, shape: Shape, whole: bool
+) -> None:
+    """Check the overrides of one rule. `shape` has the dimensions of its series; `whole`: it
+    watches its KPI as a whole, and has no series."""
+    model = entry.model
+    if whole and model.overrides:
+        message = "a KPI that is watched as a whole has no series to override"
+        hint = "leave `overrides` out, or watch each series: `per: series`"
+        declared.report(entry, ("overrides",), message, hint, on="key")
+        return
+    for i, override in enumerate(model.overrides):
+        at = ("overrides", i)
+        check_match(declared, entry, (*at, "match"), override.match, model.kpi or entry.name, shape)
+        kinds.refuse(declared, entry, kind, i)
+        for key in ("pace", "objective"):
+            if getattr(override, key) is not None and not entry.is_written(key) and kind == "value":
+                message = f"`{key}` in an override of a rule that has none"
+                hint = "give it to the rule, or write the condition as `when`"
+                declared.report(entry, (*at, key), message, hint, on="key")
+        changes = override.model_fields_set - {"match", "off"}
+        if override.off and changes:
+            message = "an override that is `off` cannot change the rule, too"
+            declared.report(entry, (*at, "off"), message, "leave one of them out")
+        elif not override.off and not changes:
+            message = "an override that changes nothing"
+            hint = f"add what is different, for example `{_EXAMPLES[kind]}`, or `off: true`"
+            declared.report(entry, at, message, hint)

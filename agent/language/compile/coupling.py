@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.core.history.peers import Deviation
-from agent.language.checks.benchmarks import benchmarks
+from agent.language.checks.targets import benchmarks
 from agent.language.compile.conditions import RuleSql
 from agent.language.compile.links import Links
 from agent.language.compile.shapes import Shape
