@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,8 +24,10 @@ from agent.language.models.values import EventName, Name
 from agent.language.problems import Importance, Problem, suggest
 from agent.language.recovery import mended, recover, written
 from agent.language.source import On, Place, Source, read
+from agent.language.sql.expressions import SqlProblem
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 STANDARD_INPUT = "-"
 """The path of rules that are read from standard input."""
@@ -144,6 +146,22 @@ class Declared:
             hint = hint or suggest(name, others, many)
             self.report(entry, at, f"unknown {singular} '{name}'", hint, on=on)
         return False
+
+    def compile_first(
+        self, entry: Entry[Any], at: Place, text: str, ways: Iterable[Callable[[str], T]]
+    ) -> T | None:
+        """SQL compiled in the first way that works; None, and a report, where all fail alike."""
+        problems = []
+        for compiler in ways:
+            try:
+                return compiler(text)
+            except SqlProblem as problem:
+                problems.append(problem)
+        if len({(p.message, p.start, p.end) for p in problems}) == 1:
+            first = problems[0]
+            chars = (first.start, max(first.end, first.start + 1))
+            self.report(entry, at, first.message, first.hint, chars=chars)
+        return None
 
 
 def files_of(path: Path) -> list[Path]:

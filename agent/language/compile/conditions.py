@@ -29,7 +29,6 @@ from agent.language.models.rules import ConditionSpec, RuleOverrideSpec, RuleSpe
 from agent.language.models.values import Slo
 from agent.language.source import Place
 from agent.language.sql.clauses import clauses
-from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import compile_condition
 from agent.language.sql.history_call import PaceTarget, Subject
 from agent.language.sql.history_functions import FeatureCollector
@@ -256,7 +255,7 @@ class _RuleCompiler:
     def _condition(self, at: Place, text: str) -> pl.Expr | None:
         declared, entry = self._declared, self._entry
         ways = [partial(compile_condition, columns=CONDITION_COLUMNS, features=self._features)]
-        condition: Any = compile_first(declared, entry, at, text, ways)
+        condition: Any = declared.compile_first(entry, at, text, ways)
         if condition is None or self._features.subject.has_target:
             return condition  # type: ignore[no-any-return]
         if "target" in condition.meta.root_names():

@@ -19,7 +19,6 @@ from agent.language.declared import Declared, Entry, zone_of
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.recovery import UNKNOWN_NAME
-from agent.language.sql.compile_first import compile_first
 from agent.language.sql.compiler import (
     casts_in,
     compile_column,
@@ -126,7 +125,7 @@ def _computed(declared: Declared, entry: Entry[EventSpec]) -> dict[str, pl.Expr]
         if spec.as_ is None or type_ is None:
             continue
         way = partial(compile_computed, type_=type_, timezone=zone)
-        expr = compile_first(declared, entry, ("fields", name, "as"), spec.as_, [way])
+        expr = declared.compile_first(entry, ("fields", name, "as"), spec.as_, [way])
         if expr is not None:
             computed[name] = expr
     return computed
@@ -139,7 +138,7 @@ def _columns(declared: Declared, entry: Entry[EventSpec]) -> dict[str, Typed]:
     possible = _possible_columns(declared, entry, read_columns_of(declared, entry))
     for name, text in entry.model.computed.items():
         ways = [partial(compile_column, fields=fields, timezone=zone) for fields in possible]
-        typed = compile_first(declared, entry, ("computed", name), text, ways)
+        typed = declared.compile_first(entry, ("computed", name), text, ways)
         if typed is not None:
             computed[name] = typed
     return computed
@@ -173,13 +172,13 @@ def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
     where = None
     if model.where is not None:
         ways = [partial(compile_where, fields=fields, timezone=zone) for fields in possible]
-        where = compile_first(declared, entry, ("where",), model.where, ways)
+        where = declared.compile_first(entry, ("where",), model.where, ways)
     value_ways: list[Callable[[str], Any]] = [
         partial(compile_value, fields=fields, timezone=zone) for fields in possible
     ]
     if entry.has_hole("from"):
         value_ways.append(partial(compile_derived, inputs=list(declared.names["kpis"])))
-    value = compile_first(declared, entry, ("value",), model.value, value_ways)
+    value = declared.compile_first(entry, ("value",), model.value, value_ways)
     if not isinstance(value, tuple) or (model.where is not None and where is None):
         return None
     partials, number = value
@@ -240,5 +239,5 @@ def _derived(
         ways = [compile_roll_up] if set(by) < set(first.by) else [compile_derived, compile_roll_up]
     whole = [name for name in inputs if name in compiled and compiled[name].whole]
     with_inputs = [partial(way, inputs=inputs, whole=whole) for way in ways]
-    value = compile_first(declared, entry, ("value",), entry.model.value, with_inputs)
+    value = declared.compile_first(entry, ("value",), entry.model.value, with_inputs)
     return None if value is None else KpiSql(None, (), value.expr, value.type != "float")

@@ -5,5 +5,5 @@ expressions, or a problem at its characters within the text. Read `compiler`, th
 (types and errors), `aggregates` and `scalars` (the tables of what is supported), `instead` (hints
 for what is not), `roll_up` (aggregates over series) and `history_functions` (`change`, `trend` and
 their like in conditions; `history_call` reads their arguments). `percents`, `clauses` and
-`instants` are what conditions and times need beyond SQL; `compile_first` tries several ways.
+`instants` are what conditions and times need beyond SQL.
 """
