@@ -240,6 +240,43 @@ def test_a_fingerprint_changes_when_state_can_not_be_carried_on(
     } == changed
 
 
+READ_IN_FULL = """
+events:
+  paid:
+    topic: [tills, shop]
+    time: {path: at, unit: s}
+    fields:
+      amount: {type: integer, read: "1234"}
+      kind: {type: string, enum: ["a, b"]}
+      rank: float
+      note: {type: string, path: n}
+kpis:
+  last: {from: paid, where: kind = 'a', value: "arg_max(amount, rank)", window: 5m}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_other"),
+    [
+        ("[tills, shop]", "[shop, tills]", False),
+        ("path: n}", "path: m}", False),
+        ("unit: s}", "unit: ms}", True),
+        (', read: "1234"', "", True),
+        ('["a, b"]', "[a, b]", True),
+        ("rank: float", "rank: {type: float, path: r}", True),
+        ("topic: [tills", "each: lines\n    topic: [tills", True),
+        ("topic: [tills", "envelope: connect\n    topic: [tills", True),
+    ],
+)
+def test_a_fingerprint_knows_how_the_fields_that_a_kpi_reads_are_read(
+    tmp_path: Path, before: str, after: str, is_other: bool
+) -> None:
+    assert before in READ_IN_FULL
+    first = plan_of(tmp_path, a=READ_IN_FULL).kpis["last"].fingerprint
+    second = plan_of(tmp_path, a=READ_IN_FULL.replace(before, after)).kpis["last"].fingerprint
+    assert (first != second) == is_other
+
+
 def test_hidden_files_and_rule_tests_are_left_out(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x.yaml").write_text("rubbish: [")

@@ -6,20 +6,24 @@ language is compared without a change here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import polars as pl
 
+from agent.core.decode.field_values import written_like
 from agent.core.model.events import (
     ComputedField,
     Contract,
     Envelope,
     Field,
     LookupField,
+    TimeSource,
     Topics,
 )
+from agent.core.model.field_types import NumberFormat
 from agent.core.model.kpis import Kpi, Target, TargetOverride
 from agent.core.model.lookups import Lookup, LookupTopic
 from agent.core.model.paths import path_text
@@ -96,6 +100,50 @@ def _of_rule(part: str) -> str:
     return part.partition(".rule.")[2]
 
 
+_STATE = ("value", "where", "by", "window", "placement")
+_READING = frozenset(
+    {
+        *("topic", "type_field", "type", "time", "timezone", "id"),
+        *("format", "envelope", "decode", "each"),
+    }
+)
+"""The parts of a contract, besides its fields, that determine how its events are read."""
+_FOR_READERS = (".unit", ".description")
+
+
+def state_parts(kpi: Kpi, contract: Contract | None) -> tuple[Parts, Parts]:
+    """The parts that a KPI's state depends on, and those of its event (None: it is over KPIs):
+    of all options, those that say how its events are read, and of its fields, those that the KPI
+    reads. `Kpi.fingerprint` is a digest of them."""
+    described = describe(kpi)
+    own = {name: text for name, text in described.items() if name in _STATE}
+    own["slice"] = f"{kpi.slice_ms} ms"
+    if kpi.people_partials:
+        own["person"] = described["person"]
+    if contract is None:
+        return own | {"from": described["from"]}, {}
+    read = {*_reads(kpi), *kpi.by}
+    read.update(n for f in contract.computed if f.name in read for n in f.value.meta.root_names())
+    looked_up = [f for f in contract.lookups if f.name in read]
+    read.update(key for f in looked_up for key in f.keys)
+    own |= {f"lookups.{f.lookup}.{f.column}": f.digest for f in looked_up}
+    of_event: Parts = {}
+    for part, text in describe(contract).items():
+        section, _, field = part.partition(".")
+        is_read = section in ("fields", "lookup", "computed") and field.split(".")[0] in read
+        if section in _READING or (is_read and not part.endswith(_FOR_READERS)):
+            of_event[part] = text
+    return own, of_event
+
+
+def _reads(kpi: Kpi) -> Iterator[str]:
+    """The columns that a KPI's aggregates and filter read."""
+    partials = [e for p in kpi.partials for e in (p.argument, p.filter, p.order)]
+    for expr in (kpi.where, *partials):
+        if expr is not None:
+            yield from expr.meta.root_names()
+
+
 def _parts(declaration: Any, prefix: str) -> Iterator[tuple[str, str]]:
     kind = type(declaration)
     names = [field.name for field in fields(declaration)]
@@ -144,23 +192,32 @@ _PATH_TEXTS: Mapping[str, Callable[[Any], str]] = {
     "path": path_text,
     "type_path": path_text,
     "ids": lambda ids: ", ".join(map(path_text, ids)),
-    "times": lambda times: ", ".join(path_text(source.path) for source in times),
+    "times": lambda times: ", ".join(map(_time, times)),
     "each": path_text,
     "envelope": lambda envelope: " ".join(
         filter(None, [envelope.name, path_text(envelope.path), "".join(envelope.ops)])
     ),
     "decode": lambda decode: ", ".join(
-        f"{path_text(inner.path)}: {' '.join(inner.codings)}" for inner in decode
+        f"{path_text(inner.path)}: {' '.join(inner.codings)} {inner.scale or ''}".rstrip()
+        for inner in decode
     ),
 }
 """The text of parts that are paths in a record, by the name of the field."""
+
+
+def _time(source: TimeSource) -> str:
+    form = source.format
+    written = "" if form is None else f" ({form.format or form.unit})"
+    return path_text(source.path) + written
+
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
     Target: bounds_text,
     FixedWindow: window_text,
     CalendarWindow: window_text,
     Schedule: schedule_text,
-    Topics: str,
+    Topics: lambda topics: str(replace(topics, names=tuple(sorted(topics.names)))),
+    NumberFormat: written_like,
 }
 """Types that have one text, not several parts."""
 
@@ -171,10 +228,16 @@ def _leaf(name: str, value: Any) -> str:
     if isinstance(value, frozenset):
         return ", ".join(_text(element) for element in sorted(value))
     if isinstance(value, tuple):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(_quoted, value))
     if name in _INSTANTS:
         return iso(value)
     return duration(value) if name.endswith("_ms") else _text(value)
+
+
+def _quoted(value: Any) -> str:
+    """An element of a list; in quotes where it could be taken for several."""
+    text = _text(value)
+    return json.dumps(text, ensure_ascii=False) if "," in text or '"' in text else text
 
 
 def _renamed(item: Any, at: str) -> Iterator[tuple[str, str]]:
@@ -201,7 +264,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.15g}"
+        short = f"{value:.15g}"
+        return short if float(short) == value else repr(value)
     if isinstance(value, tuple):
         return ".".join(map(_text, value))
     return str(value)

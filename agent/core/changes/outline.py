@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import polars as pl
-
-from agent.core.changes.describe import Parts, describe
+from agent.core.changes.describe import Parts, describe, state_parts
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Maintenance, Plan
 from agent.core.model.rules import Rule, Severity
@@ -118,40 +116,7 @@ def _families(kpi: Kpi) -> dict[str, str]:
 
 
 def _carried(plan: Plan, kpi: Kpi) -> Parts:
-    """The parts that a KPI's state depends on: see `Kpi.fingerprint`."""
-    described = describe(kpi)
-    kept = ("value", "where", "by", "window", "from")
-    parts: Parts = {name: text for name, text in described.items() if name in kept}
-    if kpi.people_partials:
-        parts["person"] = described["person"]
-    parts["slice"] = f"{kpi.slice_ms} ms"
-    if kpi.contract is not None:
-        contract = plan.contracts[kpi.contract]
-        read = set(_reads(kpi))
-        for made in contract.computed:
-            if made.name in read:
-                read.update(made.value.meta.root_names())
-        for f in contract.lookups:
-            if f.name in read:
-                read.update(f.keys)
-                parts[f"lookups.{f.lookup}.{f.column}"] = f.digest
-        for part, text in describe(contract).items():
-            head, _, rest = part.partition(".")
-            field = head in _FIELDS and rest.split(".")[0] in read and not part.endswith(".unit")
-            if head in _READING or field:
-                parts[f"{contract.name}.{part}"] = text
-    return parts
-
-
-_FIELDS = ("fields", "lookup", "computed")
-_READING = frozenset({"topic", "type_field", "type", "time", "timezone", "id"})
-"""The parts of a contract, besides its fields, that determine how its events are read."""
-
-
-def _reads(kpi: Kpi) -> frozenset[str]:
-    """The fields that a KPI reads."""
-    read: list[pl.Expr | None] = [kpi.where]
-    for partial in kpi.partials:
-        read += [partial.argument, partial.filter]
-    names = {name for expr in read if expr is not None for name in expr.meta.root_names()}
-    return frozenset({*names, *kpi.by})
+    """The parts that a KPI's state depends on, those of its event after the event's name."""
+    contract = None if kpi.contract is None else plan.contracts[kpi.contract]
+    own, of_event = state_parts(kpi, contract)
+    return own | {f"{kpi.contract}.{name}": text for name, text in of_event.items()}
