@@ -2,8 +2,7 @@
 
 A schema is of one event type, and accepts what the agent takes without a complaint: what it would
 reject, and an optional field that it would read as null because of its type, is a violation.
-Unknown fields are free. JSON Schema knows less in two points: it takes 1.0 for an integer, and any
-text for a time.
+Unknown fields are free. `contract_values` has the schemas of values.
 """
 
 from __future__ import annotations
@@ -11,36 +10,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
-from agent.core.model.events import Contract, Field
-from agent.core.model.field_types import BooleanFormat, NumberFormat, TextRule
+from agent.core.model.events import Contract
 from agent.core.model.paths import Elements, Path, Root, Selector, Step
 from agent.core.model.plan import Plan
+from agent.generate.contract_values import (
+    ID,
+    Schema,
+    described,
+    of_field,
+    of_time,
+    of_type,
+    or_null,
+)
 from agent.generate.files import Files, mark
-
-Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ASYNCAPI = "3.0.0"
 ASYNCAPI_FILE = "asyncapi.json"
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
-
-_TYPES: Mapping[str, Schema] = {
-    "string": {"type": "string"},
-    "integer": {"type": "integer"},
-    "float": {"type": "number"},
-    "boolean": {"type": "boolean"},
-    "decimal": {"type": ["number", "string"]},
-    "timestamp": {"type": ["string", "number"]},
-    "date": {"type": ["string", "number"]},
-}
-_ID: Schema = {"type": ["string", "integer"]}
-_TIME: Schema = {
-    "type": ["string", "number"],
-    "description": "When it happened: ISO 8601, RFC 3339, or an epoch.",
-}
 
 
 def contract_files(plan: Plan) -> Files:
@@ -60,7 +48,7 @@ def event_schema(contract: Contract) -> Schema:
         "$schema": DIALECT,
         "$comment": mark("contracts"),
         "title": contract.name,
-        **_described(contract.description),
+        **described(contract.description),
         "type": "object",
     }
     for path, leaf, required in _places(contract):
@@ -112,7 +100,7 @@ def _message(contract: Contract) -> Schema:
     message: Schema = {
         "name": contract.name,
         "title": contract.name,
-        **_described(contract.description),
+        **described(contract.description),
         "contentType": f"application/{contract.format}",
         "payload": {"schemaFormat": _SCHEMA_FORMAT, "schema": payload},
     }
@@ -147,71 +135,23 @@ def _const(leaf: Schema) -> Schema:
 def _places(contract: Contract) -> Iterator[tuple[Path, Schema, bool]]:
     """Everything that a contract reads: path, schema, and whether it is required."""
     if contract.type_path is not None:
-        yield contract.type_path, _type(contract.type_value), True
+        yield contract.type_path, of_type(contract.type_value), True
     for source in contract.times:
         is_only = len(contract.times) == 1
-        yield source.path, _TIME if is_only else _or_null(_TIME), is_only
+        time = _of_schema(contract, of_time(source))
+        yield source.path, time if is_only else or_null(time), is_only
     for path in contract.ids:
-        yield path, _or_null(_ID), False
+        yield path, or_null(ID), False
     for field in contract.fields:
-        leaf = _leaf(field)
-        yield field.path, leaf if field.required else _or_null(leaf), field.required
+        leaf = _of_schema(contract, of_field(field))
+        yield field.path, leaf if field.required else or_null(leaf), field.required
 
 
-def _type(value: str) -> Schema:
-    ways = _ways(value)
-    return {"enum": ways} if len(ways) > 1 else {"const": value}
-
-
-def _leaf(field: Field) -> Schema:
-    if field.as_sql is not None:  # what is made of a value says little of the value
-        field = replace(field, text=None, minimum=None, maximum=None)
-    leaf: Schema = {**_described(field.description), **_typed(field)}
-    for name, bound in (("minimum", field.minimum), ("maximum", field.maximum)):
-        if bound is not None:
-            leaf[name] = int(bound) if bound.is_integer() else bound
-    if field.unit:
-        leaf["x-unit"] = field.unit
-    return leaf
-
-
-def _typed(field: Field) -> Schema:
-    element, _, is_list = field.type.partition("[")
-    if is_list:
-        return {"type": "array", "items": _or_null(_TYPES[element])}
-    if isinstance(field.format, NumberFormat):
-        return {"type": ["number", "string"]}
-    if isinstance(field.format, BooleanFormat):
-        return {
-            "enum": [way for v in (*field.format.true, *field.format.false) for way in _ways(v)]
-        }
-    return {**_TYPES[field.type], **({} if field.text is None else _text_rule(field.text))}
-
-
-def _text_rule(rule: TextRule) -> Schema:
-    known = {
-        "enum": None if rule.ignore_case else list(rule.values) or None,
-        "pattern": rule.pattern,
-        "minLength": rule.min_length,
-        "maxLength": rule.max_length,
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _ways(value: str) -> list[Any]:
-    """The values that match a text: `3` is "3"."""
-    if re.fullmatch(r"-?(0|[1-9][0-9]*)|true|false", value):
-        return [value, json.loads(value)]
-    return [value]
-
-
-def _or_null(leaf: Schema) -> Schema:
-    types = leaf.get("type", [])
-    types = [types] if isinstance(types, str) else types
-    nullable = {**leaf, "type": [*types, "null"]} if types else dict(leaf)
-    if "enum" in leaf:
-        nullable["enum"] = [*leaf["enum"], None]
-    return nullable
+def _of_schema(contract: Contract, leaf: Schema) -> Schema:
+    """A value's schema; in an envelope with a schema, that one says the unit of small numbers."""
+    if contract.envelope is None or contract.envelope.name not in ("connect", "debezium"):
+        return leaf
+    return {name: value for name, value in leaf.items() if name != "anyOf"}
 
 
 def _put(schema: Schema, steps: Path, leaf: Schema, required: bool) -> None:
@@ -259,10 +199,6 @@ def _below(schema: Schema, step: Step | Root, required: bool) -> Schema:
     if required:
         schema["minItems"] = max(schema.get("minItems", 0), index + 1)
     return prefix[index]
-
-
-def _described(text: str) -> Schema:
-    return {"description": text} if text else {}
 
 
 def _keys(plan: Plan) -> dict[str, str]:

@@ -144,6 +144,87 @@ def test_what_the_agent_rejects_or_reads_as_null_is_a_violation(
     assert violations(plan, contract, event)
 
 
+VALUES = """
+version: 1
+events:
+  order:
+    topic: shop
+    type_field: none
+    time: at
+    fields:
+      FIELD
+kpis:
+  orders: {from: order, value: count(*), window: 1h}
+"""
+FIELDS = [
+    "{type: string}",
+    "{type: integer}",
+    "{type: integer, minimum: 0}",
+    "{type: float}",
+    "{type: boolean}",
+    "{type: decimal, scale: 2}",
+    "{type: decimal, scale: 2, minimum: 0}",
+    "{type: decimal, scale: 2, maximum: 1000000}",
+    "{type: integer, read: text}",
+    "{type: float, read: text}",
+    '{type: decimal, scale: 2, read: "1.234,50"}',
+    '{type: decimal, scale: 2, read: "1,234.50", minimum: 0}',
+    '{type: float, read: "€ 1 234,50"}',
+    '{type: integer, read: "1,234"}',
+    "{type: boolean, read: {true: [1, Y], false: [0, N]}}",
+    "{type: date}",
+    "{type: timestamp}",
+    "{type: date, unit: day}",
+    "{type: timestamp, unit: ms}",
+    "{type: string, enum: [paid, Straße], ignore_case: true}",
+    "{type: string, enum: [paid, open]}",
+    "{type: [string]}",
+    "{type: [integer]}",
+    "{type: [float]}",
+]
+WRITTEN: list[Any] = [
+    *(0, 1, -1, 7, 12.5, -3.25, 20150, 2025, 99_999_999, 20250303, 1_741_000_000, 10**17),
+    *(True, False, "", " ", "x", "Y", "N", "0", "1", "-1", "+1", " 5 ", "1.5", "-1.5", ".5", "5."),
+    *("1e3", "1,234.50", "1.234,50", "1.234", "1 234,50", "€ 1 234,50", "-€5", "€-5", "--5", "-0"),
+    *("-0.00", "1,234", "12,34", "paid", "PAID", "Paid", "straße", "STRASSE", "open", "Open"),
+    *("2025-03-03", "20150", "x2025", '["a"]', "[1]", "[1.5]", " [1, null]", ["a"], [1], [1.5]),
+    *([None], [], [[1]], {}, {"a": 1}),
+]
+
+
+def _is_known(field: str, value: Any) -> bool:
+    """What docs/producers.md says that a schema accepts."""
+    is_text = isinstance(value, str)
+    if "date" in field or "timestamp" in field:
+        is_eight_digits = isinstance(value, int) and 10**7 <= value < 10**8
+        is_huge = not is_text and "unit" in field
+        return (is_text and "unit" not in field) or is_eight_digits or is_huge
+    return is_text and ("[" in field or "maximum" in field)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_schema_is_as_strict_as_the_agent(field: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(VALUES.replace("FIELD", f"x: {field}"))
+    values = load(file)
+    for value in WRITTEN:
+        event = {"at": "2025-03-03T09:00:00Z", "x": value}
+        is_right = not complaints(values, "order", event)
+        is_valid = not violations(values, "order", event)
+        if is_right or not _is_known(field, value):
+            assert is_valid == is_right, value
+
+
+def test_a_day_of_a_schema_of_connect_is_a_date(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        VALUES.replace("type_field", "envelope: connect\n    type_field").replace(
+            "FIELD", "due: date"
+        )
+    )
+    assert violations(load(file), "order", {"at": "2025-03-03T09:00:00Z", "due": 20150}) == []
+
+
 def complaints(plan: Plan, contract: str, event: dict[str, Any]) -> list[Any]:
     """What the decoder says of an event: rejects, and fields of another type."""
     decoder = Decoder(plan.contracts_of(plan.contracts[contract].topics.default))

@@ -39,6 +39,8 @@ _EXACT_BELOW = 10**15
 nearest one."""
 _FINE_DIGITS = 38 - DECIMAL_DIGITS
 _BEHIND = rf"(\.[0-9]{{{_FINE_DIGITS}}})[0-9]+"
+_NEVER = r"[^\s\S]"
+"""Matches nothing."""
 _SIGN = "[-+\N{MINUS SIGN}]"
 _SPACES = "[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}]"
 
@@ -194,10 +196,7 @@ def _plain(raw: pl.Series, form: Any, exact: ExactValues) -> pl.Series:
             _SPACES if form.group == " " else form.group, "", literal=form.group != " "
         )
     signs = (before.fill_null("") + sign.fill_null("")).str.replace("\N{MINUS SIGN}", "-")
-    point = pl.select(
-        pl.when(pl.Series(fraction.is_not_null())).then(pl.lit(".")).otherwise(pl.lit(""))
-    ).to_series()
-    read = signs + whole + point + fraction.fill_null("")
+    read = signs + whole + ("." + fraction).fill_null("")
     is_plain = raw.str.contains(_PLAIN_NUMBER).fill_null(False)
     if form.group == "." and is_plain.any():  # "1.234" is a thousand, the number 1.234 is not
         is_plain &= ~pl.Series(exact.were_strings())
@@ -212,7 +211,7 @@ def _pattern(form: NumberFormat) -> str:
 
     group = _SPACES if form.group == " " else re.escape(form.group)
     digits = rf"[0-9]+|[0-9]{{1,3}}(?:{group}[0-9]{{3}})+" if form.group else "[0-9]+"
-    fraction = rf"(?:{re.escape(form.decimal)}([0-9]+))?" if form.decimal else "()?"
+    fraction = rf"(?:{re.escape(form.decimal)}([0-9]+))?" if form.decimal else f"({_NEVER})?"
     return (
         rf"^\s*({_SIGN})?\s*{around(form.prefix)}\s*({_SIGN})?({digits}){fraction}"
         rf"\s*{around(form.suffix)}\s*$"

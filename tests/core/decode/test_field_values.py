@@ -231,6 +231,22 @@ def test_an_integer_as_text_has_no_decimals() -> None:
     assert read(field, '"1,234"', "5", '"1.5"', '"99999999999999999999"') == [1234, 5, WRONG, WRONG]
 
 
+@pytest.mark.parametrize(
+    ("form", "value", "expected"),
+    [
+        (NumberFormat(",", ""), '"1,234,567"', 1_234_567),
+        (NumberFormat(",", ""), "5", 5),
+        (NumberFormat("", "", "€"), '"€12"', 12),
+        (NumberFormat("", "", "", " kWh"), '"-7 kWh"', -7),
+        (NumberFormat(",", ""), '"1,234.5"', WRONG),
+    ],
+)
+def test_an_example_without_decimals_is_of_whole_numbers(
+    form: NumberFormat, value: str, expected: Any
+) -> None:
+    assert read(Field("x", X, "integer", format=form), value) == [expected]
+
+
 def test_booleans_are_the_values_that_the_contract_names() -> None:
     field = Field("x", X, "boolean", format=BooleanFormat(("1", "true", "Y"), ("0", "false", "N")))
     values = ["1", "true", '"Y"', '"true"', "0", '"N"', '"y"', "2", "null"]
