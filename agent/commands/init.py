@@ -138,6 +138,7 @@ def _drafts(
     options: Namespace, ask: Ask, folder: Path
 ) -> tuple[list[str], list[EventDraft], dict[str, list[int]]]:
     """The files of the sample in JSON, what is drafted, and the times (ms) of each event."""
+    from agent.init.answers import from_answers
     from agent.init.drafted import Encoding
     from agent.init.encoded import sample_of_file, sample_of_topic
     from agent.init.from_schema import (
@@ -147,7 +148,7 @@ def _drafts(
         encoding_of,
         from_schema,
     )
-    from agent.init.interview import from_answers, from_sample
+    from agent.init.interview import from_sample
     from agent.kafka.registered import registered_for
     from agent.settings import load_settings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import TypeAdapter, ValidationError
 
 from agent.core.model.events import Envelope, InnerText
-from agent.core.model.paths import Path
+from agent.core.model.paths import Elements, Path, Root
 from agent.init.fields import FieldDraft
 from agent.init.measures import KpiDraft
 from agent.init.naming import free
@@ -72,6 +72,25 @@ class EventDraft:
         except ValidationError:
             return 0  # refused by the check
         return int(window.compile(self.timezone).slice_ms)  # type: ignore[attr-defined]
+
+
+def as_list(draft: EventDraft) -> EventDraft:
+    """A draft of lines as one of events in a list, each with a verdict of its own."""
+    begin = (*(draft.each or ()), Elements())
+
+    def inside(path: Path) -> Path:
+        if path[: len(begin)] == begin:
+            return path[len(begin) :]
+        return path if isinstance(path[0], Root) else (Root("envelope"), *path)
+
+    return replace(
+        draft,
+        each=None,
+        envelope=Envelope("list", draft.each or ()),
+        type_field=None if draft.type_field is None else inside(draft.type_field),
+        times=[replace(time, path=inside(time.path)) for time in draft.times],
+        fields=[replace(field, path=inside(field.path)) for field in draft.fields],
+    )
 
 
 def with_own_names(drafts: Sequence[EventDraft]) -> list[EventDraft]:

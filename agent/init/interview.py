@@ -9,14 +9,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path as FilePath
-from typing import cast
 
-from agent.core.model.field_types import FIELD_DTYPES, FieldType
 from agent.core.model.paths import Path, Root
 from agent.core.model.printable import printable
 from agent.errors import EnvironmentFault, KpiAgentError, RulesError
 from agent.init import identity, inference
-from agent.init.drafted import EventDraft, TimeDraft, is_event_name, with_own_names
+from agent.init.drafted import (
+    EventDraft,
+    TimeDraft,
+    as_list,
+    is_event_name,
+    with_own_names,
+)
 from agent.init.fields import FieldDraft, fields_of
 from agent.init.lines import (
     around_of,
@@ -28,13 +32,12 @@ from agent.init.lines import (
     values_in,
 )
 from agent.init.measures import kpis_of
-from agent.init.naming import snake, unit_of
+from agent.init.naming import snake
 from agent.init.places import (
     RECORD_TIME,
     chosen_names,
     chosen_path,
     chosen_paths,
-    name_of,
     read_path,
     shown,
 )
@@ -318,7 +321,8 @@ def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> l
         line = replace(draft, event=name, each=path, times=[TimeDraft(time, format)], notes={})
         times = times_of(values_in(events, path, time), line.timezone, format)
         _measure(line, around_of(events, path) | seen, times, ask)
-        timed.append((line, times))
+        is_carried = draft.envelope is None and not draft.decode
+        timed.append((as_list(line) if is_carried else line, times))
     return timed
 
 
@@ -357,39 +361,3 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
         draft.by = [name for name in draft.by if name in {field.name for field in draft.fields}]
         draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(path)}
     return timed
-
-
-def from_answers(ask: Ask) -> list[EventDraft]:
-    """Draft a contract without a sample, from answers only, without thresholds."""
-    event = ask("event", "The event's type", "order.placed")
-    topic = ask("topic", "The Kafka topic", snake(event).partition("_")[0] + "s")
-    type_field = ask("type_field", "The field that names the type", "type")
-    time = ask("time", "The field that says when it happened", "time")
-    draft = EventDraft(
-        event, chosen_names(topic), chosen_path(type_field), [TimeDraft(read_path(time))]
-    )
-    draft.timezone = ask("timezone", "The zone of times without an offset", "UTC")
-    number = ask("id", "The field that identifies an event", "none")
-    draft.ids = chosen_paths(number)
-    draft.fields = _fields(ask("fields", "What KPIs may use, as name:type,…", ""))
-    draft.kpis, no_measures = kpis_of(event, draft.fields)
-    draft.left_out = named(no_measures)
-    draft.window = ask("window", "The window of its KPIs", "1h")
-    by = ask("by", "The fields to split its KPIs by", "none")
-    draft.by = chosen_names(by)
-    return with_own_names([draft])
-
-
-def _fields(text: str) -> list[FieldDraft]:
-    """`amount:float,region:string`."""
-    drafts = []
-    for part in filter(None, (item.strip() for item in text.split(","))):
-        at, _, kind = part.partition(":")
-        if kind not in FIELD_DTYPES:
-            known = ", ".join(FIELD_DTYPES)
-            raise RulesError(f"{part!r} is not name:type", f"The types are {known}.")
-        path = read_path(at)
-        name = name_of(path)
-        of_kind = cast(FieldType, kind)
-        drafts.append(FieldDraft(name, path, of_kind, unit=unit_of(name)))
-    return drafts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agent.core.decode.batch import Batch
@@ -13,37 +13,68 @@ from agent.core.decode.envelope import Event, Opener, View
 from agent.core.decode.format import Problem, WrongPlaceError
 from agent.core.decode.tree import describe, value_at
 from agent.core.model.events import Envelope, EnvelopeName
-from agent.core.model.paths import Elements, path_text
+from agent.core.model.paths import Elements, Path, array_paths, path_text
 from agent.core.model.results import Reason
 
 
 class EventList:
-    """The envelope `list`: a record with many events, which is an array or has one at a path.
+    """The envelope `list`: a record with many events, which is an array or has one at a path, maybe
+    in the elements of others (`resourceLogs[].scopeLogs[].logRecords`).
 
-    Each event has its own verdict. The record is the envelope of its events. An object instead of
-    the array is one event: some producers write a list of one like this.
+    Each event has its own verdict. The record is the envelope of its events; in an array of it, a
+    path leads to the element that the event is in. An object instead of an array is its only
+    element: some producers write a list of one like this.
     """
 
     def __init__(self, envelope: Envelope) -> None:
-        self._path = envelope.path
-        self._where = path_text(envelope.path) or "the record"
+        self._arrays = list(array_paths((*envelope.path, Elements())))[:-1]
         self.names = [step for step in envelope.path if isinstance(step, str)]
-        self.views = [View(event=(*envelope.path, Elements()))] if envelope.path else []
+        starts_in_object = bool(envelope.path) and isinstance(envelope.path[0], str)
+        self.views = [View(event=(*envelope.path, Elements()))] if starts_in_object else []
 
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The elements of the array; none if it is absent."""
+        return self._within((tree,))
+
+    def _within(self, elements: tuple[Any, ...]) -> Iterator[Event | Problem]:
+        """The events in the elements of arrays, from the record on."""
+        level = len(elements) - 1
+        if level == len(self._arrays):
+            yield Event(elements[-1], self._around(elements))
+            return
         try:
-            elements = value_at(tree, self._path)
+            array = value_at(elements[-1], self._arrays[level])
         except WrongPlaceError as cause:
-            return [(Reason.WRONG_TYPE, str(cause))]
-        if elements is None:
-            return ()
-        if isinstance(elements, dict):
-            return (Event(elements, tree),)
-        if not isinstance(elements, list):
-            detail = f"{self._where}: expected an array of events, found {describe(elements)}"
-            return [(Reason.WRONG_TYPE, detail)]
-        return [Event(element, tree) for element in elements]
+            yield Reason.WRONG_TYPE, str(cause)
+            return
+        if isinstance(array, dict):
+            array = [array]
+        if isinstance(array, list):
+            for element in array:
+                yield from self._within((*elements, element))
+        elif array is not None:
+            where = path_text(self._arrays[level]) or "the record"
+            detail = f"{where}: expected an array of events, found {describe(array)}"
+            yield Reason.WRONG_TYPE, detail
+
+    def _around(self, elements: tuple[Any, ...]) -> Any:
+        """The record with only those elements of outer arrays that the event is in."""
+        around = elements[-2]
+        for level in range(len(elements) - 3, -1, -1):
+            around = _with(elements[level], self._arrays[level], [around])
+        return around
+
+
+def _with(tree: Any, path: Path, value: Any) -> Any:
+    """A copy of a tree with another value at a path that leads to one."""
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    inner = value_at(tree, (step,))
+    made = _with(inner, rest, value)
+    if isinstance(tree, dict):
+        return {**tree, step: made}
+    return [made if item is inner else item for item in tree]
 
 
 OPENERS: Mapping[EnvelopeName, Callable[[Envelope], Opener]] = {

@@ -90,16 +90,17 @@ class Documents:
 class _Member:
     """A member of a document.
 
-    `root`, or else `level` of a line, is where its path starts, `begin` the path of that in the
-    event, and `steps` the rest of the path; `key`: the only step, if it is a key. `type`: the type
-    to parse text as. `is_needed`: the event is invalid if a step of the path leads through a value
-    that is neither object nor array. `is_time`: it is read as a time whose unit may be in a schema.
+    `root`, or else `level` of a line, is where its `path` starts, `begin` the path of that in the
+    event, and `steps` the rest; `key`: the only step, if it is a key. `type`: the type to parse
+    text as. `is_needed`: the event is invalid if a step of the path leads through a value that is
+    neither object nor array. `is_time`: it is read as a time whose unit may be in a schema.
     """
 
     name: str
     key: str | None
     root: Root | None
     level: int
+    path: Path
     begin: Path
     steps: Path
     type: FieldType
@@ -138,8 +139,7 @@ class Extractor:
 
     def path_of(self, member: Path) -> Path:
         """The path of the contract for a document's member."""
-        of_member = self._members[str(member[0])]
-        return (*of_member.begin, *of_member.steps)
+        return self._members[str(member[0])].path
 
     def is_time(self, member: Path) -> bool:
         """Whether a document's member is read as a time whose unit may be in a schema."""
@@ -245,20 +245,21 @@ class Extractor:
             type = "string"  # of no consequence
         elif type != "string":
             name = f"{name} as {type}"
-        begin = path[: len(path) - len(steps)]
         known = self._members.get(name)
         is_needed = is_needed or (known is not None and known.is_needed)
         is_key = root is None and len(steps) == 1 and isinstance(steps[0], str)
         key = str(steps[0]) if is_key and not is_time else None
+        begin = path[: len(path) - len(steps)]
         self._members[name] = _Member(
-            name, key, root, level, begin, steps, type, is_needed, is_time
+            name, key, root, level, path, begin, steps, type, is_needed, is_time
         )
         return (PathText(name),)
 
     def _begin(self, path: Path) -> tuple[Root | None, int, Path]:
         """The root or level at which a path starts, and its steps from there."""
         if path and isinstance(path[0], Root):
-            return path[0], 0, path[1:]
+            # Of an array around the event, its envelope has the one element that the event is in.
+            return path[0], 0, tuple(0 if step == Elements() else step for step in path[1:])
         return None, *self._lines.level(path)
 
     def _is_of_type(self, record: _Record) -> bool:

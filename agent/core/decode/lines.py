@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.core.decode.format import WrongPlaceError
 from agent.core.decode.tree import describe, value_at
-from agent.core.model.paths import Elements, Path, path_text
+from agent.core.model.paths import Elements, Path, array_paths, path_text
 
 Line = tuple[Any, ...]
 """The event, and the element of each array on the path to the line."""
@@ -24,7 +24,7 @@ class Lines:
     def __init__(self, each: Path | None) -> None:
         self._arrays: list[Path] = []
         if each is not None:
-            self._arrays = list(_split((*each, Elements())))[:-1]
+            self._arrays = list(array_paths((*each, Elements())))[:-1]
 
     def level(self, path: Path) -> tuple[int, Path]:
         """The index in a `Line` at which a path starts, and its steps from there."""
@@ -55,13 +55,3 @@ class Lines:
             raise WrongPlaceError(f"{where}: expected an array, found {actual}")
         for element in elements:
             yield from self._within((*line, element), level + 1)
-
-
-def _split(path: Path) -> Iterator[Path]:
-    """The parts of a path between its arrays, and the part after the last."""
-    start = 0
-    for index, step in enumerate(path):
-        if isinstance(step, Elements):
-            yield path[start:index]
-            start = index + 1
-    yield path[start:]

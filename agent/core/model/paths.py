@@ -17,6 +17,7 @@ array. In YAML, and here:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -81,6 +82,16 @@ def keys_of(path: Path) -> Keys | None:
     """The path if it has keys only; otherwise None."""
     keys = tuple(step for step in path if isinstance(step, str))
     return keys if len(keys) == len(path) else None
+
+
+def array_paths(path: Path) -> Iterator[Path]:
+    """The parts of a path between its arrays (`[]`), and the part after the last."""
+    start = 0
+    for index, step in enumerate(path):
+        if isinstance(step, Elements):
+            yield path[start:index]
+            start = index + 1
+    yield path[start:]
 
 
 def path_text(path: Path) -> str:

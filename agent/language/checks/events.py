@@ -11,7 +11,7 @@ from agent.core.model.paths import Elements, Path, Root, path_text
 from agent.core.model.schemas import REGISTRY
 from agent.language.compile.contracts import make_topics
 from agent.language.declared import Declared, Entry
-from agent.language.models.events import EventSpec
+from agent.language.models.events import EnvelopeSpec, EventSpec
 from agent.language.models.fields import FieldSpec, ReadBooleans
 from agent.language.source import Place
 
@@ -132,6 +132,8 @@ def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
     """Report paths that begin in an envelope or an array that the event does not declare."""
     model = entry.model
     each = () if model.each is None else (*model.each, Elements())
+    spec = model.envelope
+    around = (spec.list or ()) if isinstance(spec, EnvelopeSpec) else ()
     for path, at, what in _used(model):
         root = path[0].part if path and isinstance(path[0], Root) else None
         if root == "envelope" and model.envelope is None:
@@ -147,13 +149,25 @@ def _roots(declared: Declared, entry: Entry[EventSpec]) -> None:
             )
         last = max((i for i, step in enumerate(path) if step == Elements()), default=-1)
         arrays = path[: last + 1]
-        if arrays and at == ("type_field",):
+        if root == "envelope" and arrays:
+            if arrays[1:] != around[:last]:
+                message = f"{what} is in each element of '{path_text(arrays[1:-1])}'"
+                declared.report(entry, at, message, _outer_arrays(around))
+        elif arrays and at == ("type_field",):
             hint = "the type is of the event, not of an element"
             declared.report(entry, at, "type_field is inside an array", hint)
         elif arrays != each[: len(arrays)]:
             message = f"{what} is in each element of '{path_text(arrays[:-1])}'"
             hint = f"declare a contract for these: `each: {path_text(arrays[:-1])}`"
             declared.report(entry, at, message, hint)
+
+
+def _outer_arrays(events: Path) -> str:
+    """The hint that names the arrays around the events of a list."""
+    last = max((i for i, step in enumerate(events) if step == Elements()), default=-1)
+    if last < 0:
+        return "no other array is around the events: write an index, as lines[0].price"
+    return f"the events are in the elements of others: begin with {path_text(events[: last + 1])}"
 
 
 def _used(model: EventSpec) -> list[tuple[Path, Place, str]]:

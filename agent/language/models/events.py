@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from agent.core.decode.formats import FORMATS
 from agent.core.model.field_types import EpochUnit
-from agent.core.model.paths import Elements, Path, path_text
+from agent.core.model.paths import Elements, Path
 from agent.language.models.base import Strict
 from agent.language.models.fields import EPOCH_UNIT, TIME_FORMAT, AnyField, Pattern, TimeFormatText
 from agent.language.models.lookups import AnyLookupField
@@ -84,19 +84,19 @@ class DebeziumSpec(Strict):
     )
 
 
-def _of_one_array(path: Path) -> Path:
-    if Elements() in path:
-        hint = f"to read them as lines of the record, write `each: {path_text(path)}` instead"
-        raise wrong("an array of events can't be in another array", hint)
-    return path
+def _of_array(path: Path) -> Path:
+    """The path of an array, also with its elements: `records[]`."""
+    return path[:-1] if path[-1] == Elements() else path
 
 
 class EnvelopeSpec(Strict):
     """An envelope with its options."""
 
     debezium: DebeziumSpec | None = Field(None, description="Change events of database rows.")
-    list: Annotated[AnyPath, AfterValidator(_of_one_array)] | None = Field(
-        None, description="The path of the array of events in the record."
+    list: Annotated[AnyPath, AfterValidator(_of_array)] | None = Field(
+        None,
+        description="The path of the array of events in the record, also in the elements of "
+        "another: resourceLogs[].scopeLogs[].logRecords.",
     )
 
     @model_validator(mode="after")

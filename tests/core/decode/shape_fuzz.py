@@ -146,6 +146,15 @@ SETS: dict[str, tuple[Contract, ...]] = {
         ),
         contract("visit", envelope=Envelope("list", path=("lines",)), ids=((Root("key_text"),),)),
     ),
+    "events in groups": (
+        contract(
+            "order",
+            *_fields(),
+            Field("name", (Root("envelope"), "groups", EACH, "name"), "string"),
+            Field("customer", (Root("envelope"), "customer"), "string"),
+            envelope=Envelope("list", path=("groups", EACH, "lines")),
+        ),
+    ),
 }  # fmt: skip
 
 
@@ -290,7 +299,7 @@ def _times(rng: random.Random) -> bytes:
 
 WRAPS = {
     "cloud": _cloud, "changes": _change, "deletes": _change, "connect": _enveloped,
-    "lines": _lines, "events": _lines, "lines in lines": _groups,
+    "lines": _lines, "events": _lines, "lines in lines": _groups, "events in groups": _groups,
 }  # fmt: skip
 
 

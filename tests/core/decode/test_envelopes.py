@@ -12,7 +12,7 @@ from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.model.events import Contract, Envelope, Field, TimeSource
 from agent.core.model.field_types import TimeFormat
-from agent.core.model.paths import Root
+from agent.core.model.paths import Elements, Root, Selector
 from tests.core.decode.samples import AT, batch, contract
 
 AROUND = Root("envelope")
@@ -272,3 +272,52 @@ def test_the_time_of_an_event_may_be_a_day_of_the_schema() -> None:
     record = {"schema": {"fields": [field]}, "payload": {"at": 19_844}}
     reads = of(Envelope("connect"), times=(TimeSource(("at",)),))
     assert columns(decoded(reads, record), "_time") == [(19_844 * 86_400_000,)]
+
+
+EACH = Elements()
+
+
+def test_a_bad_event_of_nested_lists_leaves_its_neighbours() -> None:
+    of_groups = of(
+        Envelope("list", path=("groups", EACH, "records")),
+        Field("n", ("n",), "integer", required=True),
+        Field("group", (AROUND, "groups", EACH, "name"), "string"),
+        Field("sent", (AROUND, "sent"), "string"),
+    )
+    first = {"name": "a", "records": [{"at": AT, "n": 1}, {"at": AT}, {"at": AT, "n": 3}]}
+    record = {"sent": "s", "groups": [first, {"name": "b", "records": {"at": AT, "n": 4}}, {}]}
+    bad = {"groups": [{"records": 5}, {"name": "c", "records": [{"at": AT, "n": 6}]}]}
+    for count in (1, 300):
+        result = decoded(of_groups, *[record] * count, bad)
+        assert columns(result, "n", "group", "sent") == [
+            *[(1, "a", "s"), (3, "a", "s"), (4, "b", "s")] * count,
+            (6, "c", None),
+        ]
+        assert [reject.detail for _, reject in result.rejects] == [
+            *["n: required, but absent or null"] * count,
+            "records: expected an array of events, found the number 5",
+        ]
+
+
+def test_what_is_around_an_event_is_reached_through_any_path() -> None:
+    name = Selector("kind", "sales")
+    reads = of(
+        Envelope("list", path=("parts", name, "days", 1, "shops", EACH, "orders")),
+        Field("n", ("n",), "integer"),
+        Field("shop", (AROUND, "parts", name, "days", 1, "shops", EACH, "name"), "string"),
+    )
+    shops = [{"name": n, "orders": [{"at": AT, "n": i}]} for i, n in enumerate("ab")]
+    record = {"parts": [{"kind": "other"}, {"kind": "sales", "days": [{}, {"shops": shops}]}]}
+    for count in (1, 300):
+        result = decoded(reads, *[record] * count)
+        assert columns(result, "n", "shop") == [(0, "a"), (1, "b")] * count
+
+
+def test_a_record_may_be_an_array_of_arrays_of_events() -> None:
+    reads = of(
+        Envelope("list", path=(EACH, "orders")),
+        Field("n", ("n",), "integer"),
+        Field("shop", (AROUND, EACH, "name"), "string"),
+    )
+    record = [{"name": "a", "orders": [{"at": AT, "n": 1}]}, {"name": "b", "orders": []}]
+    assert columns(decoded(reads, record), "n", "shop") == [(1, "a")]
