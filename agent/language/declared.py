@@ -25,6 +25,7 @@ from agent.language.problems import Importance, Problem, suggest
 from agent.language.recovery import mended, recover, written
 from agent.language.source import On, Place, Source, read
 from agent.language.sql.expressions import SqlProblem
+from agent.language.sql.nulls import refuse_nulls
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -154,7 +155,9 @@ class Declared:
         problems = []
         for compiler in ways:
             try:
-                return compiler(text)
+                compiled = compiler(text)
+                refuse_nulls(text)
+                return compiled
             except SqlProblem as problem:
                 problems.append(problem)
         if len({(p.message, p.start, p.end) for p in problems}) == 1:

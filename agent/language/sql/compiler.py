@@ -28,7 +28,6 @@ from agent.language.sql.aggregates import Split, is_aggregate, rows_scope, witho
 from agent.language.sql.expressions import PREFIX, TEXT, Scope, SqlProblem, fail, finite
 from agent.language.sql.history_functions import FeatureCollector
 from agent.language.sql.instants import in_zone
-from agent.language.sql.nulls import refuse_nulls
 from agent.language.sql.percents import marked
 from agent.language.sql.scalars import SCALARS
 from agent.language.sql.types import SqlType, Typed, common_type, is_decimal, scale_of, words
@@ -216,7 +215,6 @@ def _parsed(text: str, written: str) -> exp.Expression:
     if _is_deeper(tree, MOST_DEEP):
         raise deep
     tree.meta[TEXT] = written
-    refuse_nulls(tree.expressions[0])
     return tree.expressions[0]  # type: ignore[no-any-return]
 
 

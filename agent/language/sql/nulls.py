@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from agent.language.sql.expressions import fail
+from agent.language.sql.compiler import parsed
+from agent.language.sql.expressions import SqlProblem, fail
 
 _NOTHING: Mapping[type[exp.Expression], str] = {
     exp.EQ: "write `{} is null`",
@@ -31,8 +32,13 @@ _BY_ZERO = (
 )
 
 
-def refuse_nulls(tree: exp.Expression) -> None:
-    """Refuse operations that have no value for any event. Raises SqlProblem."""
+def refuse_nulls(text: str) -> None:
+    """Refuse operations that have no value for any event, in SQL that compiles. Raises
+    SqlProblem."""
+    try:
+        tree = parsed(text)
+    except SqlProblem:  # a rule's percentages
+        return
     for node in tree.find_all(*_NOTHING, exp.In, exp.Case, exp.IntDiv):
         if isinstance(node, exp.In) and any(map(_is_null, node.expressions)):
             _fail_in(node)
