@@ -199,13 +199,13 @@ class FoldQueue:
                 folder.flush, snapshot.clock_ms, snapshot.idle_ms[topic], count, partitions
             )
             frames += await loop.run_in_executor(self._folding, flush)
-            for of_flush, all_of in (
+            for of_topic, of_all in (
                 (folder.early_commits(), early_commits),
                 (folder.commits(), commits),
             ):
-                for partition, commit in of_flush.items():
+                for partition, commit in of_topic.items():
                     tp = TopicPartition(topic, partition)
-                    all_of[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
+                    of_all[tp] = OffsetAndMetadata(commit.offset, commit.metadata)
             for partition, source in folder.sources.items():
                 covered[TopicPartition(topic, partition)] = max(source.covered, source.sent_covered)
                 self._progress.watermark(topic, partition, source.watermark_ms)

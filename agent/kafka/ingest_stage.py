@@ -19,7 +19,7 @@ Rules:
   cumulative, so one that is sent twice counts once.
 - One flush at a time: while one is not acknowledged, the next waits, and covers more.
 - One lock is held from a fetch until its batches are queued, and by a rebalance, which flushes
-  before it gives partitions away.
+  before it releases partitions.
 - A position out of its log's range, or a topic that was created again, ends the run. When the
   partition is assigned again, `ingest_assignment` decides how to continue.
 

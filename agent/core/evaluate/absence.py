@@ -166,12 +166,12 @@ def step_absence(
     transitions: list[Transition] = []
     not_before_ms = clock.not_before_ms
 
-    def step(alert: AlertState, at_ms: int, silent: bool, due_ms: int) -> AlertState:
+    def step(alert: AlertState, at_ms: int, due_ms: int, *, is_silent: bool) -> AlertState:
         clear_for_ms = clock.clear_for_ms(alert, rule, at_ms)
-        alert, changes = alerts.step(
-            alert, at_ms, silent, not silent, 0, clear_for_ms, rule.flapping
+        alert, change = alerts.step(
+            alert, at_ms, is_silent, not is_silent, 0, clear_for_ms, rule.flapping
         )
-        for change in changes:
+        if change is not None:
             # The first silence of the episode; with a later `not_before_ms`, it began earlier.
             fired_ms = at_ms if alert.episode_ms is None else alert.episode_ms
             began_ms = clock.began_ms(min(fired_ms, due_ms))
@@ -185,8 +185,8 @@ def step_absence(
         fires_ms = due_ms if not_before_ms is None else max(due_ms, not_before_ms)
         ends_ms = alert.ends_ms(clock.clear_for_ms(alert, rule, upto_ms), rule.flapping)
         if ends_ms is not None and ends_ms <= min(fires_ms, upto_ms):
-            alert = step(alert, ends_ms, False, due_ms)
-        return step(alert, fires_ms, True, due_ms) if fires_ms < upto_ms else alert
+            alert = step(alert, ends_ms, due_ms, is_silent=False)
+        return step(alert, fires_ms, due_ms, is_silent=True) if fires_ms < upto_ms else alert
 
     if last_event_ms > evaluated_event_ms:
         back_ms = last_event_ms if first_event_ms is None else first_event_ms
@@ -194,7 +194,8 @@ def step_absence(
         if alert.phase is AlertPhase.FIRING and alert.episode_ms is not None:
             # With silences shorter than a slice, the episode may begin in the slice that ends it.
             back_ms = max(back_ms, alert.episode_ms)
-        alert = step(alert, back_ms, False, clock.due_ms(evaluated_event_ms, back_ms))
+        due_ms = clock.due_ms(evaluated_event_ms, back_ms)
+        alert = step(alert, back_ms, due_ms, is_silent=False)
     return advance(alert, max(evaluated_event_ms, last_event_ms), frontier_ms), tuple(transitions)
 
 
@@ -205,9 +206,8 @@ def _absence_transition(
     alert: AlertState,
     at_ms: int,
     began_ms: int,
-    change: alerts.Change,
+    change: alerts.PhaseChange,
 ) -> Transition:
-    previous, phase, reason = change
     episode_ms = at_ms if alert.episode_ms is None else alert.episode_ms
     reasons: dict[alerts.StepReason, Literal["no_data", "data", "keep_firing_for"]] = {
         "when": "no_data",
@@ -221,12 +221,12 @@ def _absence_transition(
         dimensions=clock.dimensions or (),
         at_ms=at_ms,
         episode_ms=episode_ms,
-        state=phase,
-        previous=previous,
+        state=change.phase,
+        previous=change.previous,
         value=None,
         bound=when_text(level),
         start_ms=began_ms,
         end_ms=at_ms,
-        reason=reasons[reason],
-        flaps=alert.flapping(phase, rule.flapping),
+        reason=reasons[change.reason],
+        flaps=alert.flapping(change.phase, rule.flapping),
     )

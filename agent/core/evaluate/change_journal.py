@@ -59,7 +59,9 @@ def consumed_by_rows(rows: Iterable[Series]) -> dict[str, int]:
     return consumed
 
 
-def pending(series: Series, rule: str, own: bool, after_ms: int | None) -> list[FiringChange]:
+def pending(
+    series: Series, rule: str, after_ms: int | None, own: bool = False
+) -> list[FiringChange]:
     """The changes of a rule in a row after an instant (ms); `own`: those for the rule's own
     inhibitor, otherwise those for other rules."""
     return [

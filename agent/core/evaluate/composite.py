@@ -13,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 from agent.core.evaluate.subscription import Subscription
@@ -21,7 +22,7 @@ from agent.core.evaluate.thresholds import Evaluation, OnEvaluation
 from agent.core.evaluate.transitions import bound_of, due_changes, end_alerts
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import AlertPhase, SeriesView, Transition
-from agent.core.model.rules import CompositeRule, variant_for
+from agent.core.model.rules import CompositeLevel, CompositeRule, variant_for
 from agent.core.state import alert_state as alerts
 from agent.core.state.series import Series
 
@@ -93,35 +94,56 @@ class CompositeState:
         if at_ms > series.evaluated_ms:  # otherwise it was evaluated before a restart
             changed_ms = series.evaluated_ms
             for level in rule.levels:
-                holds = level.when.holds(firing)
-                clears = not holds if level.clear is None else level.clear.holds(firing)
                 before = series.alert(rule.name, level.severity)
-                after, changes = alerts.step(
-                    before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms,
-                    rule.flapping,
-                )  # fmt: skip
-                series.set_alerts(rule.name, {level.severity: after})
-                if self._on_evaluation is not None:
-                    self._on_evaluation(
-                        Evaluation(
-                            rule, level.severity, None, at_ms, holds, clears, before, after
-                        )
-                    )  # fmt: skip
-                if after != before:
+                out += self._evaluate_level(rule, level, firing, series, at_ms)
+                if series.alert(rule.name, level.severity) != before:
                     changed_ms = at_ms
                     self._changed.add(dimensions)
-                since_ms = at_ms if after.episode_ms is None else after.episode_ms
-                out += [
-                    Transition(
-                        rule.name, level.severity, rule.kpi, dimensions, at_ms, since_ms, phase,
-                        previous, None, bound_of(level, phase), since_ms, at_ms, reason, (),
-                        after.flapping(phase, rule.flapping),
-                    )
-                    for previous, phase, reason in changes
-                ]  # fmt: skip
             series.step(changed_ms)
         self._schedule(dimensions)
         return out
+
+    def _evaluate_level(
+        self,
+        rule: CompositeRule,
+        level: CompositeLevel,
+        firing: Sequence[bool],
+        series: Series,
+        at_ms: int,
+    ) -> list[Transition]:
+        """Evaluate one level for a series, and change its alert. `firing`: for each dependency,
+        whether it fires."""
+        before = series.alert(rule.name, level.severity)
+        holds = level.when.holds(firing)
+        clears = not holds if level.clear is None else level.clear.holds(firing)
+        after, change = alerts.step(
+            before, at_ms, holds, clears, rule.for_ms, rule.keep_firing_for_ms, rule.flapping
+        )
+        series.set_alerts(rule.name, {level.severity: after})
+        if self._on_evaluation is not None:
+            self._on_evaluation(
+                Evaluation(rule, level.severity, None, at_ms, holds, clears, before, after)
+            )
+        if change is None:
+            return []
+        since_ms = at_ms if after.episode_ms is None else after.episode_ms
+        transition = Transition(
+            rule=rule.name,
+            severity=level.severity,
+            kpi=rule.kpi,
+            dimensions=series.dimensions or (),
+            at_ms=at_ms,
+            episode_ms=since_ms,
+            state=change.phase,
+            previous=change.previous,
+            value=None,
+            bound=bound_of(level, change.phase),
+            start_ms=since_ms,
+            end_ms=at_ms,
+            reason=change.reason,
+            flaps=after.flapping(change.phase, rule.flapping),
+        )
+        return [transition]
 
     def _schedule(self, dimensions: Dimensions) -> None:
         """Schedule the evaluation at the end of `for` or `keep_firing_for` of a series' alert."""

@@ -22,11 +22,10 @@ from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, TargetState, Transition
 from agent.core.model.rules import Rule, Severity, is_whole
-from agent.core.state.series import Series
+from agent.core.state.series import FindSeries, Series
 
-SeriesOf = Callable[[str, bool], Sequence[Series]]
-"""The series of an owner (a KPI or composite rule) in this state partition; True: the KPI as a
-whole."""
+SeriesOf = Callable[[str], Sequence[Series]]
+"""The series of an owner (a KPI or composite rule) in this state partition."""
 
 Subscribers = Mapping[tuple[str, str], Sequence[tuple[Subscription, int]]]
 """The subscriptions by owner and rule ("": its target), each with the index of the source in it."""
@@ -39,11 +38,13 @@ class GraphRestart:
         self,
         plan: Plan,
         series_of: SeriesOf,
+        find: FindSeries,
         subscribers: Subscribers,
         inhibitors: Mapping[str, Inhibitor],
     ) -> None:
         self._plan = plan
         self._series_of = series_of
+        self._find = find
         self._subscribers = subscribers
         self._inhibitors = inhibitors
 
@@ -56,7 +57,7 @@ class GraphRestart:
                     after_ms = consumed.get(subscription.name)
                     for severity in self._firing_before(series, rule, after_ms):
                         subscription.set_firing(index, dimensions, severity)
-                    for change in pending(series, rule, False, after_ms):
+                    for change in pending(series, rule, after_ms):
                         subscription.add(index, dimensions, change)
         for name, inhibitor in self._inhibitors.items():
             after_ms = consumed.get(inhibitor.subscription.name)
@@ -67,13 +68,18 @@ class GraphRestart:
         owners = {owner for owner, _ in self._subscribers}
         owners.update(rule.kpi for rule in self._plan.rules.values())
         for owner in sorted(owners):
-            for whole in (False, True):
-                yield from self._series_of(owner, whole)
+            yield from self._series_of(owner)
+            yield from self._whole(owner)
 
     def _rows(self, owner: str, rule: str) -> Iterator[tuple[Series, Dimensions]]:
         whole = bool(rule) and is_whole(self._plan.rules[rule])
-        for series in self._series_of(owner, whole):
+        for series in self._whole(owner) if whole else self._series_of(owner):
             yield series, series.dimensions or ()
+
+    def _whole(self, owner: str) -> list[Series]:
+        """The series of a KPI as a whole, if it has one."""
+        series = self._find((owner, None))
+        return [] if series is None else [series]
 
     def _firing_before(self, series: Series, rule: str, after_ms: int | None) -> list[str]:
         """The severities of a rule's alerts on a series that fired before its pending changes."""
@@ -85,7 +91,7 @@ class GraphRestart:
             if rule in self._inhibitors:
                 phases = {s: step.state for s, step in series.reported.get(rule, {}).items()}
             firing = {severity: phase is AlertPhase.FIRING for severity, phase in phases.items()}
-        for change in reversed(pending(series, rule, False, after_ms)):
+        for change in reversed(pending(series, rule, after_ms)):
             firing[change.severity] = not change.firing
         return [severity for severity, fires in firing.items() if fires]
 
@@ -93,7 +99,7 @@ class GraphRestart:
         self, inhibitor: Inhibitor, series: Series, dimensions: Dimensions, after_ms: int | None
     ) -> None:
         name = inhibitor.rule.name
-        changes = pending(series, name, True, after_ms)
+        changes = pending(series, name, after_ms, own=True)
         reported = series.reported.get(name, {})
         for severity, phase in phases_of(series, inhibitor.rule).items():
             first = next((c.transition for c in changes if c.severity == severity), None)

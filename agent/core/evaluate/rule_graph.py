@@ -50,7 +50,7 @@ from agent.core.model.rules import (
 )
 from agent.core.state.series import FindSeries, FiringChange, Series
 
-Frontier = Callable[[str], int | None]
+EvaluatedMs = Callable[[str], int | None]
 """How far event time is settled for a KPI (ms)."""
 
 
@@ -73,13 +73,14 @@ class RuleGraph:
         gathers: bool,
         series_of: SeriesOf,
         find: FindSeries,
-        frontier: Frontier,
+        evaluated_ms: EvaluatedMs,
         on_evaluation: OnEvaluation | None = None,
     ) -> None:
+        """`gathers`: composite rules without dimensions are evaluated in this partition.
+        `series_of`, `find`: its series. `evaluated_ms`: how far a KPI is evaluated."""
         self._plan = plan
-        self._series_of = series_of
         self._find = find
-        self._frontier = frontier
+        self._evaluated_ms = evaluated_ms
         self._begun = False
         self.composites: dict[str, CompositeState] = {
             rule.kpi: CompositeState(rule, on_evaluation)
@@ -97,7 +98,7 @@ class RuleGraph:
                     key = source.subject, source.rule
                     self._subscribers.setdefault(key, []).append((subscription, index))
         self._journal = ChangeJournal(self._subscriptions())
-        self.restart = GraphRestart(plan, series_of, self._subscribers, self._inhibitors)
+        self.restart = GraphRestart(plan, series_of, find, self._subscribers, self._inhibitors)
 
     def _inhibitor(self, rule: Rule) -> Inhibitor:
         by = () if is_whole(rule) else self._plan.by_of(rule.kpi) or ()
@@ -233,12 +234,12 @@ class RuleGraph:
         composite = self.composites.get(source.subject)
         if composite is not None:
             return composite.subscription.settled_ms
-        frontier_ms = self._frontier(source.subject)
+        evaluated_ms = self._evaluated_ms(source.subject)
         rule = self._plan.rules.get(source.rule)
-        if frontier_ms is not None and isinstance(rule, AbsenceRule):
+        if evaluated_ms is not None and isinstance(rule, AbsenceRule):
             # Events in the slice that contains the frontier may end a silence at its start.
-            return frontier_ms - frontier_ms % self._plan.kpis[source.subject].slice_ms - 1
-        return frontier_ms
+            return evaluated_ms - evaluated_ms % self._plan.kpis[source.subject].slice_ms - 1
+        return evaluated_ms
 
     # --- rows ------------------------------------------------------------------------------
 

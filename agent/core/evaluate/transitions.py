@@ -77,11 +77,11 @@ def step_threshold(
     after: list[AlertState] = []
     transitions: list[Transition] = []
     for level, known, (when, clear) in zip(rule.levels, before, row, strict=True):
-        state, changes = alerts.step(
+        state, change = alerts.step(
             known, at_ms, when, clear, rule.for_ms, rule.keep_firing_for_ms, rule.flapping, step_ms
         )
         after.append(state)
-        for previous, phase, reason in changes:
+        if change is not None:
             transitions.append(
                 Transition(
                     rule=rule.name,
@@ -90,15 +90,15 @@ def step_threshold(
                     dimensions=window.dimensions,
                     at_ms=at_ms,
                     episode_ms=at_ms if state.episode_ms is None else state.episode_ms,
-                    state=phase,
-                    previous=previous,
+                    state=change.phase,
+                    previous=change.previous,
                     value=window.value,
-                    bound=bound_of(level, phase),
+                    bound=bound_of(level, change.phase),
                     start_ms=window.start_ms,
                     end_ms=window.end_ms,
-                    reason=reason,
+                    reason=change.reason,
                     facts=facts,
-                    flaps=state.flapping(phase, rule.flapping),
+                    flaps=state.flapping(change.phase, rule.flapping),
                 )
             )
     return tuple(after), tuple(transitions)

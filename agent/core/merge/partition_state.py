@@ -109,11 +109,8 @@ class PartitionState:
             return self.rule_graph.composites[kpi].series.get(dimensions)
         return self.kpis[kpi].find(dimensions)
 
-    def series_of(self, owner: str, whole: bool) -> Sequence[Series]:
-        """The series of a KPI or a composite rule; `whole`: the KPI as a whole."""
-        if whole:
-            absence = self.absences.get(owner)
-            return [absence.series] if absence and absence.series else []
+    def series_of(self, owner: str) -> Sequence[Series]:
+        """The series of a KPI or a composite rule."""
         if owner in self.rule_graph.composites:
             return list(self.rule_graph.composites[owner].series.values())
         return list(self.kpis[owner].series.values()) if owner in self.kpis else []
@@ -122,8 +119,9 @@ class PartitionState:
         """The series whose alerts of a rule are reported from this partition."""
         if is_whole(rule):
             absence = self.absences.get(rule.kpi)
-            return self.series_of(rule.kpi, True) if absence and absence.is_reporter else []
-        return self.series_of(rule.kpi, False)
+            series = absence.series if absence is not None and absence.is_reporter else None
+            return [] if series is None else [series]
+        return self.series_of(rule.kpi)
 
     @property
     def size(self) -> int:

@@ -30,7 +30,7 @@ Alerts change only at the instants that `step` is called with.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -38,8 +38,14 @@ from agent.core.model.results import AlertPhase
 from agent.core.model.rules import Flapping
 
 StepReason = Literal["when", "clear", "for", "keep_firing_for"]
-Change = tuple[AlertPhase, AlertPhase, StepReason]
-"""Previous phase, new phase, reason."""
+
+
+class PhaseChange(NamedTuple):
+    """A change of an alert's phase."""
+
+    previous: AlertPhase
+    phase: AlertPhase
+    reason: StepReason
 
 
 class AlertState(msgspec.Struct, frozen=True, array_like=True):
@@ -62,8 +68,7 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         """Whether the alert flaps, as the rule defines it."""
         if flapping is None:
             return False
-        lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
-        return len(lately) >= flapping.times
+        return len(self._fired_lately(at_ms, flapping)) >= flapping.times
 
     def flapping(self, phase: AlertPhase, flapping: Flapping | None) -> Flapping | None:
         """If the alert has just started firing and flaps: how often it fired within the rule's
@@ -71,8 +76,16 @@ class AlertState(msgspec.Struct, frozen=True, array_like=True):
         at_ms = self.fired_ms[-1] if self.fired_ms else 0
         if flapping is None or phase is not AlertPhase.FIRING or not self.flaps(at_ms, flapping):
             return None
-        lately = [fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms]
-        return Flapping(len(lately), flapping.within_ms)
+        return Flapping(len(self._fired_lately(at_ms, flapping)), flapping.within_ms)
+
+    def _fired_lately(self, at_ms: int, flapping: Flapping) -> tuple[int, ...]:
+        """When the alert started firing within the rule's time before an instant."""
+        return tuple(fired for fired in self.fired_ms if at_ms - fired <= flapping.within_ms)
+
+    def fired_at(self, at_ms: int, flapping: Flapping) -> AlertState:
+        """The state, with a start of firing noted at an instant."""
+        lately = self._fired_lately(at_ms, flapping)
+        return msgspec.structs.replace(self, fired_ms=(*lately, at_ms))
 
     def clear_for_ms(self, at_ms: int, keep_firing_for_ms: int, flapping: Flapping | None) -> int:
         """How long `clear` must hold, as known at an instant: longer while the alert flaps."""
@@ -167,11 +180,11 @@ def step(
     keep_firing_for_ms: int,
     flapping: Flapping | None = None,
     step_ms: int | None = None,
-) -> tuple[AlertState, tuple[Change, ...]]:
+) -> tuple[AlertState, PhaseChange | None]:
     """Evaluate an alert at an instant of event time; instants must not go back.
 
     `step_ms` is the time up to the instant that this evaluation covers; None: all since the last.
-    Returns the new state and the changes of phase (at most one).
+    Returns the new state, and the change of phase; None: the phase stays the same.
     """
     if when is not None or clear:
         state = state.evaluated_at(at_ms, step_ms)
@@ -179,17 +192,16 @@ def step(
     signal = _signal(state, at_ms, when, clear, for_ms, clear_for_ms)
     entry = TABLE[state.phase].get(signal) if signal else None
     if entry is None:
-        return state, ()
+        return state, None
     phase, action = entry
     if action is Action.BEGIN and state.episode_ms is not None and at_ms <= state.episode_ms:
-        return state, ()
+        return state, None
     after = _apply(action, phase, state, at_ms)
     if phase is state.phase:
-        return after, ()
+        return after, None
     if flapping is not None and phase is AlertPhase.FIRING:
-        lately = [fired for fired in state.fired_ms if at_ms - fired <= flapping.within_ms]
-        after = msgspec.structs.replace(after, fired_ms=(*lately, at_ms))
-    return after, ((state.phase, phase, _reason(state, phase)),)
+        after = after.fired_at(at_ms, flapping)
+    return after, PhaseChange(state.phase, phase, _reason(state, phase))
 
 
 def _signal(

@@ -42,10 +42,10 @@ class Partition:
             return composite.series.get(dimensions)
         return self.rows.get(ref)
 
-    def series_of(self, owner: str, whole: bool) -> list[Series]:
+    def series_of(self, owner: str) -> list[Series]:
         if owner in self.graph.composites:
             return list(self.graph.composites[owner].series.values())
-        return [s for (o, d), s in self.rows.items() if o == owner and (d is None) is whole]
+        return [s for (o, d), s in self.rows.items() if o == owner and d is not None]
 
     def alert(self, rule: str, at_ms: int, firing: bool) -> list[tuple[int, str, str]]:
         """An alert of a KPI changes; what is reported at once."""

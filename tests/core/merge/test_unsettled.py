@@ -158,7 +158,7 @@ def test_nothing_is_kept_apart_once_its_source_has_passed(plan: Plan) -> None:
         Event(1, 3, 60),
     ]
     run(merger, [frame_of(plan, event) for event in events], 0, 2)
-    (series,) = merger.state.series_of("orders", False)
+    (series,) = merger.state.series_of("orders")
     assert series.unsettled is not None and len(series.unsettled) == 1
     for position, event in enumerate(events[2:], 2):
         merger.apply(frame_of(plan, event), position)

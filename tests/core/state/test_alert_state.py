@@ -23,10 +23,11 @@ def live(
     state = INACTIVE
     steps: list[tuple[int, str, str, str]] = []
     for minute, (when, clear) in enumerate(judgements):
-        state, changes = alerts.step(
+        state, change = alerts.step(
             state, minute * MINUTE, when, clear, for_ms, keep_ms, step_ms=MINUTE
         )
-        steps += [(minute, a.value, b.value, why) for a, b, why in changes]
+        if change is not None:
+            steps.append((minute, change.previous.value, change.phase.value, change.reason))
     return steps
 
 
@@ -127,10 +128,10 @@ def test_windows_that_never_were_count_as_windows_that_said_nothing() -> None:
     state, _ = alerts.step(INACTIVE, 0, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
     state, _ = alerts.step(state, 60 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
     assert state.fires_ms(3 * MINUTE) == 62 * MINUTE
-    state, changes = alerts.step(state, 61 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
-    assert changes == ()
-    state, changes = alerts.step(state, 62 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
-    assert changes == ((PE, FI, "for"),)
+    state, change = alerts.step(state, 61 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
+    assert change is None
+    state, change = alerts.step(state, 62 * MINUTE, *BAD, 3 * MINUTE, 0, step_ms=MINUTE)
+    assert change == (PE, FI, "for")
 
 
 def test_what_was_not_evaluated_of_a_time_is_forgotten_with_it() -> None:
@@ -150,24 +151,24 @@ def test_resolved_goes_on_to_pending_and_firing() -> None:
         (2, "resolved", "firing", "when"),
     ]
     state = AlertState(RE, 0)
-    state, changes = alerts.step(state, MINUTE, True, False, MINUTE, 0)
-    assert changes == ((RE, PE, "when"),)
+    state, change = alerts.step(state, MINUTE, True, False, MINUTE, 0)
+    assert change == (RE, PE, "when")
     assert state == AlertState(PE, MINUTE, evaluated_ms=MINUTE)
 
 
 def test_an_episode_begins_once_at_an_instant() -> None:
     state, _ = alerts.step(INACTIVE, 0, *BAD, MINUTE, 0)
-    state, changes = alerts.step(state, 0, *GOOD, MINUTE, 0)
-    assert changes == ((PE, IN, "clear"),)
+    state, change = alerts.step(state, 0, *GOOD, MINUTE, 0)
+    assert change == (PE, IN, "clear")
 
-    assert alerts.step(state, 0, *BAD, MINUTE, 0) == (state, ())
-    assert alerts.step(state, 1, *BAD, MINUTE, 0)[1] == ((IN, PE, "when"),)
+    assert alerts.step(state, 0, *BAD, MINUTE, 0) == (state, None)
+    assert alerts.step(state, 1, *BAD, MINUTE, 0)[1] == (IN, PE, "when")
 
 
 def test_an_episode_before_1970_counts_from_its_own_beginning() -> None:
     state, _ = alerts.step(INACTIVE, -10 * MINUTE, *BAD, 2 * MINUTE, 0)
-    _, changes = alerts.step(state, -9 * MINUTE, *BAD, 2 * MINUTE, 0)
-    assert changes == ()
+    _, change = alerts.step(state, -9 * MINUTE, *BAD, 2 * MINUTE, 0)
+    assert change is None
 
 
 def test_the_table_leads_from_every_state_to_every_other_that_the_rules_name() -> None:
@@ -193,8 +194,9 @@ def test_an_alert_that_flaps_alerts_once_for_a_row_of_episodes() -> None:
     # Bad and good in turns for six minutes, then good.
     for minute in range(30):
         bad = minute < 6 and minute % 2 == 0
-        state, changes = alerts.step(state, minute * MINUTE, bad, not bad, 0, 0, flapping)
-        seen += [(minute, phase.value) for _, phase, _ in changes]
+        state, change = alerts.step(state, minute * MINUTE, bad, not bad, 0, 0, flapping)
+        if change is not None:
+            seen.append((minute, change.phase.value))
     # The third firing makes it flap; its end has begun at minute 5, and holds for ten.
     assert seen == [
         *((0, "firing"), (1, "resolved"), (2, "firing"), (3, "resolved")),
