@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from agent.core.decode.batch import Batch
 from agent.core.evaluate.thresholds import OnEvaluation
 from agent.core.fold.folder import CountKey, Folder, FoldResult, RowObserver
 from agent.core.fold.lookup_topics import LookupTopics
+from agent.core.merge.emission import concatenated
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, SeriesView, WindowValue
@@ -163,9 +165,10 @@ class Pipeline:
 
 def joined(emitted: Sequence[Emitted]) -> Emitted:
     """Several `Emitted` as one, in event-time order."""
-    return Emitted(
-        tuple(sorted((w for e in emitted for w in e.windows), key=lambda w: w.end_ms)),
-        tuple(sorted((t for e in emitted for t in e.targets), key=lambda t: t.window.end_ms)),
-        tuple(sorted((t for e in emitted for t in e.transitions), key=lambda t: t.at_ms)),
-        sum(e.late for e in emitted),
+    whole = concatenated(emitted)
+    return replace(
+        whole,
+        windows=tuple(sorted(whole.windows, key=lambda w: w.end_ms)),
+        targets=tuple(sorted(whole.targets, key=lambda t: t.window.end_ms)),
+        transitions=tuple(sorted(whole.transitions, key=lambda t: t.at_ms)),
     )

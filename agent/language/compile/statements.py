@@ -93,11 +93,11 @@ def _possible_columns(
 
 
 def compile_all(declared: Declared, shapes: Mapping[str, Shape]) -> Statements:
-    """Compile every statement; reports what is wrong."""
+    """Compile every statement; reports what is wrong. `shapes` has the inputs of a KPI first."""
     events = declared.events.values()
     statements = Statements({e.name: _computed(declared, e) for e in events})
     statements.columns = {e.name: _columns(declared, e) for e in events}
-    for name in _inputs_first(declared):
+    for name in shapes:
         kpi = declared.kpis[name]
         sql = (
             _derived(declared, kpi, shapes, statements.kpis)
@@ -142,24 +142,6 @@ def _columns(declared: Declared, entry: Entry[EventSpec]) -> dict[str, Typed]:
         if typed is not None:
             computed[name] = typed
     return computed
-
-
-def _inputs_first(declared: Declared) -> list[str]:
-    """The KPIs, each after its inputs; in any order within a cycle, which is an error."""
-    ordered: dict[str, None] = {}
-    begun: set[str] = set()
-    waiting = list(reversed(declared.kpis))
-    while waiting:
-        name = waiting[-1]
-        from_ = declared.kpis[name].model.from_
-        inputs = from_ if isinstance(from_, list) else []
-        before = [i for i in inputs if i in declared.kpis and i not in begun]
-        begun.add(name)
-        if before:
-            waiting += before
-        else:
-            ordered[waiting.pop()] = None
-    return list(ordered)
 
 
 def _base(declared: Declared, entry: Entry[KpiSpec]) -> KpiSql | None:
