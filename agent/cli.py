@@ -95,8 +95,7 @@ def _command_meant(named: str, commands: Iterable[str]) -> str:
 
 
 def _say_rules_error(error: RulesError) -> None:
-    from agent.language.problems import SpecError
-    from agent.language.report import render
+    from agent.language.problems import SpecError, render
 
     if isinstance(error, SpecError):
         sys.stderr.write(render(error.problems, color=is_colored(sys.stderr)))

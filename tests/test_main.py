@@ -10,7 +10,7 @@ HOSTILE_RECORD = """
 import sys
 from contextlib import suppress
 from agent.__main__ import main
-from agent.core.decode.avro_columns import AvroColumns
+from agent.core.decode.avro_format import AvroColumns
 from agent.core.decode.avro_schema import parse_schema
 from agent.core.decode.codec import BodyError
 

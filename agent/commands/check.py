@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
     """`kpi-agent check`."""
     from agent.core.changes.describe import WORDS
     from agent.language.load import check as check_rules
-    from agent.language.report import render
+    from agent.language.problems import render
 
     further = {} if options.registry is None else {"further": partial(_misfits, options)}
     plan, problems = check_rules(options.rules, **further)

@@ -36,7 +36,7 @@ def run(options: Namespace) -> int:
     schema = json_schema()
     if options.rules is not None:
         from agent.language.declared import declare
-        from agent.language.hover import with_names
+        from agent.language.schema import with_names
 
         if not options.rules.exists():
             raise KpiAgentError(f"{options.rules}: no such file or folder")

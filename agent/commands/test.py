@@ -55,7 +55,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """`kpi-agent test`: 0 all pass; 1 a test fails, coverage is too low, or a file is broken."""
     from agent.language.load import check
-    from agent.language.report import Format, render
+    from agent.language.problems import Format, render
     from agent.ruletests import report as reports
     from agent.ruletests.coverage import coverage_of
     from agent.ruletests.read import read_tests

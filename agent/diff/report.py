@@ -22,7 +22,7 @@ from agent.core.changes.diff import (
 from agent.core.changes.inventory import Held
 from agent.core.model.printable import printable
 from agent.language.declared import declare
-from agent.language.report import annotation
+from agent.language.problems import annotation
 
 Format = Literal["human", "json", "github"]
 

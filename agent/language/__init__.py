@@ -5,6 +5,6 @@ what is wrong and what is right. Read `load` (the order of a check), then `sourc
 places; `syntax` words its errors), `models` (the language; `error_text` words pydantic's errors),
 `lookup_files` and `schema_files` (the files beside it), `declared` and `recovery` (all files as one
 declaration, broken entries included), `checks` (what no single value can tell), `sql`
-(expressions), `compile` (the plan), and `report` (problems as text). `schema` and `hover` are for
+(expressions), `compile` (the plan), and `problems` (what is wrong, also as text). `schema` is for
 editors.
 """

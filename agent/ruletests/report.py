@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.core.model.printable import printable
-from agent.language.report import render
+from agent.language.problems import render
 from agent.ruletests.compare import Result, Section
 from agent.ruletests.coverage import Coverage, Item, unseen
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from agent.language.problems import Problem
+from agent.language.problems import FORMATS, Problem, render
 from agent.language.recovery import UNKNOWN_NAME
-from agent.language.report import FORMATS, render
 
 ODD = (
     *("5", "-1", "~", "[]", "{}", "[~]", "{a: b}", "''", ".nan", "true", "1e400", "*q"),

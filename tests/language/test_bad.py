@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.language.load import check
-from agent.language.report import render
+from agent.language.problems import render
 
 BAD = Path(__file__).parent / "bad"
 WARNINGS = {

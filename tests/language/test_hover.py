@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent.language.declared import declare, files_of, is_test_file, yaml_files
-from agent.language.hover import with_names
 from agent.language.schema import json_schema as schema_of_rules
+from agent.language.schema import with_names
 from agent.language.source import read
 from agent.ruletests.schema import json_schema as schema_of_tests
 from tests.conftest import ROOT
@@ -32,7 +32,7 @@ def within(schema: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("schema", [schema_of_rules(), schema_of_tests()], ids=["rules", "tests"])
 def test_every_word_that_can_be_chosen_is_explained(schema: dict[str, Any]) -> None:
-    """A new one is explained in `agent.language.hover.WORDS`."""
+    """A new one is explained in `agent.language.schema.WORDS`."""
     choices = [choice for choice in within(schema) if isinstance(choice.get("enum"), list)]
     unexplained = {
         word

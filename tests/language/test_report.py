@@ -1,7 +1,6 @@
 import json
 
-from agent.language.problems import Problem
-from agent.language.report import render
+from agent.language.problems import Problem, render
 
 PROBLEM = Problem(
     "a,b.yaml", 3, 8, 11, "kpis.x.unit", "100% wrong", "write:\nit", "error", "  unit: abc"

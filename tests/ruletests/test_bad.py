@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.language.load import load
-from agent.language.report import render
+from agent.language.problems import render
 from agent.ruletests.read import read_tests
 
 BAD = Path(__file__).parent / "bad"

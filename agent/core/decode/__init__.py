@@ -16,7 +16,7 @@ and `decoder` (the steps) first. Then, as needed:
 | `json_search` | finds the records of a chunk that are not JSON |
 | `schema_format` (`schemas`, `codec`, `schema_reader`) | formats with schemas |
 | `avro_format`, `protobuf_format`, `framed_json` | Avro, Protobuf, JSON with a schema id |
-| `column_extraction` (`view_columns`, `proof`) | arrays and envelopes as columns |
+| `column_extraction` (`view_columns`) | arrays and envelopes as columns |
 | `record_columns`, `record_keys` | headers, key and the like as columns |
 | `extraction` | the same for single records, exactly |
 | `envelope`, `envelopes` | where the events are in a record; the envelopes by name |

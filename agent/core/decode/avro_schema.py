@@ -3,7 +3,7 @@
 Different Avro types have the same binary encoding: a map is an array of pairs, an enum and an int
 are longs, a boolean is one byte, a record is its fields in sequence. polars knows few of Avro's
 types and panics on others. So it is given another schema for the same bytes, of types that it can
-read, and `avro_columns` maps paths of the real schema to it. If there is no such schema,
+read, and `avro_format` maps paths of the real schema to it. If there is no such schema,
 `not_columnar` says why, and records are read one at a time.
 
 Avro 1.12, "Binary encoding" and "Logical types": https://avro.apache.org/docs/1.12.0/specification/

@@ -10,12 +10,12 @@ Read `folder` first: its docstring is the theory of operation. Then:
 |---|---|
 | `contract_verdicts` | the verdict of each event: folded, duplicate or late |
 | `lateness` | which windows are open |
-| `duplicates` (`dedup`, `id_run`) | which ids are known |
+| `dedup` (`id_run`) | which ids are known |
 | `kpi_fold` (`series_numbers`) | rows → partials, by slice and series |
 | `frame_builder` | partials → frames |
 | `checkpoint` | from where a restart reads |
 | `future_clock`, `repeated_hour` | events from the future; local times that occur twice |
 | `outcomes`, `field_counts` | counts of records by outcome, and of fields without a value |
-| `lookup_joins` (`lookup_join`, `lookup_topics`, `lookup_steps`) | adds the columns of lookups |
-| `dimensions`, `runs` | the length of dimension values; runs of equal values in arrays |
+| `lookup_join` (`lookup_topics`, `lookup_steps`) | adds the columns of lookups |
+| `runs` | runs of equal values in arrays |
 """

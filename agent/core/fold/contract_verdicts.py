@@ -9,7 +9,7 @@ import polars as pl
 
 from agent.core.aggregate.columns import Ints
 from agent.core.fold.checkpoint import Needs, SourceProgress
-from agent.core.fold.duplicates import Deduplicator
+from agent.core.fold.dedup import Deduplicator
 from agent.core.fold.kpi_fold import RowsToFold
 from agent.core.fold.lateness import Bools, counts_somewhere, frontiers
 from agent.core.fold.outcomes import Outcomes

@@ -13,7 +13,7 @@ A record's verdict, in this order:
 1. *rejected*, if it does not fit its contract, or if its event time is more than `max_future` after
    the record's timestamp or the agent's clock. It moves no watermark, and its id is not kept.
 2. *folded*, if it counts in at least one window: a window of a KPI that contains its time, is open
-   (`agent.core.fold.lateness`), and has no event with its id yet (`agent.core.fold.duplicates`).
+   (`agent.core.fold.lateness`), and has no event with its id yet (`agent.core.fold.dedup`).
 3. *duplicate*, if only its id keeps it from counting.
 4. *late*, otherwise: all its windows are closed.
 
@@ -41,7 +41,7 @@ from agent.core.fold.frame_builder import FrameBuilder
 from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold, RowsToFold, group_kpis
 from agent.core.fold.lateness import Bools
-from agent.core.fold.lookup_joins import LookupJoins
+from agent.core.fold.lookup_join import LookupJoins
 from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.fold.outcomes import CountKey, FoldResult, Outcomes
 from agent.core.fold.repeated_hour import settle_repeated_hours

@@ -14,7 +14,6 @@ Read `merger` first: how a frame is applied, and the steps of a commit. Then, as
 | `base_kpi`: `slices`, `slice_partials`, `sealing`, `live_series` | slices → panes → windows |
 | `unsettled` | partials of sealed slices that idle sources may still replace |
 | `series_timer`, `due_windows`, `window_values` | when windows are due, and their values |
-| `open_windows` | the values of windows that are not closed |
 | `derived_kpi`: `input_windows`, `input_members` | KPIs over KPIs |
 | `benchmark_targets` | targets that are KPIs |
 | `kpi_absence` | `per: kpi` absence rules |

@@ -14,14 +14,13 @@ from agent.core.frame import Block
 from agent.core.merge.due_windows import DueWindows
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
 from agent.core.merge.missed_records import NONE_MISSED, MissedForKpi
-from agent.core.merge.open_windows import OpenWindows
 from agent.core.merge.sealing import Sealing
 from agent.core.merge.series_timer import SeriesTimer
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.step import Step
 from agent.core.merge.unsettled import UnsettledPartials
 from agent.core.merge.watermark import ContractSources
-from agent.core.merge.window_values import WindowValues
+from agent.core.merge.window_values import OpenWindows, WindowValues
 from agent.core.model.kpis import Dimensions
 from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series

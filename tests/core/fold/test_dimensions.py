@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.fold.dimensions import MAX_VALUE_BYTES, shortened
+from agent.core.fold.series_numbers import MAX_VALUE_BYTES, shortened
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, settle
 
 

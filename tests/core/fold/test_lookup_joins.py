@@ -9,7 +9,7 @@ import polars as pl
 
 from agent.core.decode.batch import Batch
 from agent.core.fold.checkpoint import Resume, SourceProgress
-from agent.core.fold.lookup_joins import LookupJoins
+from agent.core.fold.lookup_join import LookupJoins
 from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.model.plan import Plan
 from tests.core.simulated import START_MS, plan_of
