@@ -35,6 +35,8 @@ pytestmark = pytest.mark.needs_browser
 __all__ = ["browser"]
 
 
+LAID_OUT = """return [...document.querySelectorAll('#kpis > .kpi header')].filter(
+    (e) => e.checkVisibility({contentVisibilityAuto: true}))"""
 SHOWN = "return [...document.querySelectorAll('#kpis > .kpi')].map(e => e.id)"
 
 
@@ -355,6 +357,8 @@ def test_a_board_of_many_series_is_bounded_and_axe_finds_nothing(
         height = browser.execute_script("return document.documentElement.scrollHeight")
         assert height < most_pixels
         assert browser.execute_script("return document.querySelectorAll('*').length") < 4_000
+        laid_out = len(browser.execute_script(LAID_OUT))
+        assert 0 < laid_out < kpis, "cards out of sight are laid out"
         alert = text_of(browser, "#alerts .alert")
         assert "10 of 200 series, worst emea · shop-000" in alert
         assert len(browser.find_elements(By.CSS_SELECTOR, "#alerts > li")) == 5

@@ -1,11 +1,18 @@
-// Work on the page in slices, between which the browser draws and handles input.
+// Work on the page in slices, between which the browser draws and handles input. Each slice waits for
+// the next frame: a browser lays out everything since the last one at once, and blocks meanwhile.
 
-const SLICE_MS = 8;
+const SLICE_MS = 4;
 
 const waiting = new Map(); // by name: what is asked for again meanwhile is done once
 let running = false;
 
-export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((done) => setTimeout(done));
+const HIDDEN_MS = 100; // a page that is out of sight has no frames
+
+export const pause = () => new Promise((done) => {
+  const afterFrame = () => setTimeout(done);
+  if (!document.hidden) requestAnimationFrame(afterFrame);
+  setTimeout(done, HIDDEN_MS);
+});
 
 // Schedules `work`; it replaces waiting work of the same name.
 export function schedule(name, work) {

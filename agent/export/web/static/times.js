@@ -1,25 +1,32 @@
 // Formats times in the zone of the board, and ages.
 
-let zone, clock, minute, day;
+let zone, format; // one format for all: making one takes milliseconds, in which the page does nothing else
 
 // Sets the zone of all displayed times, by its IANA name.
 export function setZone(name) {
   if (zone === name) return;
-  const format = (parts) => new Intl.DateTimeFormat("en-GB", { timeZone: name, hourCycle: "h23", ...parts });
   zone = name;
-  clock = format({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  minute = format({ hour: "2-digit", minute: "2-digit" });
-  day = format({ day: "numeric", month: "short", year: "numeric" });
+  format = null;
 }
 
-const sameDay = (a, b) => day.format(a) === day.format(b);
+const PARTS = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" };
 
+function textsOf(atMs) {
+  format ??= new Intl.DateTimeFormat("en-GB", { timeZone: zone, hourCycle: "h23", ...PARTS });
+  const of = Object.fromEntries(format.formatToParts(atMs).map((part) => [part.type, part.value]));
+  const minute = `${of.hour}:${of.minute}`;
+  return { day: `${of.day} ${of.month} ${of.year}`, minute, clock: `${minute}:${of.second}` };
+}
+
+// A time of today has seconds, another one its day.
 export function clockText(atMs, nowMs) {
-  return sameDay(atMs, nowMs) ? clock.format(atMs) : `${day.format(atMs)}, ${minute.format(atMs)}`;
+  const at = textsOf(atMs);
+  return at.day === textsOf(nowMs).day ? at.clock : `${at.day}, ${at.minute}`;
 }
 
 export function momentText(atMs, nowMs) {
-  return sameDay(atMs, nowMs) ? minute.format(atMs) : `${day.format(atMs)}, ${minute.format(atMs)}`;
+  const at = textsOf(atMs);
+  return at.day === textsOf(nowMs).day ? at.minute : `${at.day}, ${at.minute}`;
 }
 
 export function ageText(ms) {
