@@ -12,6 +12,7 @@ from sqlglot.errors import SqlglotError
 
 from agent.core.model.field_types import DECIMAL_DIGITS, DEFAULT_SCALE, FieldType
 from agent.core.model.paths import Path, Root
+from agent.core.output.labels import RESERVED_LABELS
 from agent.init.naming import (
     CODES,
     DURATIONS,
@@ -99,8 +100,9 @@ def _constant(part: Seen) -> str | None:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """Names for paths that SQL accepts: if several have the same last part, only one nearer to the
-    top gets it as its name, the others are prefixed with the object that they are in."""
+    """Names for paths that SQL accepts and that a dimension can have: if several have the same last
+    part, only one nearer to the top gets it as its name, the others are prefixed with the object
+    that they are in."""
     alike: dict[str, list[Path]] = {}
     for path in paths:
         alike.setdefault(name_of(path), []).append(path)
@@ -109,8 +111,15 @@ def names_of(paths: Sequence[Path]) -> list[str]:
         others = [other for other in alike[name_of(path)] if other != path]
         is_first = all(depth(path) < depth(other) for other in others)
         name = name_of(path) if is_first else long_name_of(path)
-        names.append(free(name if _is_column(name) else f"{name}_value", names))
+        names.append(free(_allowed(name), names))
     return names
+
+
+def _allowed(name: str) -> str:
+    """A name, or a longer one if it is a word of SQL, or a label that the agent sets itself."""
+    if name in RESERVED_LABELS:
+        return f"{name}_name"
+    return name if _is_column(name) else f"{name}_value"
 
 
 def _spelled(part: Seen) -> FieldDraft | None:

@@ -207,6 +207,18 @@ def test_numbers_in_text_are_added_up_and_a_cloud_event_identifies_itself(
     assert summary["outcomes"]["duplicate"] == 20
 
 
+def test_a_field_named_like_a_label_of_the_agent_has_another_name(tmp_path: Path) -> None:
+    sample = tmp_path / "tasks.ndjson"
+    events = (
+        {"task": f"t{n}", "at": f"2026-03-02T{n // 60:02}:{n % 60:02}:00Z", "team": "abc"[n % 3]}
+        for n in range(600)
+    )
+    sample.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    assert main(["init", str(sample), "--rules", str(tmp_path / "rules"), "--yes"]) == 0
+    plan = load(tmp_path / "rules")
+    assert {kpi.by for kpi in plan.kpis.values()} == {("team_name",)}
+
+
 def test_a_dense_sample_gets_a_silence_that_its_slices_can_tell(tmp_path: Path) -> None:
     events = [
         {"type": "order.paid", "at": 1_740_787_200_000 + n * 500, "id": n, "amount": 5 + n % 7}

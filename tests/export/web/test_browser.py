@@ -35,8 +35,6 @@ pytestmark = pytest.mark.needs_browser
 __all__ = ["browser"]
 
 
-LAID_OUT = """return [...document.querySelectorAll('#kpis > .kpi header')].filter(
-    (e) => e.checkVisibility({contentVisibilityAuto: true}))"""
 SHOWN = "return [...document.querySelectorAll('#kpis > .kpi')].map(e => e.id)"
 
 
@@ -357,8 +355,6 @@ def test_a_board_of_many_series_is_bounded_and_axe_finds_nothing(
         height = browser.execute_script("return document.documentElement.scrollHeight")
         assert height < most_pixels
         assert browser.execute_script("return document.querySelectorAll('*').length") < 4_000
-        laid_out = len(browser.execute_script(LAID_OUT))
-        assert 0 < laid_out < kpis, "cards out of sight are laid out"
         alert = text_of(browser, "#alerts .alert")
         assert "10 of 200 series, worst emea · shop-000" in alert
         assert len(browser.find_elements(By.CSS_SELECTOR, "#alerts > li")) == 5
@@ -366,6 +362,31 @@ def test_a_board_of_many_series_is_bounded_and_axe_finds_nothing(
         browser.find_element(By.ID, "more-kpis").send_keys(Keys.ENTER)
         WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(cards) == 2 * kpis)
         assert browser.current_url.endswith(f"?limit={2 * kpis}")
+
+
+CARDS_BY_FRAME = """
+window.cardsByFrame = [0];
+const frame = () => { cardsByFrame.push(0); requestAnimationFrame(frame); };
+requestAnimationFrame(frame);
+new MutationObserver((changes) => {
+  for (const change of changes) {
+    for (const node of change.addedNodes) {
+      if (node.classList?.contains("kpi")) cardsByFrame[cardsByFrame.length - 1] += 1;
+    }
+  }
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
+def test_a_slow_browser_lays_out_a_few_cards_a_frame(browser: webdriver.Chrome) -> None:
+    on_load = {"source": CARDS_BY_FRAME}
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", on_load)
+    browser.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": 4})
+    with served(many_series()) as address:
+        browser.get(address)
+        total = "return cardsByFrame.reduce((sum, cards) => sum + cards)"
+        WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(total) == 24)
+        assert max(browser.execute_script("return cardsByFrame")) <= 8
 
 
 def test_a_dimension_is_chosen_and_kept_in_the_address(browser: webdriver.Chrome) -> None:
