@@ -3,7 +3,7 @@
 An `Opener` gets the events from a record that was read as Python objects. Its `views` describe
 records in which columns can read the events; records that match no view are opened one by one. To
 add an envelope, write a module with a class that implements `Opener`, register it in `envelopes`,
-and test it in `tests/core/decode/test_envelopes.py`.
+and test it in `tests/core/decode`, in a module of its name.
 """
 
 from __future__ import annotations

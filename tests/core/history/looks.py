@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -47,3 +50,23 @@ def look(
         start_ms if first_ms is None else first_ms, *target,
         {} if memory is None else memory, peers,
     )  # fmt: skip
+
+
+WEEK = 7 * DAY
+
+
+LONDON = "Europe/London"
+
+
+def at(zone: str, *parts: int) -> int:
+    return round(datetime(*parts, tzinfo=ZoneInfo(zone)).timestamp() * 1000)  # type: ignore[misc, arg-type]
+
+
+def weekly(weeks: int, seed: int = 1) -> list[float | None]:
+    """Hours of weeks: busy by day, quiet at night and on Sundays."""
+    noise = random.Random(seed)
+    return [
+        100 + (80 if 8 <= hour % 24 < 18 else 0) - (50 if hour // 24 % 7 == 6 else 0)
+        + noise.gauss(0, 3)
+        for hour in range(weeks * 168)
+    ]  # fmt: skip
