@@ -25,8 +25,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 
 from agent.core.decode.batch import Batch
 from agent.core.fold.folder import Folder
+from agent.core.model.events import REGISTRY, Schema
 from agent.core.model.plan import Plan
-from agent.core.model.schemas import REGISTRY, Schema
 from agent.language.load import load
 from benchmarks import results
 from benchmarks.broker import ROOT

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.common import add_now, clock_ms, usage, writing
+from agent.core.model.events import REGISTRY
 from agent.core.model.printable import printable
-from agent.core.model.schemas import REGISTRY
 from agent.errors import RulesError
 
 if TYPE_CHECKING:

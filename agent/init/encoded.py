@@ -20,8 +20,8 @@ from agent.core.decode.format import Format, UnreadableError
 from agent.core.decode.formats import format_named
 from agent.core.decode.record_columns import record_names
 from agent.core.decode.schemas import grouped, headers_of, named_ids
+from agent.core.model.events import REGISTRY
 from agent.core.model.plan import SCHEMA_HEADER
-from agent.core.model.schemas import REGISTRY
 from agent.errors import EnvironmentFault
 from agent.kafka.history import newest
 from agent.kafka.registry_client import SchemaCache

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 from agent.core.decode.schema_shape import Shape, record_name, shape_of
 from agent.core.decode.schemas import SchemaError
-from agent.core.model.events import Envelope
+from agent.core.model.events import REGISTRY, Envelope, SchemaKind
 from agent.core.model.paths import Elements, Path, Root, path_text
-from agent.core.model.schemas import REGISTRY, SchemaKind
 from agent.errors import EnvironmentFault
 from agent.init import identity, inference
 from agent.init.drafted import Encoding, EventDraft, TimeDraft, with_own_names

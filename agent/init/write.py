@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.core.model.events import Envelope, InnerText
+from agent.core.model.events import REGISTRY, Envelope, InnerText
 from agent.core.model.field_types import DEFAULT_SCALE
 from agent.core.model.paths import path_text
 from agent.core.model.printable import printable
-from agent.core.model.schemas import REGISTRY
 from agent.core.model.text import duration
 from agent.init.drafted import Encoding, EventDraft, TimeDraft
 from agent.init.fields import FieldDraft

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 
 from aiokafka.errors import IllegalStateError
 
-from agent.core.merge.active_alerts import active_alerts
 from agent.core.merge.merger import Merger
+from agent.core.merge.views import active_alerts
 from agent.core.model.plan import Plan
 from agent.core.model.results import SeriesView
 from agent.errors import EnvironmentFault, UnknownVersionError

@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from agent.core.decode.schema_fit import misfits
 from agent.core.decode.schema_shape import shape_of
 from agent.core.decode.schemas import SchemaError
-from agent.core.model.events import Contract, Topics
+from agent.core.model.events import REGISTRY, Contract, Schema, Topics
 from agent.core.model.paths import Root
 from agent.core.model.plan import Plan
-from agent.core.model.schemas import REGISTRY, Schema
 from agent.errors import EnvironmentFault
 from agent.kafka.registry_client import RegistryClient, UnreachableError
 from agent.settings import Settings

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from agent.core.decode.schemas import SchemaId
-from agent.core.model.schemas import Schema, SchemaKind
+from agent.core.model.events import Schema, SchemaKind
 from agent.errors import EnvironmentFault, reason_of
 from agent.settings import Settings
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from agent.core.decode.batch import Batch
 from agent.core.decode.schemas import SchemaId, named_ids
+from agent.core.model.events import Schema
 from agent.core.model.plan import Plan
-from agent.core.model.schemas import Schema
 from agent.errors import EnvironmentFault
 from agent.kafka.registry_client import RegistryClient, UnreachableError
 from agent.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.core.changes.describe import WORDS
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Schema
 from agent.language.error_text import explain
 from agent.language.models.events import EventSpec
 from agent.language.models.file import SECTIONS, Defaults, FileHead, FileSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.core.decode.schemas import SchemaError
-from agent.core.model.schemas import REGISTRY, Schema
+from agent.core.model.events import REGISTRY, Schema
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EventSpec
 

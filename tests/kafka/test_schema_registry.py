@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent.core.decode.protobuf_format import ProtobufCodec
+from agent.core.model.events import Schema
 from agent.core.model.plan import Plan
-from agent.core.model.schemas import Schema
 from agent.errors import EnvironmentFault
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.language.load import load

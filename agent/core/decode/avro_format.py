@@ -30,8 +30,8 @@ from agent.core.decode.avro_values import INSIDE, converted, is_right
 from agent.core.decode.codec import CHUNK_RECORDS, BodyError, ColumnRead, ColumnReader
 from agent.core.decode.format import Flags, KeyDemand, Kind
 from agent.core.decode.schemas import SchemaError
+from agent.core.model.events import Schema
 from agent.core.model.paths import Keys
-from agent.core.model.schemas import Schema
 
 _FIRST_MARK = 0x1_6B70_6961
 """A number of five bytes that no record ends with by chance."""

@@ -7,9 +7,8 @@ from typing import Literal
 from agent.core.decode.format import Format
 from agent.core.decode.framed_json import FramedJson
 from agent.core.decode.json_format import JSON
-from agent.core.model.events import Contract
+from agent.core.model.events import REGISTRY, Contract, Schema
 from agent.core.model.results import Reason
-from agent.core.model.schemas import REGISTRY, Schema
 
 FORMATS = ("json", "avro", "protobuf")
 """`events.X.format` is one of these."""

@@ -31,8 +31,8 @@ from agent.core.decode.protobuf_schema import (
     message_class,
 )
 from agent.core.decode.schemas import SchemaError
+from agent.core.model.events import Schema
 from agent.core.model.paths import Keys
-from agent.core.model.schemas import Schema
 
 _F = FieldDescriptor
 _TYPES: Mapping[int, tuple[AvroType, type[pl.DataType]]] = {

@@ -38,7 +38,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from agent.core.decode.avro_json import decimal
 from agent.core.decode.schema_times import timestamp
 from agent.core.decode.schemas import SchemaError
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Schema
 
 NANOS = 1_000_000_000
 WELL_KNOWN = {

@@ -16,8 +16,8 @@ from agent.core.decode.codec import BodyError
 from agent.core.decode.format import DType, Format
 from agent.core.decode.schema_shape import record_name
 from agent.core.decode.schemas import SchemaError, grouped, headers_of
+from agent.core.model.events import Schema
 from agent.core.model.paths import TEXT_ROOTS, Root
-from agent.core.model.schemas import Schema
 
 
 def record_names(batch: Batch, rows: Rows) -> list[str | None]:

@@ -17,7 +17,7 @@ from agent.core.decode.format import UnreadableError
 from agent.core.decode.schemas import KEY_HEADER, SchemaError, grouped, headers_of
 from agent.core.decode.single_record import tree_of
 from agent.core.decode.tree import text_of
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Schema
 
 if TYPE_CHECKING:
     from agent.core.decode.avro_schema import AvroSchema

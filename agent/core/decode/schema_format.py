@@ -38,9 +38,9 @@ from agent.core.decode.schemas import (
     headers_of,
 )
 from agent.core.decode.tree import value_at
+from agent.core.model.events import Schema
 from agent.core.model.paths import Keys, keys_of
 from agent.core.model.results import Reason
-from agent.core.model.schemas import Schema
 
 
 class SchemaFormat:

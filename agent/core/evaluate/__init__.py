@@ -4,7 +4,7 @@ In: closed windows and partial states of a KPI's series, in event-time order. Ou
 statuses and alert transitions; a pure function of the plan, event time and the state of the series.
 
 Read `evaluator` first: one KPI, from closed window to transition. It is composed of `values`,
-`targets`, `inputs`, `thresholds` with `transitions`, `current_values`, `absence` and `maintenance`.
+`targets`, `thresholds` with `transitions`, `current_values`, `absence` and `maintenance`.
 
 Then the rules that depend on other rules: `rule_graph` connects them. `subscription` delivers the
 alerts of other rules in event-time order, `composite` evaluates conditions over alerts,

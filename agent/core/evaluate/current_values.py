@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from agent.core.evaluate.inputs import Inputs
 from agent.core.evaluate.maintenance import MaintenanceCalendar
-from agent.core.evaluate.thresholds import Peers, Thresholds
+from agent.core.evaluate.thresholds import Inputs, Peers, Thresholds
 from agent.core.model.kpis import Kpi
 from agent.core.model.results import Transition, WindowValue
 from agent.core.state.series import Series

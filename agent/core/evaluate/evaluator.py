@@ -13,10 +13,9 @@ from itertools import groupby
 
 from agent.core.evaluate.absence import Absences
 from agent.core.evaluate.current_values import CurrentValues
-from agent.core.evaluate.inputs import Inputs
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.targets import Benchmark, Targets, assess, benchmarks_of, unknown_benchmark
-from agent.core.evaluate.thresholds import OnEvaluation, Thresholds
+from agent.core.evaluate.thresholds import Inputs, OnEvaluation, Thresholds
 from agent.core.evaluate.transitions import end_alerts
 from agent.core.evaluate.values import ValueExpression
 from agent.core.model.kpis import Dimensions, Kpi, Target

@@ -13,8 +13,8 @@ Read `merger` first: how a frame is applied, and the steps of a commit. Then, as
 | `source_snapshots` | the state of the sources that a restart needs |
 | `base_kpi`: `slices`, `slice_partials`, `sealing`, `live_series` | slices → panes → windows |
 | `unsettled` | partials of sealed slices that idle sources may still replace |
-| `series_timer`, `due_windows`, `window_values` | when windows are due, and their values |
-| `derived_kpi`: `input_windows`, `input_members` | KPIs over KPIs |
+| `due_windows`, `window_values` | when windows are due, and their values |
+| `derived_kpi`: `input_windows` | KPIs over KPIs |
 | `benchmark_targets` | targets that are KPIs |
 | `kpi_absence` | `per: kpi` absence rules |
 | `partition_state` | all KPIs and rules of the partition |
@@ -22,5 +22,5 @@ Read `merger` first: how a frame is applied, and the steps of a commit. Then, as
 | `row_store` | the rows to write, and what a restart emits again |
 | `backfill_buffer` | the live partials of KPIs whose backfill is not finished |
 | `recovery` | state from rows: after a restart, and at the end of a backfill |
-| `views`, `active_alerts` | the series for the board and `/metrics`; the alerts after a restart |
+| `views` | the series for the board and `/metrics`; the alerts after a restart |
 """

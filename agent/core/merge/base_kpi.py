@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.frame import Block
-from agent.core.merge.due_windows import DueWindows
+from agent.core.merge.due_windows import DueWindows, SeriesTimer
 from agent.core.merge.live_series import LiveSeries, SeriesLimit
 from agent.core.merge.missed_records import NONE_MISSED, MissedForKpi
 from agent.core.merge.sealing import Sealing
-from agent.core.merge.series_timer import SeriesTimer
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.step import Step
 from agent.core.merge.unsettled import UnsettledPartials

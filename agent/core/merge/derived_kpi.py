@@ -12,11 +12,12 @@ from typing import NamedTuple
 from agent.core.evaluate.evaluator import Evaluator
 from agent.core.merge.backfill_buffer import BEGINNING_MS
 from agent.core.merge.base_kpi import BaseKpi
-from agent.core.merge.input_members import InputDimensions, Members
 from agent.core.merge.input_windows import (
+    InputDimensions,
     InputRows,
     InputValue,
     InputWindows,
+    Members,
     WindowKey,
     events_of,
     is_other,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
+from agent.core.merge.due_windows import SeriesTimer
 from agent.core.merge.live_series import LiveSeries
-from agent.core.merge.series_timer import SeriesTimer
 from agent.core.merge.slices import SliceKey, UnsealedSlices
 from agent.core.merge.step import Step
 from agent.core.merge.unsettled import UnsettledPartials

@@ -3,7 +3,7 @@
 Frozen values; nothing here computes a KPI. `agent.language` builds a `Plan`, and the other packages
 of the core turn it and records into results. Read in this order:
 
-- `events`: contracts of event types; with `field_types`, `paths`, `schemas` and `lookups`
+- `events`: contracts of event types; with `field_types`, `paths` and `lookups`
 - `windows`, `kpis`, `rules`, `schedules`
 - `history`: the history functions of conditions, which read a `window_history`
 - `plan`: all of these together

@@ -1,4 +1,4 @@
-"""Event contracts: the topic, time, identity and fields of an event type."""
+"""Event contracts: the topic, schema, time, identity and fields of an event type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,30 @@ import polars as pl
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
 from agent.core.model.paths import Path
-from agent.core.model.schemas import REGISTRY, Schema
+
+SchemaKind = Literal["AVRO", "PROTOBUF", "JSON"]
+"""The schema types of a Confluent schema registry."""
+
+REGISTRY: Literal["registry"] = "registry"
+"""Instead of a schema: each record names one in the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A schema: its text, and (name, text) of the schemas that it references, each after those that
+    it references itself. `message`: the Protobuf message that records are; "": the message that the
+    record names, or else the first in the schema."""
+
+    kind: SchemaKind
+    text: str
+    references: tuple[tuple[str, str], ...] = ()
+    message: str = ""
+
+    @property
+    def format(self) -> str:
+        """The format of its records, as an event's `format` names it."""
+        return self.kind.lower()
+
 
 __all__ = [
     "FIELD_DTYPES",

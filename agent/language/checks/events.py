@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
+from agent.core.model.events import REGISTRY
 from agent.core.model.field_types import EpochUnit, FieldType
 from agent.core.model.paths import Elements, Path, Root, path_text
-from agent.core.model.schemas import REGISTRY
 from agent.language.compile.contracts import make_topics
 from agent.language.declared import Declared, Entry
 from agent.language.models.events import EnvelopeSpec, EventSpec

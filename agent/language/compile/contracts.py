@@ -8,29 +8,30 @@ from typing import Literal, cast
 import polars as pl
 
 from agent.core.model.events import (
+    REGISTRY,
     ComputedField,
     Contract,
     Envelope,
     FieldType,
     LookupField,
+    Schema,
     TimeSource,
     Topics,
 )
 from agent.core.model.lookups import Lookup
-from agent.core.model.schemas import REGISTRY, Schema
+from agent.core.model.windows import DAY_MS, HOUR_MS
 from agent.language.compile.fields import make_field, time_format
 from agent.language.declared import Declared, Entry, zone_of
-from agent.language.models import durations
 from agent.language.models.events import EventSpec, TopicPattern
 from agent.language.models.lookups import LookupFieldSpec
 from agent.language.sql.types import Typed, is_decimal, scale_of
 
 LATENESS_MS = 10_000
-MAX_FUTURE_MS = durations.UNIT_MS["h"]
-MAX_PAST_MS = 10_950 * durations.UNIT_MS["d"]
+MAX_FUTURE_MS = HOUR_MS
+MAX_PAST_MS = 10_950 * DAY_MS
 """Thirty years: an earlier time is mostly no time, or an epoch in another unit."""
 IDLE_AFTER_MS = 30_000
-DUPLICATE_WINDOW_MS = 15 * durations.UNIT_MS["m"]
+DUPLICATE_WINDOW_MS = 15 * 60_000
 """Three times what a FIFO queue of Amazon SQS remembers a message for (its deduplication interval),
 and longer than a Kafka producer tries (delivery.timeout.ms, 2m)."""
 MAX_BYTES = 1024 * 1024

@@ -8,10 +8,15 @@ from typing import Literal, cast
 
 from agent.core.model.events import FieldType
 from agent.core.model.text import window_text
-from agent.core.model.windows import CalendarWindow, FixedWindow, Window, current_slice_ms
+from agent.core.model.windows import (
+    DAY_MS,
+    CalendarWindow,
+    FixedWindow,
+    Window,
+    current_slice_ms,
+)
 from agent.language.compile.fields import columns_of, may_have_more
 from agent.language.declared import Declared, Entry, zone_of
-from agent.language.models import durations
 from agent.language.models.events import EventSpec
 from agent.language.models.kpis import KpiSpec
 from agent.language.problems import suggest
@@ -21,7 +26,7 @@ MANY_HOPS = 10_000
 """Each closing window merges its panes: more of them are slow, and mostly a wrong unit."""
 
 
-LEAST_EXPIRY_MS = durations.UNIT_MS["w"]
+LEAST_EXPIRY_MS = 7 * DAY_MS
 """The least default of `expire_after`."""
 
 Part = Literal["by", "window"]

@@ -17,7 +17,6 @@ from pydantic_core import PydanticCustomError
 
 from agent.core.model.rules import Flapping, Severity
 from agent.language.models import dates, durations
-from agent.language.models import window_text as window_spec
 from agent.language.problems import nearest, suggest, wrong
 
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -118,13 +117,13 @@ def _positive(value: int) -> int:
 
 
 def _window(value: Any) -> Any:
-    if isinstance(value, window_spec.WindowSpec):
+    if isinstance(value, durations.WindowSpec):
         return value
     if not isinstance(value, str):
         raise wrong(
             "should be a window", "a number and its unit, `5m every 1m`, or day, week, month"
         )
-    return window_spec.parse(value)
+    return durations.parse_window(value)
 
 
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
@@ -353,9 +352,11 @@ OnDays = Annotated[
     list[int | str], BeforeValidator(_days, json_schema_input_type=_Day | list[_Day])
 ]
 Country = Annotated[str, AfterValidator(_country)]
-_WindowPattern = Annotated[str, Field(pattern=window_spec.PATTERN, examples=["5m every 1m", "day"])]
+_WindowPattern = Annotated[
+    str, Field(pattern=durations.WINDOW_PATTERN, examples=["5m every 1m", "day"])
+]
 WindowText = Annotated[
-    window_spec.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
+    durations.WindowSpec, BeforeValidator(_window, json_schema_input_type=_WindowPattern)
 ]
 _FlappingPattern = Annotated[str, Field(pattern=r"^\d+ in \S+$", examples=["3 in 1h"])]
 FlappingText = Annotated[

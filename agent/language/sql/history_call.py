@@ -14,7 +14,7 @@ from sqlglot import exp
 from agent.core.history.calendar_spans import Span
 from agent.core.history.seasonal import SEASON_MS, Season
 from agent.core.model.kpis import Better
-from agent.core.model.windows import CalendarUnit, CalendarWindow, Window
+from agent.core.model.windows import DAY_MS, CalendarUnit, CalendarWindow, Window
 from agent.language.models import durations
 from agent.language.models.values import Slo
 from agent.language.problems import suggest
@@ -196,7 +196,7 @@ def read_span(call: Call, node: exp.Expression) -> Span:
         except ValueError as error:
             raise SqlProblem(str(error), hint, *span(node)) from error
         # 7d and 1w are days of the calendar, as '7 days' are.
-        days, rest = divmod(length, durations.UNIT_MS["d"])
+        days, rest = divmod(length, DAY_MS)
         period = Span(ms=length) if rest else Span(days=days)
     else:
         count = int(match[1])

@@ -10,8 +10,7 @@ from typing import Any
 
 import fastavro
 
-from agent.core.model.events import Contract, Field
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Contract, Field, Schema
 from tests.core.decode.samples import AT, AT_MS, contract
 
 _SCALARS = ["boolean", "int", "long", "float", "double", "string", "bytes", "null"]

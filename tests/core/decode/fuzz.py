@@ -20,9 +20,8 @@ import cramjam
 
 from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
-from agent.core.model.events import Contract, Field
+from agent.core.model.events import REGISTRY, Contract, Field
 from agent.core.model.paths import Elements, Root
-from agent.core.model.schemas import REGISTRY
 from tests.core.decode.reference import verdict
 from tests.core.decode.samples import ANY, AT, AT_MS, ORDER, VISIT, batch, contract
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from agent.core.model.events import Contract, Field
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Contract, Field, Schema
 from tests.core.decode.protobuf_samples import classes, compiled
 from tests.core.decode.samples import AT_MS, contract
 

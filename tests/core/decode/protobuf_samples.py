@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc
 
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Schema
 
 
 def compiled(files: Mapping[str, str], message: str = "") -> Schema:

@@ -20,8 +20,7 @@ from agent.core.decode.avro_format import AvroCodec
 from agent.core.decode.codec import BodyError, Codec, encode_json
 from agent.core.decode.decoder import Decoder
 from agent.core.decode.protobuf_format import ProtobufCodec
-from agent.core.model.events import Contract
-from agent.core.model.schemas import REGISTRY, Schema
+from agent.core.model.events import REGISTRY, Contract, Schema
 from tests.core.decode.avro_fuzz import InventedAvro
 from tests.core.decode.fuzz import by_row, extracted
 from tests.core.decode.protobuf_fuzz import InventedProtobuf

@@ -15,9 +15,9 @@ import pytest
 from agent.core.decode.batch import Batch
 from agent.core.decode.record_columns import record_names
 from agent.core.fold.folder import Folder
+from agent.core.model.events import Schema
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
-from agent.core.model.schemas import Schema
 from agent.language.load import load
 from tests.core.decode.protobuf_samples import classes, compiled
 

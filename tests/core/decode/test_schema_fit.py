@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.decode.schema_fit import misfits
 from agent.core.decode.schema_shape import record_name, shape_of
-from agent.core.model.schemas import Schema
+from agent.core.model.events import Schema
 from agent.language.load import load
 from tests.core.decode.protobuf_samples import compiled
 

@@ -14,10 +14,9 @@ import pytest
 from agent.core.decode.batch import Decoded
 from agent.core.decode.decoder import Decoder
 from agent.core.decode.schemas import KEY_HEADER, VALUE_HEADER, SchemaId
-from agent.core.model.events import Contract, Field
+from agent.core.model.events import REGISTRY, Contract, Field, Schema
 from agent.core.model.field_types import TimeFormat
 from agent.core.model.paths import Root, Selector
-from agent.core.model.schemas import REGISTRY, Schema
 from tests.core.decode.protobuf_samples import classes, compiled
 from tests.core.decode.samples import AT_MS, batch, contract
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.merge.active_alerts import active_alerts
 from agent.core.merge.merger import Merger
+from agent.core.merge.views import active_alerts
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
 
 MINUTE_MS = 60_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.core.frame import series_key
-from agent.core.merge.input_members import InputDimensions, Members
+from agent.core.merge.input_windows import InputDimensions, Members
 from agent.core.model.kpis import Dimensions
 from agent.core.state.series import Series
 from agent.language.load import load

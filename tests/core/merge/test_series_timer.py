@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.merge.series_timer import SeriesTimer
+from agent.core.merge.due_windows import SeriesTimer
 from agent.core.model.windows import FixedWindow
 from agent.core.state.series import Series
 from tests.core.small_plans import MINUTE_MS, kpi

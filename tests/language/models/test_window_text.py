@@ -4,21 +4,21 @@ import pytest
 from pydantic_core import PydanticCustomError
 
 from agent.core.model.windows import CalendarWindow, FixedWindow
-from agent.language.models import window_text as window_spec
+from agent.language.models import durations
 
 
 def test_windows_are_read() -> None:
     zone = "Europe/London"
-    assert window_spec.parse("5m").compile(zone) == FixedWindow(300_000, 300_000)
-    assert window_spec.parse("5m every 1m").compile(zone) == FixedWindow(300_000, 60_000)
-    assert window_spec.parse("1d").compile(zone) == FixedWindow(86_400_000, 86_400_000)
-    assert window_spec.parse("quarter").compile(zone) == CalendarWindow("quarter", zone)
+    assert durations.parse_window("5m").compile(zone) == FixedWindow(300_000, 300_000)
+    assert durations.parse_window("5m every 1m").compile(zone) == FixedWindow(300_000, 60_000)
+    assert durations.parse_window("1d").compile(zone) == FixedWindow(86_400_000, 86_400_000)
+    assert durations.parse_window("quarter").compile(zone) == CalendarWindow("quarter", zone)
 
 
 @pytest.mark.parametrize("text", ["5m", "1h30m every 30m", "day", "week", "month", "year"])
 def test_a_window_is_shown_as_it_is_written(text: str) -> None:
-    assert str(window_spec.parse(text)) == text
-    assert re.match(window_spec.PATTERN, text)
+    assert str(durations.parse_window(text)) == text
+    assert re.match(durations.WINDOW_PATTERN, text)
 
 
 @pytest.mark.parametrize(
@@ -33,5 +33,5 @@ def test_a_window_is_shown_as_it_is_written(text: str) -> None:
 )
 def test_a_window_that_can_not_be_says_why(text: str, message: str, hint: str) -> None:
     with pytest.raises(PydanticCustomError) as caught:
-        window_spec.parse(text)
+        durations.parse_window(text)
     assert caught.value.context == {"message": message, "hint": hint}
