@@ -41,9 +41,12 @@ def run(options: Namespace) -> int:
         if options.rules is not None:
             return usage("demo", "--copy writes the demo's own rules: leave --rules out")
         return _copy(options.retail, options.copy)
-    from agent.demo.runner import run_demo
+    import asyncio
 
-    return run_demo(options.retail, options.port, options.seconds, options.rules)
+    from agent.demo.runner import demo
+
+    asyncio.run(demo(options.retail, options.port, options.seconds, options.rules))
+    return OK
 
 
 def _copy(retail: bool, folder: Path) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -26,6 +25,7 @@ from agent.errors import EnvironmentFault
 from agent.export.metrics.agent_metrics import samples
 from agent.kafka.embedded import EmbeddedBroker
 from agent.language.load import load
+from agent.service.signals import handling
 from agent.service.supervisor import Service
 from agent.settings import Settings, load_settings
 
@@ -46,21 +46,6 @@ class Show:
     over: str | None = None
 
 
-def run_demo(
-    retail: bool = False,
-    port: int = 9108,
-    seconds: float | None = None,
-    rules: Path | None = None,
-) -> int:
-    """Run the demo until Ctrl-C, or for so many seconds; the exit code. `rules`: an edited copy of
-    its own rules.
-
-    Raises RulesError where the rules are wrong, EnvironmentFault where no port is free.
-    """
-    asyncio.run(demo(retail=retail, port=port, seconds=seconds, rules=rules))
-    return 0
-
-
 async def demo(
     retail: bool = False,
     port: int = 9108,
@@ -69,7 +54,11 @@ async def demo(
     screen: Screen | None = None,
     on_service: Callable[[Service], None] = lambda service: None,
 ) -> None:
-    """Run the demo. `on_service` is called with the service before it starts."""
+    """Run the demo until Ctrl-C, or for so many seconds. `rules`: an edited copy of its own rules.
+    `on_service` is called with the service before it starts.
+
+    Raises RulesError where the rules are wrong, EnvironmentFault where no port is free.
+    """
     screen = screen or Screen()
     show = _retail() if retail else _company()
     if rules is not None:
@@ -86,7 +75,7 @@ async def demo(
         service = Service(settings, lambda: load(show.rules), show.title)
         on_service(service)
         sender = Sender(broker.address)
-        with _stopping_on_signals(service):
+        with handling(service.stop, reload=service.stop):
             try:
                 await _play(show, pages, service, sender, screen, seconds)
             finally:
@@ -216,20 +205,6 @@ def _private_pages(show: Show, settings: Settings) -> list[tuple[str, str]]:
         (f"/private/{privacy.owner_tokens(owner)[0]}", f"people's own figures, for {owner} only")
         for owner in owners
     ]
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(service: Service) -> Any:
-    """Stop the service on Ctrl-C and SIGTERM, within the block."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, service.stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def free_port(wanted: int) -> int:

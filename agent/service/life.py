@@ -46,13 +46,14 @@ from agent.service.status import (
     StatusReporter,
 )
 from agent.service.tasks import (
-    STOP_TIMEOUT_SECONDS,
     all_of,
+    alongside,
     close,
     first_of,
     keep,
     pause,
     run_until,
+    until,
 )
 from agent.service.topic_keeper import TopicKeeper
 from agent.settings import Settings
@@ -108,24 +109,14 @@ class Life:
             self._status.waiting(BROKER, None)
             self._status.waiting(BOARD, None)
             ingest_reporter = IngestReporter(self._state.plan, self._state.metrics, self._status)
-
-            async def ingest() -> None:
-                await self._run_ingest(admin, state_partitions, ingest_reporter, over)
-
-            async def merge() -> None:
-                await self._run_merge(state_partitions, over)
-
-            async def readers() -> None:
-                await self._run_readers(over)
-
-            async def remote_write() -> None:
-                await self._run_remote_write(over)
-
+            ingest = partial(self._run_ingest, admin, state_partitions, ingest_reporter, over)
+            merge = partial(self._run_merge, state_partitions, over)
+            remote_write = partial(self._run_remote_write, over)
             self.at_rest.clear()
             await all_of([
                 keep(ingest, over, self._on_failure(INGEST)),
                 keep(merge, over, self._on_failure(MERGE)),
-                keep(readers, over, self._on_failure(BOARD)),
+                keep(partial(self._run_readers, over), over, self._on_failure(BOARD)),
                 keep(remote_write, over, self._on_remote_write_failure),
                 self._topics.watch(admin, consumer, state_partitions, over),
                 self._watch_flushes(ingest_reporter, over),
@@ -208,35 +199,18 @@ class Life:
             )
             merge = MergeStage(self._settings, plan, publisher, state_partitions, reporter)
             fleet.attach(merge, state_partitions)
-            writing = asyncio.create_task(writer.run(), name="board-writer")
-            replying = asyncio.create_task(
-                self._board.requests.run(publisher, plan.config_hash, fleet.explain_held),
-                name="explain-requests",
-            )
+            replying = self._board.requests.run(publisher, plan.config_hash, fleet.explain_held)
             try:
-                await run_until(over, MERGE, merge.run(), merge.stop, writing, replying)
+                async with alongside(writer.run(), replying) as tasks:
+                    await run_until(over, MERGE, merge.run(), merge.stop, *tasks)
             finally:
-                writing.cancel()
-                replying.cancel()
                 fleet.detach()
         finally:
             await close("the merge's producer", producer.stop())
 
     async def _run_readers(self, over: asyncio.Event) -> None:
         """The readers of the board topic and of the alerts topic."""
-        reading = [
-            asyncio.create_task(self._board.run(), name=BOARD),
-            asyncio.create_task(self._alert_log.run(), name="alert-log"),
-        ]
-        try:
-            await first_of(over, *reading)
-            for task in reading:
-                if task.done():
-                    task.result()
-        finally:
-            for task in reading:
-                task.cancel()
-            await asyncio.wait(reading, timeout=STOP_TIMEOUT_SECONDS)
+        await until(over, self._board.run(), self._alert_log.run())
 
     async def _run_remote_write(self, over: asyncio.Event) -> None:
         """Send closed windows to the remote write receiver of the settings, if there is one."""
@@ -245,11 +219,4 @@ class Life:
         from agent.service.remote_writer import RemoteWriter
 
         writer = RemoteWriter(self._settings, self._state.plan, self._remote_write)
-        writing = asyncio.create_task(writer.run(), name=REMOTE_WRITE)
-        try:
-            await first_of(over, writing)
-            if writing.done():
-                writing.result()
-        finally:
-            writing.cancel()
-            await asyncio.wait([writing], timeout=STOP_TIMEOUT_SECONDS)
+        await until(over, writer.run())

@@ -12,7 +12,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 
@@ -41,7 +41,7 @@ from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
 from agent.service.signals import handling
 from agent.service.status import StatusReporter
-from agent.service.tasks import STOP_TIMEOUT_SECONDS
+from agent.service.tasks import STOP_TIMEOUT_SECONDS, alongside
 from agent.settings import Settings, misspelt_variables
 
 log = logging.getLogger(__name__)
@@ -159,30 +159,13 @@ class Service:
             async with serving(self.state, host, port, access=access, config=config) as served:
                 _log_address(host, served, config)
                 on_serving(served)
-                trimming = asyncio.create_task(trim_regularly(), name="malloc-trim")
-                try:
-                    async with self._delivering():
-                        await self._lives()
-                finally:
-                    trimming.cancel()
+                delivering = [] if self._delivery is None else [self._delivery.run()]
+                async with alongside(trim_regularly(), *delivering):
+                    await self._lives()
         except OSError as error:
             if isinstance(error, KpiAgentError):
                 raise
             raise EnvironmentFault(str(error)) from error
-
-    @contextlib.asynccontextmanager
-    async def _delivering(self) -> AsyncIterator[None]:
-        """Send alerts to the Alertmanagers of the settings, if any, beside all lives."""
-        delivery = self._delivery
-        if delivery is None:
-            yield
-            return
-        task = asyncio.create_task(delivery.run(), name="delivery")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
 
     async def _lives(self) -> None:
         """Run one life of the stages after the other: each reload ends one and begins another."""

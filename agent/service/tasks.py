@@ -4,10 +4,11 @@ limit."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from agent.errors import reason_of
@@ -46,6 +47,29 @@ async def all_of(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(coroutine)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from errors
+
+
+@contextlib.asynccontextmanager
+async def alongside(*runs: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run coroutines as tasks beside a block; they are cancelled at its end."""
+    tasks = [asyncio.create_task(run) for run in runs]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_TIMEOUT_SECONDS)
+
+
+async def until(over: asyncio.Event, *runs: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines until one of them ends, or `over` is set. Raises the error of one that
+    failed."""
+    async with alongside(*runs) as tasks:
+        await first_of(over, *tasks)
+        for task in tasks:
+            if task.done():
+                task.result()
 
 
 async def close(what: str, closing: Coroutine[Any, Any, None]) -> None:
