@@ -9,7 +9,7 @@ from agent.backtest import chart
 from agent.backtest.runner import Backtest
 from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
-from agent.core.model.printable import printable
+from agent.core.model.printable import aligned, printable
 from agent.core.model.rules import Rule
 from agent.core.model.text import duration
 from agent.core.output.episodes import AlertHistory, Episode, EpisodeChanges, compare_episodes
@@ -146,10 +146,7 @@ def _table(history: AlertHistory, episodes: Sequence[Episode], mark: str = "  ")
         )
         for episode in episodes[:MOST_EPISODES]
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [c.ljust(w) for c, w in zip(row[:-1], widths[:-1], strict=True)]
-        yield f"{mark}{'  '.join(cells)}  {row[-1].rjust(widths[-1])}"
+    yield from (f"{mark}{line}" for line in aligned(rows, right=(6,)))
     if len(episodes) > MOST_EPISODES:
         yield f"{mark}and {len(episodes) - MOST_EPISODES} more; --format json has them all"
 
@@ -209,10 +206,7 @@ def _change(comparison: Comparison, change: EpisodeChanges, before: AlertHistory
             sum(e.rule == name for e, _ in change.kept),
         )
         rows.append((name, *map(str, counts)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        yield f"  {row[0].ljust(widths[0])}  {'  '.join(cells)}"
+    yield from (f"  {line}" for line in aligned(rows, right=range(1, 6)))
     for title, mark, episodes, shown in (
         ("gained", "+ ", change.gained, after),
         ("lost", "- ", change.lost, before),

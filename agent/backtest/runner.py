@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.core.model.plan import Plan
-from agent.core.model.results import Emitted
 from agent.core.model.rules import AbsenceRule, CompositeRule, Rule, ThresholdRule, variants
 from agent.core.output.episodes import AlertHistory, AlertRecorder, alert_history
 from agent.replay.runner import Replayed, Source, stream
@@ -31,7 +30,7 @@ def over_files(
 ) -> Backtest:
     """Run the rules over files of events. Everything before `since_ms` is read, too, so that
     windows and alerts are at `since_ms` as they would have been."""
-    read = Replayed(Emitted(), [])
+    read = Replayed()
     recorder = AlertRecorder(plan)
     for emitted in stream(plan, files, clock_ms, read, progress, until_ms):
         recorder.add(emitted)
@@ -50,7 +49,7 @@ async def over_topics(
     `warm_up` of the rules); without `since_ms`, from the beginning of the topics."""
     from agent.kafka.history import history
 
-    read = Replayed(Emitted(), [])
+    read = Replayed()
     recorder = AlertRecorder(plan)
     before_ms = warm_up(plan) if warm_up_ms is None else warm_up_ms
     from_ms = None if since_ms is None else since_ms - before_ms

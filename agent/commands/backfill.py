@@ -48,7 +48,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """`kpi-agent backfill`."""
-    from agent.core.model.results import Emitted
     from agent.core.output.labels import check_external_labels
     from agent.core.output.privacy import Privacy
     from agent.export.metrics.history_file import History
@@ -65,7 +64,7 @@ def run(options: Namespace) -> int:
     check_known(options.kpi, tuple(plan.kpis), "KPI")
     files = sources(plan, options.files)
     selection = Selection(options.since, options.until, frozenset(options.kpi))
-    read = Replayed(Emitted(), [])
+    read = Replayed()
     with History(plan, options.every, settings.labels) as history:
         with file_progress("backfill", files) as progress:
             now = clock_ms(options.now)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.common import OK, WRONG, check_known, say, topic_progress
+from agent.core.model.printable import aligned
 from agent.errors import EnvironmentFault, RulesError
 
 if TYPE_CHECKING:
@@ -109,12 +110,11 @@ def report(plan: Plan, person: Person, topics: Sequence[PersonTopic]) -> Iterato
     it."""
     from agent.core.output.messages import iso
 
-    width = max(len(topic.topic) for topic in topics)
-    yield f"{'topic':{width}}  records  newest (UTC)          what becomes of them"
+    rows = [("topic", "records", "newest (UTC)", "what becomes of them")]
     for topic in topics:
         newest = "–" if topic.newest_ms is None else iso(topic.newest_ms // 1000 * 1000)
-        line = f"{topic.topic:{width}}  {topic.records:>7}  {newest:20}  {_fate(topic)}"
-        yield line.rstrip()
+        rows.append((topic.topic, str(topic.records), newest, _fate(topic)))
+    yield from aligned(rows, right=(1,))
     yield ""
     yield "Not deleted by this command:"
     sources = sorted({str(c.topics) for c in plan.contracts.values()} | plan.lookup_topics)

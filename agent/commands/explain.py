@@ -78,7 +78,6 @@ def run(options: Namespace) -> int:
 
 def _of_files(options: Namespace) -> tuple[list[Any], int]:
     """Explain the rule after a replay, with the events behind it; and how many series there are."""
-    from agent.core.model.results import Emitted
     from agent.explain.document import explanations, rule_and_selector
     from agent.explain.events import Events
     from agent.language.load import load
@@ -96,14 +95,14 @@ def _of_files(options: Namespace) -> tuple[list[Any], int]:
                 pass
         return pipeline
 
-    outcomes = Replayed(Emitted(), [])
+    outcomes = Replayed()
     pairs, count = explanations(plan, read("explain", outcomes).mergers, rule, selector)
     warn_unread("explain", outcomes)
     # The explained window is known only at the end: a second reading collects its events.
     readers = [Events(plan, explained) for explained, _ in pairs]
     if any(events.possible for events in readers):
         again = (events for events in readers if events.possible)
-        read("events", Replayed(Emitted(), []), *again)
+        read("events", Replayed(), *again)
     for (_, explained), events in zip(pairs, readers, strict=True):
         explained["events"] = events.as_json()
     return [explained for _, explained in pairs], count

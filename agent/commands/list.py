@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from agent.commands.common import OK, check_known
-from agent.core.model.printable import printable
+from agent.core.model.printable import aligned, printable
 
 if TYPE_CHECKING:
     from agent.core.model.plan import Plan
@@ -45,7 +45,9 @@ def run(options: Namespace) -> int:
     if options.format == "json":
         sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _table(rows))
+        cells = [[printable(text) for text in row.values()] for row in rows]
+        table = aligned([list(rows[0]), *cells]) if rows else ()
+        sys.stdout.writelines(f"{line}\n" for line in table)
     return OK
 
 
@@ -82,13 +84,3 @@ def _rows(plan: Plan, what: str) -> Iterator[Row]:
 def _owners(plan: Plan) -> Sequence[str]:
     kinds = ("kpis", "rules", "objectives")
     return sorted({row["owner"] for kind in kinds for row in _rows(plan, kind)} - {""})
-
-
-def _table(rows: Sequence[Row]) -> Iterator[str]:
-    """Left-aligned columns with a header."""
-    if not rows:
-        return
-    table = [list(rows[0]), *([printable(text) for text in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        yield "  ".join(map(str.ljust, cells, widths)).rstrip()

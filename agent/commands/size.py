@@ -9,6 +9,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import asdict
 
 from agent.commands.common import OK, check_known, say
+from agent.core.model.printable import aligned
 
 ABOUT = "estimate the workers, partitions, memory and disk that a load needs"
 EXAMPLES = (
@@ -89,7 +90,9 @@ def run(options: Namespace) -> int:
     elif options.format == "helm":
         sys.stdout.write(report.helm_values(needed))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in report.table(report.rows(needed, costs)))
+        sys.stdout.writelines(
+            f"{line}\n" for line in aligned([report.HEADER, *report.rows(needed, costs)])
+        )
     for note in report.notes(needed):
         say(note)
     return OK

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.core.model.plan import Plan
-from agent.core.model.results import Emitted
 from agent.init.drafted import EventDraft
 from agent.init.measures import KpiDraft
 from agent.replay.runner import Replayed, own_topics, sources, stream
@@ -43,7 +42,7 @@ Observed = dict[str, list[float]]
 
 def observe(plan: Plan, files: Sequence[str], clock_ms: int) -> tuple[Observed, Replayed]:
     """Run the drafted contracts and KPIs over the sample, through the core."""
-    read = Replayed(Emitted(), [])
+    read = Replayed()
     values: dict[str, list[float]] = {name: [] for name in plan.kpis}
     # The user may have given the topic another name than the sample's records do.
     opened = [

@@ -59,8 +59,8 @@ class Replayed:
     """The results: what closed, which windows are still open, and the outcomes of the records.
     `unread`: ignored records by their topic, which no contract reads."""
 
-    emitted: Emitted
-    open: list[WindowValue]
+    emitted: Emitted = field(default_factory=Emitted)
+    open: list[WindowValue] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
@@ -146,7 +146,7 @@ def replay(
 ) -> Replayed:
     """Send all files through the core. `clock_ms` is used as the broker's timestamp of every
     record: an event further in its future than the contract allows is rejected."""
-    out = Replayed(Emitted(), [])
+    out = Replayed()
     out.emitted = joined(list(stream(plan, files, clock_ms, out, progress)))
     return out
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.core.model.plan import Plan
-from agent.core.model.results import Correction, Emitted
+from agent.core.model.results import Correction
 from agent.core.output.privacy import Privacy
 from agent.core.pipeline import joined
 from agent.core.restatement import (
@@ -40,7 +40,7 @@ class Restatement:
     windows: int
     corrections: Sequence[Correction]
     closed_ms: Mapping[str, int]
-    read: Replayed = field(default_factory=lambda: Replayed(Emitted(), []))
+    read: Replayed = field(default_factory=Replayed)
 
 
 async def restate(
@@ -64,7 +64,7 @@ async def restate(
         period.since_ms,
     )
     reduced_plan = restatement_plan(plan, kpis, period)
-    read, emitted = Replayed(Emitted(), []), []
+    read, emitted = Replayed(), []
     from_ms = events_from_ms(plan, kpis, period)
     until_ms = events_until_ms(plan, kpis, period)
     async for batch in history(

@@ -100,7 +100,7 @@ def _run_file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     """The results of the events of a file, and the time of the newest event."""
     files = sources(plan, [str(case.file)])
     pipeline = _pipeline(plan, case, result, files[0].topics)
-    out = Replayed(Emitted(), [])
+    out = Replayed()
     emitted = list(stream(plan, files, FILE_CLOCK_MS, out, pipeline=pipeline))
     newest = pipeline.newest_ms or 0
     until = case.until_ms or case.expected.latest_ms or 0

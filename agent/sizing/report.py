@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from agent.sizing.costs import Costs
 from agent.sizing.estimate import BUSY, FRAMES_KEPT_DAYS, Estimate
@@ -15,6 +14,9 @@ LEAST_CPU_MILLI = 100
 
 Row = tuple[str, str, str]
 """What is needed, how much, and why."""
+
+
+HEADER: Row = ("what", "how much", "why")
 
 
 def rows(needed: Estimate, costs: Costs) -> list[Row]:
@@ -82,13 +84,6 @@ resources:
   requests: {{cpu: {cpu}m, memory: {request}Mi}}
   limits: {{memory: {limit}Mi}}   # no limit of CPU: a throttled worker lags
 """
-
-
-def table(lines: Sequence[Row]) -> list[str]:
-    """Left-aligned columns, with a header."""
-    cells = [("what", "how much", "why"), *lines]
-    first, second = (max(len(row[column]) for row in cells) for column in (0, 1))
-    return [f"{what:<{first}}  {much:<{second}}  {why}" for what, much, why in cells]
 
 
 def size(number: float) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 from agent.cli import main
 from agent.commands.common import instant as clock_of
-from agent.core.model.results import Emitted
 from agent.export.web.server import serving
 from agent.language.load import load
 from agent.replay.runner import Replayed, pipeline_over, sources, stream
@@ -37,7 +36,7 @@ async def test_the_page_runs_and_prints_what_it_shows(
     plan = load("trust/rules")
     files = sources(plan, ["trust/calls.ndjson"])
     pipeline = pipeline_over(plan, files, NOON_MS)
-    out = Replayed(Emitted(), [])
+    out = Replayed()
     for _ in stream(plan, files, NOON_MS, out, until_ms=NOON_MS, pipeline=pipeline):
         pass
     state = running_agent(plan, pipeline.views(), ready={"merge": None})

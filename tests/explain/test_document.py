@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from agent.core.model.results import Emitted
 from agent.core.output.messages import Json
 from agent.errors import RulesError
 from agent.explain.document import (
@@ -102,7 +101,7 @@ def ask(place: Path) -> Ask:
         rule, dimensions = rule_and_selector(plan, name, series)
         until = None if minute is None else START_MS + minute * MINUTE_MS
         pipeline = pipeline_over(plan, files, until)
-        out = Replayed(Emitted(), [])
+        out = Replayed()
         for _ in stream(plan, files, NOW_MS, out, until_ms=until, pipeline=pipeline):
             pass
         documents, count = explanations(plan, pipeline.mergers, rule, dimensions)

@@ -14,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from agent.backtest.runner import over_files, over_topics
 from agent.core.model.plan import Plan
-from agent.core.model.results import Emitted, Outcome, WindowValue
+from agent.core.model.results import Outcome, WindowValue
 from agent.errors import EnvironmentFault
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.history import history, newest
@@ -119,7 +119,7 @@ async def test_the_topics_that_match_a_pattern_are_read(
 
 async def test_what_is_asked_for_is_read_and_no_longer(settings: Settings, plan: Plan) -> None:
     since, until = START_MS + 600_000, START_MS + 1_500_000
-    read = Replayed(Emitted(), [])
+    read = Replayed()
     seen: list[tuple[int, int]] = []
     windows: list[WindowValue] = []
     async for emitted in history(

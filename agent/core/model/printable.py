@@ -8,6 +8,7 @@ written as escapes (`\\x1b`, `\\u202e`), as in Python and JSON; all other charac
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 
 # Cc (C0, DEL, C1); format characters that reorder or hide text (UAX 9, "Trojan Source",
 # CVE-2021-42574); line and paragraph separators; surrogates.
@@ -25,6 +26,16 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same for a text of several lines: its line breaks stay."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """The lines of a table: its columns two spaces apart, those numbered in `right` to the
+    right."""
+    columns = []
+    for number, column in enumerate(zip(*rows, strict=True)):
+        width = max(map(len, column))
+        columns.append([c.rjust(width) if number in right else c.ljust(width) for c in column])
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def _escape(match: re.Match[str]) -> str:
