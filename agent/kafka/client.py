@@ -133,7 +133,11 @@ def new_reader(
     settings: Settings, *topics: str, name: str = "", **options: Any
 ) -> AIOKafkaConsumer:
     """A consumer without a group, which commits nothing. It is assigned all partitions of `topics`;
-    without topics, the caller assigns some. `name` is the suffix of its client id."""
+    without topics, the caller assigns some. `name` is the suffix of its client id.
+
+    Where records are deleted that it has not read yet, it goes on at those that are left; with
+    `auto_offset_reset="none"`, it raises OffsetOutOfRangeError instead.
+    """
     client_id = f"{settings.group}-{name}" if name else settings.group
     return AIOKafkaConsumer(
         *topics,
@@ -141,7 +145,8 @@ def new_reader(
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
-        **options,
+        # aiokafka would go on at the end of the log.
+        **{"auto_offset_reset": "earliest", **options},
     )
 
 

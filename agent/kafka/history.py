@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from agent.core.fold.folder import FoldResult
 from agent.core.model.plan import Plan
@@ -58,7 +59,9 @@ async def history(
     failed = f"the topics can't be read from {settings.brokers}"
     with closing(SchemaRegistry(settings, plan)) as registry, kafka_faults(failed):
         partitions = await _partitions(settings, plan)
-        async with running(new_reader(settings, name="history")) as consumer:
+        # Without records that are deleted meanwhile, the windows would be wrong.
+        reader = new_reader(settings, name="history", auto_offset_reset="none")
+        async with running(reader) as consumer:
             enable_batch_fetch(consumer)
             counts = {topic: len(numbers) for topic, numbers in partitions.items()}
             lookups = await read_lookups(settings, plan)
@@ -96,12 +99,18 @@ async def _read(
         pipeline.end(tp.topic, tp.partition)
 
     for tp, begin in begins.items():
+        consumer.seek(tp, begin.offset)
         if begin.offset >= ends[tp]:
             finish(tp)
-        else:
-            consumer.seek(tp, begin.offset)
     while reading:
-        fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
+        try:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
+        except OffsetOutOfRangeError as error:
+            raise EnvironmentFault(
+                f"records of {', '.join(sorted({tp.topic for tp in begins}))} were deleted before "
+                "they were read",
+                "Run it again: it begins with what is left.",
+            ) from error
         for tp, records in fetched.items():
             within = records.before(ends[tp])
             if within and tp in reading:

@@ -77,7 +77,7 @@ class LookupReader:
             )
         await check_retention(admin, self._plan)
         self.topics.ids = {topic: metadata.topic_id for topic, metadata in described.items()}
-        self._consumer = new_reader(self._settings, name="lookups", auto_offset_reset="earliest")
+        self._consumer = new_reader(self._settings, name="lookups")
         await self._consumer.start()
         enable_batch_fetch(self._consumer)
         self._assign(self._consumer, partitions)

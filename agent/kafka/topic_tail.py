@@ -54,7 +54,7 @@ async def _read(
     last: int | None,
 ) -> None:
     consumer = new_reader(
-        settings, topic, auto_offset_reset="earliest", fetch_max_wait_ms=WAIT_MS,
+        settings, topic, fetch_max_wait_ms=WAIT_MS,
         consumer_timeout_ms=WAIT_MS,
     )  # fmt: skip
     async with running(consumer):
