@@ -9,7 +9,7 @@ evaluated only for the history that they read, and all alerts are inactive at th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.core.decode.batch import Batch
@@ -19,6 +19,7 @@ from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.frame import Block, decode
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.live_series import series_limit
+from agent.core.merge.missed_records import MissedForContract, MissedForKpi, MissedRecords
 from agent.core.merge.watermark import Source
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
@@ -39,12 +40,14 @@ def begin_ms(kpi: Kpi, at_ms: int) -> int:
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
     """To compute the complete windows of a KPI, from the first that starts at or after `from_ms`
-    (None: the log's first event) to the handoff, in some state partitions."""
+    (None: the log's first event) to the handoff, in some state partitions. `missed`: what earlier
+    logs of the topics had: windows that may lack it are marked as incomplete."""
 
     kpi: str
     from_ms: int | None
     handoff_ms: int
     state_partitions: Collection[int]
+    missed: Sequence[MissedRecords] = ()
 
 
 class Backfill:
@@ -124,7 +127,9 @@ class _KpiBackfill:
         self, plan: Plan, kpi: Kpi, request: BackfillRequest, state_partitions: int
     ) -> None:
         evaluator = Evaluator(plan, kpi, history_only=True)
-        self._state = BaseKpi(evaluator, series_limit(kpi, state_partitions), is_read=False)
+        missed = MissedForKpi([(kpi, MissedForContract(request.missed))])
+        limit = series_limit(kpi, state_partitions)
+        self._state = BaseKpi(evaluator, limit, is_read=False, missed=missed)
         self._handoff_ms = request.handoff_ms
         self._begin_ms: int | None = None
         self._closed_ms: int | None = None

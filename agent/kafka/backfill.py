@@ -14,7 +14,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from agent.core.backfill import Backfill, BackfillRequest, begin_ms
 from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.merge.backfill_buffer import PendingBackfill
 from agent.core.merge.merger import Merger
+from agent.core.merge.missed_records import MissedRecords
 from agent.core.merge.watermark import Source
 from agent.core.model.events import Topics
 from agent.core.model.plan import Plan
@@ -33,7 +34,7 @@ from agent.core.model.results import Emitted
 from agent.core.state.rows import Row
 from agent.errors import EnvironmentFault
 from agent.kafka.batch_fetch import enable_batch_fetch
-from agent.kafka.client import new_reader, running
+from agent.kafka.client import new_admin, new_reader, running
 from agent.kafka.fetched import make_batch
 from agent.kafka.held_partitions import BackfillRows, HeldPartitions
 from agent.kafka.history import Begin, begins_of
@@ -41,6 +42,7 @@ from agent.kafka.lookup_reader import read_lookups
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.stage_events import MergeProgress
+from agent.kafka.topic_ids import describe
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,14 +62,19 @@ RowsBySource = Mapping[tuple[str, int], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One backfill from `topics`. By KPI: `handoffs` is the event time (ms) where the live flow
-    takes over, `partitions` are the state partitions that wait for it. `covered`: the offset up to
-    which to read each source partition."""
+    """One backfill from `topics`.
+
+    By KPI: `handoffs` is the event time (ms) where the live flow takes over, `partitions` are the
+    state partitions that wait for it, `missed` is what earlier logs of the topics had. `covered`:
+    the offset up to which to read each source partition, in the logs with `topic_ids`.
+    """
 
     topics: Topics
     handoffs: Mapping[str, int]
     partitions: Mapping[str, frozenset[int]]
+    missed: Mapping[str, Sequence[MissedRecords]]
     covered: Mapping[Source, int]
+    topic_ids: Mapping[str, str]
 
 
 class Backfiller:
@@ -137,7 +144,14 @@ class Backfiller:
             topics,
             {kpi: max(p.handoff_ms for p in pending.values()) for kpi, pending in due.items()},
             {kpi: frozenset(pending) for kpi, pending in due.items()},
+            {kpi: [m for p in pending.values() for m in p.missed] for kpi, pending in due.items()},
             covered,
+            {
+                topic: topic_id
+                for by_partition in due.values()
+                for pending in by_partition.values()
+                for topic, topic_id in pending.topic_ids.items()
+            },
         )
 
     def _topics(self, kpi: str) -> Topics:
@@ -238,9 +252,11 @@ class _JobRun:
             self._registry.close()
 
     async def _run(self) -> RowsBySource:
-        reader = new_reader(self._settings, name="backfill", auto_offset_reset="earliest")
+        # Records that are deleted meanwhile end the job, for another one.
+        reader = new_reader(self._settings, name="backfill", auto_offset_reset="none")
         async with running(reader) as consumer:
             enable_batch_fetch(consumer)
+            await self._check_topics()
             tps = [TopicPartition(*source) for source in sorted(self._job.covered)]
             consumer.assign(tps)
             now_ms = clock.now_ms()
@@ -252,7 +268,17 @@ class _JobRun:
             begins = await begins_of(consumer, self._plan, tps, min(from_ms.values()))
             lookups = await read_lookups(self._settings, self._plan)
             backfill = self._backfill(from_ms, begins, lookups)
-            return await self._read(consumer, backfill, begins)
+            rows = await self._read(consumer, backfill, begins)
+            await self._check_topics()
+            return rows
+
+    async def _check_topics(self) -> None:
+        """Raise EnvironmentFault if a topic was created again since the live flow read it."""
+        async with running(new_admin(self._settings)) as admin:
+            described = await describe(admin, list(self._job.topic_ids))
+        for topic, topic_id in self._job.topic_ids.items():
+            if topic not in described or topic_id not in ("", described[topic].topic_id):
+                raise EnvironmentFault(f"topic {topic} was deleted")
 
     def _backfill(
         self,
@@ -274,7 +300,11 @@ class _JobRun:
             )  # fmt: skip
         requests = [
             BackfillRequest(
-                name, max([at_ms, *complete_from]), job.handoffs[name], job.partitions[name]
+                name,
+                max([at_ms, *complete_from]),
+                job.handoffs[name],
+                job.partitions[name],
+                job.missed[name],
             )
             for name, at_ms in from_ms.items()
         ]

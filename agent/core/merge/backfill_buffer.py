@@ -42,13 +42,14 @@ written before them, and one that is `done` after them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.frame import Block, Frame, dimensions_of_key
+from agent.core.merge.missed_records import MissedByTopic, MissedRecords
 from agent.core.merge.slice_partials import SlicePartials
 from agent.core.merge.watermark import ContractSources, Source, Sources
 from agent.core.model.kpis import Kpi
@@ -62,11 +63,17 @@ BEGINNING_MS = -(2**62)
 @dataclass(frozen=True, slots=True)
 class PendingBackfill:
     """A backfill that can be read: the records before the offsets `covered`, by source partition,
-    determine the state of the KPI before `handoff_ms`."""
+    determine the state of the KPI before `handoff_ms`.
+
+    `topic_ids`: the ids of the topics' logs, by topic ("": the broker has none). `missed`: what
+    earlier logs of the topics had.
+    """
 
     kpi: str
     handoff_ms: int
     covered: dict[Source, int]
+    topic_ids: Mapping[str, str]
+    missed: Sequence[MissedRecords]
 
 
 class BackfillMarker(msgspec.Struct, array_like=True, frozen=True):
@@ -135,9 +142,10 @@ class BackfillBuffers:
     settled when the buffered partials went to the KPI.
     """
 
-    def __init__(self, plan: Plan, sources: Sources) -> None:
+    def __init__(self, plan: Plan, sources: Sources, missed: MissedByTopic) -> None:
         self._plan = plan
         self._sources = sources
+        self._missed = missed
         self._buffers = {
             name: BackfillBuffer(kpi)
             for name, kpi in plan.kpis.items()
@@ -220,9 +228,11 @@ class BackfillBuffers:
         for name, buffer in self._buffers.items():
             handoff, frontier = self._handoff_ms(buffer), buffer.frontier_ms
             if handoff is not None and frontier is not None and frontier >= handoff:
-                sources = self._sources_of(buffer).sources()
-                covered = {source: status.covered for source, status in sources}
-                pending.append(PendingBackfill(name, handoff, covered))
+                of_contract = self._sources_of(buffer)
+                covered = {source: status.covered for source, status in of_contract.sources()}
+                ids = {topic: self._sources.of_topic(topic).topic_id for topic, _ in covered}
+                missed = self._missed.of_contract(of_contract.contract.name).earlier_logs()
+                pending.append(PendingBackfill(name, handoff, covered, ids, missed))
         return pending
 
     def adopt(

@@ -113,7 +113,7 @@ class Merger:
         emission = Emission(self.state, self._rows, order)
         self._views = Views(self.state)
         self._snapshots = SourceSnapshots(self._sources)
-        self._backfills = BackfillBuffers(plan, self._sources)
+        self._backfills = BackfillBuffers(plan, self._sources, self._missed)
         self._frontiers = Frontiers(
             plan, self._sources, self.state, self._backfills, emission, until_ms
         )

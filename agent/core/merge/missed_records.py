@@ -11,7 +11,7 @@ of them. So all spans of a topic are kept in a row, which is written before the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -86,6 +86,13 @@ class MissedRecords:
         lost = None if self._lost_before is None else sorted(self._lost_before)
         return [(self._key, versioned(_encoder.encode(_State(spans, lost))))]
 
+    def earlier_logs(self) -> MissedRecords:
+        """A copy with the spans from the start of a log: what came before is gone with an earlier
+        log of the topic, or with frames, and can't be read again."""
+        copied = MissedRecords(self._lateness_ms)
+        copied._spans = {s: {None: of[None]} for s, of in self._spans.items() if None in of}
+        return copied
+
     def overlaps(self, start_ms: int, end_ms: int) -> bool:
         """Whether records of a window may be missing."""
         return bool(self._spans) and any(
@@ -98,8 +105,12 @@ class MissedRecords:
 class MissedForContract:
     """The missing records in all topics of a contract."""
 
-    def __init__(self) -> None:
-        self._topics: list[MissedRecords] = []
+    def __init__(self, topics: Iterable[MissedRecords] = ()) -> None:
+        self._topics = list(topics)
+
+    def earlier_logs(self) -> Sequence[MissedRecords]:
+        """What no log has any more, by topic (`MissedRecords.earlier_logs`)."""
+        return [missed.earlier_logs() for missed in self._topics]
 
     def add(self, missed: MissedRecords) -> None:
         """Add a topic of the contract."""

@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.frame import Frame
 from agent.core.merge.backfill_buffer import BEGINNING_MS, BackfillBuffers
+from agent.core.merge.missed_records import MissedByTopic
 from agent.core.merge.watermark import Sources
 from agent.core.model.plan import Plan
 from tests.core.simulated import EVENTS, plan_of
@@ -24,7 +25,7 @@ Received = tuple[int, bool, int | None]
 def buffers_of(plan: Plan, received: list[Received]) -> tuple[BackfillBuffers, bool]:
     """The buffers of a topic of two partitions after some frames; whether the KPI began."""
     sources = Sources(plan.contracts.values())
-    buffers, has_begun = BackfillBuffers(plan, sources), False
+    buffers, has_begun = BackfillBuffers(plan, sources, MissedByTopic(plan)), False
     fingerprint = plan.kpis["revenue"].fingerprint
     for source, names_kpi, since_ms in received:
         filled = {"revenue": fingerprint} if names_kpi else {}
@@ -96,4 +97,4 @@ def test_a_past_is_adopted_if_it_meets_the_live_flow(
     # The markers around the rows say after a crash whether all of them were written.
     for count, half in ((1, {"revenue"}), (2, {"revenue"}), (3, set[str]())) if rows else ():
         markers = {key: row for key, row in rows[:count] if key != b"key"}
-        assert BackfillBuffers(plan, {}).restore(markers.items())[0] == half
+        assert BackfillBuffers(plan, {}, MissedByTopic(plan)).restore(markers.items())[0] == half

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.core.backfill import Backfill, BackfillRequest
 from agent.core.frame import Frame, decode, encode
 from agent.core.merge.merger import Merger
 from agent.core.merge.missed_records import MissedRecords
-from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, visit
+from tests.core.batches import batch_of
+from tests.core.simulated import EVENTS, START_MS, TOPIC, World, plan_of, sale, visit
 
 MINUTE_MS = 60_000
 RULES = f"""{EVENTS}kpis:
@@ -49,6 +51,21 @@ def test_windows_that_a_gap_touches_are_incomplete(
             marked[window.kpi].append((window.start_ms - START_MS) // MINUTE_MS)
     assert len(emitted.windows) > 6
     assert marked == dict.fromkeys(world.plan.kpis, incomplete)
+
+
+def test_a_backfill_marks_what_an_earlier_log_of_the_topic_had(tmp_path: Path) -> None:
+    plan = plan_of(RULES.replace("window: 1m}", "window: 1m, backfill: 1d}", 1), tmp_path)
+    log = [sale(START_MS + MINUTE_MS * minute, 1.0, "a", "c", f"{minute}") for minute in range(6)]
+    missed = MissedRecords(0)
+    missed.note(frame_with(0, (None, START_MS + 70_000)))  # created again
+    missed.note(frame_with(0, (START_MS + 130_000, START_MS + 200_000)))  # it is there now
+    handoff_ms = START_MS + 5 * MINUTE_MS
+    wanted = BackfillRequest("revenue", None, handoff_ms, (0,), [missed.earlier_logs()])
+    backfill = Backfill(plan, [wanted], [(TOPIC, 0)], 1)
+    backfill.add(batch_of(TOPIC, log))
+    backfill.end((TOPIC, 0))
+    marks = [window.incomplete for window in backfill.flush().windows]
+    assert marks == [True, True, False, False, False]
 
 
 def test_the_mark_reaches_as_far_back_as_what_a_window_is_made_of(tmp_path: Path) -> None:
