@@ -101,7 +101,10 @@ class Broker:
 
     def topic_id(self, partition: int) -> str:
         """The id of a source partition's topic."""
-        topic, _ = self.places[partition]
+        return self.id_of(self.places[partition][0])
+
+    def id_of(self, topic: str) -> str:
+        """The id of a topic."""
         return f"{topic}-{self.creations[topic]}"
 
     @property
@@ -139,14 +142,19 @@ class Broker:
             if isinstance(w, WindowValue) and w.incomplete
         }
 
-    def windows(self, since_ms: Mapping[str, int] = ALWAYS) -> dict[Key, tuple[float | None, int]]:
-        """Every closed window once; a repeat must say the same. `since_ms`: by KPI, when the first
-        windows begin."""
+    def windows(
+        self, since_ms: Mapping[str, int] = ALWAYS, again: Collection[str] = ()
+    ) -> dict[Key, tuple[float | None, int]]:
+        """Every closed window once; a repeat must say the same, but for the KPIs in `again`.
+        `since_ms`: by KPI, when the first windows begin."""
         windows: dict[Key, tuple[float | None, int]] = {}
         for w in self.published:
             if isinstance(w, WindowValue) and w.start_ms >= since_ms.get(w.kpi, 0):
                 value = (w.value, w.events)
-                known = windows.setdefault((w.kpi, w.dimensions, w.end_ms), value)  # type: ignore[arg-type]
+                key: Key = (w.kpi, w.dimensions, w.end_ms)  # type: ignore[assignment]
+                if w.kpi in again:
+                    windows[key] = value
+                known = windows.setdefault(key, value)
                 assert same(known, value), f"published differently: {w} and before {known}"
         return windows
 

@@ -111,6 +111,12 @@ def test_of_topics_that_are_created_again_what_was_read_counts_and_the_new_log()
     assert sum(compared) > 100, "most are marked"
 
 
+def test_a_backfill_knows_that_a_topic_was_created_again() -> None:
+    wanted = islice((n for n in count() if new_run(n, case=BACKFILL).faults.creation > 0), 12)
+    done = [simulate(seed, BACKFILL).broker for seed in wanted]
+    assert sum(bool(broker.creations) and bool(broker.handoffs) for broker in done) >= 3
+
+
 def no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows that may lack records are not marked."""
     monkeypatch.setattr(MissedRecords, "overlaps", lambda *_: False)
@@ -154,6 +160,11 @@ def no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest_assignment, "_new_log", wrong)
 
 
+def no_marks_of_backfills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backfill takes the log that is there for all that there ever was."""
+    monkeypatch.setattr(MissedRecords, "earlier_logs", lambda _: MissedRecords(0))
+
+
 def no_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read after a gap replaces what was read before it."""
     monkeypatch.setattr(
@@ -170,6 +181,7 @@ PLANTS: dict[Plant, Callable[[Run], bool]] = {
     no_higher_epoch: lambda run: run.faults.creation > 0,
     no_loss: lambda run: run.faults.creation > 0,
     no_epochs: lambda run: run.faults.retention > 0,
+    no_marks_of_backfills: lambda run: run.case is BACKFILL and run.faults.creation > 0,
 }
 """Faults, and in which runs they show."""
 

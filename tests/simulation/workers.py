@@ -74,7 +74,11 @@ class IngestSide:
         )
         tp = self._tp(partition)
         epoch = epoch_of_log(frames, tp.topic, topic_id)
-        return begin_at(resume, frames.get(tp), log, epoch).resume
+        begin = begin_at(resume, frames.get(tp), log, epoch).resume
+        if resume is not None and begin.epoch > resume.epoch:
+            # Read by a worker that died, and perhaps not sent to all state partitions.
+            broker.gone += broker.read(partition, resume.covered, begin.covered)
+        return begin
 
     def _tp(self, source: int) -> TopicPartition:
         return TopicPartition(*self.broker.places[source])
@@ -261,20 +265,22 @@ class MergeSide:
                     due.handoff_ms, self.broker.handoffs.get(key, due.handoff_ms)
                 )
         for due in state.merger.pending_backfills():
-            state.filled.append((due, self._past(due, partition)))
+            if all(id_ == self.broker.id_of(topic) for topic, id_ in due.topic_ids.items()):
+                state.filled.append((due, self._past(due, partition)))
 
     def _past(self, due: PendingBackfill, partition: int) -> list[tuple[bytes, bytes]]:
         """Read the logs up to where they decide the past, in portions; tell what closes."""
-        wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (partition,))
+        wanted = BackfillRequest(due.kpi, None, due.handoff_ms, (partition,), due.missed)
         past = Backfill(self.plan, [wanted], due.covered, self.broker.state_partitions)
         reads = dict.fromkeys(due.covered, 0)
         while reads:
             p = self.rng.choice(sorted(reads))
             stop = min(due.covered[p], reads[p] + self.rng.choice([1, 7, 100]))
-            log = self.broker.history.logs[self.broker.places.index(p)]
-            chunk = list(enumerate(log))[reads[p] : stop]
+            chunk = self.broker.read(self.broker.places.index(p), reads[p], stop)
             if chunk:
-                records = [(p[1], at, r.appended_ms, r.value) for at, r in chunk]
+                records = [
+                    (p[1], at, r.appended_ms, r.value) for at, r in enumerate(chunk, reads[p])
+                ]
                 past.add(batch_of_places(p[0], records))
             reads[p] = stop
             if stop == due.covered[p]:
