@@ -324,6 +324,26 @@ def test_a_person_opens_the_page_of_their_own_numbers(browser: webdriver.Chrome)
         assert "anna" not in browser.page_source
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_phone_the_tables_of_a_person_scroll_in_their_boxes(
+    browser: webdriver.Chrome, width: int
+) -> None:
+    token = private.PRIVACY.person_tokens("employee", "anna")[0]
+    with served(private.state()) as address:
+        set_width(browser, width)
+        browser.get(f"{address}private/{token}")
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        box = browser.find_element(By.CSS_SELECTOR, ".private .scroll")
+        sizes = browser.execute_script(
+            "return [arguments[0].scrollWidth, arguments[0].clientWidth]", box
+        )
+        assert sizes[0] > sizes[1]
+        box.send_keys(Keys.ARROW_RIGHT)
+        scrolled = "return arguments[0].scrollLeft > 0"
+        WebDriverWait(browser, WAIT_SECONDS).until(lambda b: b.execute_script(scrolled, box))
+        assert violations(browser) == []
+
+
 def test_what_begins_and_ends_is_announced_and_nothing_else(browser: webdriver.Chrome) -> None:
     state = company_state(firing=False)
     with served(state) as address:

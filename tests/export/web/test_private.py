@@ -107,7 +107,9 @@ async def test_nothing_that_everybody_sees_names_a_person_or_a_private_kpi(path:
 
 def declared() -> AgentState:
     """The company with KPIs that need no contract, of which it has none."""
-    kpis = {name: replace(kpi, contract=None) for name, kpi in COMPANY.kpis.items()}
+    kpis = {
+        name: replace(kpi, contract=None, inputs=("events",)) for name, kpi in COMPANY.kpis.items()
+    }
     made = state()
     made.rules.plan = replace(COMPANY, kpis=kpis)
     return made
