@@ -9,8 +9,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.core.model.windows import DAY_MS, HOUR_MS, CalendarWindow, ends_between
 
+Ends = NDArray[np.int64] | NDArray[np.float64]
 MONTH_MS = 2_629_746_000
 """A twelfth of the Gregorian year of 365.2425 days."""
 
@@ -90,6 +94,11 @@ def slot_of(end_ms: int, season: str, zone: str) -> int:
     contains the instant just before `end_ms`."""
     at = datetime.fromtimestamp((end_ms - 1) / 1000, UTC).astimezone(ZoneInfo(zone))
     return at.hour if season == "day" else at.weekday() * 24 + at.hour
+
+
+def slots_of(ends: Ends, season: str, zone: str) -> NDArray[np.int16]:
+    """The `slot_of` each end (ms)."""
+    return np.fromiter((slot_of(round(end), season, zone) for end in ends), np.int16, len(ends))
 
 
 @lru_cache(maxsize=4096)

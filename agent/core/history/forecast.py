@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agent.core.history.calendar_spans import slot_of
+from agent.core.history.calendar_spans import slot_of, slots_of
 from agent.core.history.robust_stats import slope, thinned, trending
 from agent.core.history.seasonal import SEASON_MS, Season
 from agent.core.history.trend import LEAST_POINTS
@@ -60,7 +59,7 @@ class Breach(Feature):
             steep, height = self._line(days, values)
             # A line has its extremes at both ends.
             return np.array([height, height + steep * self.within_ms / DAY_MS])
-        slots = _slots_of(context.end_ms + days * DAY_MS, self.season, self.zone)
+        slots = slots_of(context.end_ms + days * DAY_MS, self.season, self.zone)
         usual = {slot: float(np.median(values[slots == slot])) for slot in set(slots.tolist())}
         residuals = values - np.array([usual[slot] for slot in slots.tolist()])
         # A slot's median is its level in the middle of the history; the line adds the trend since.
@@ -79,10 +78,6 @@ class Breach(Feature):
         if trending(values):
             return slope(days, values)
         return 0.0, float(np.median(values))
-
-
-def _slots_of(ends: Floats, season: Season, zone: str) -> NDArray[np.int16]:
-    return np.fromiter((slot_of(round(end), season, zone) for end in ends), np.int16, len(ends))
 
 
 def _beyond(values: Floats, least: float | None, most: float | None) -> bool:

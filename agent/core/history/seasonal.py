@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.history.calendar_spans import day_start, slot_of
+from agent.core.history.calendar_spans import day_start, slot_of, slots_of
 from agent.core.history.robust_stats import spread
 from agent.core.model.history import Feature, FeatureContext, Floats
 from agent.core.model.window_history import INCIDENT, MAINTENANCE
@@ -49,7 +49,7 @@ def baseline(context: FeatureContext, season: Season, span_ms: int, zone: str) -
     now = slot_of(context.end_ms, season, zone)
     # The window is not compared with itself.
     values, ends = _usable(context, context.end_ms - span_ms, context.end_ms - 1)
-    slots = _slots(ends, season, zone)
+    slots = slots_of(ends, season, zone)
     mine = values[slots == now]
     seasons = len(np.unique(ends[slots == now] // SEASON_MS[season]))
     if seasons < LEAST_SEASONS:
@@ -74,10 +74,6 @@ def _usable(
     return values[usable], past.ends[part][usable]
 
 
-def _slots(ends: NDArray[np.int64], season: Season, zone: str) -> NDArray[np.int16]:
-    return np.fromiter((slot_of(int(end), season, zone) for end in ends), np.int16, len(ends))
-
-
 def _usual_spread(context: FeatureContext, season: Season, span_ms: int, zone: str) -> float:
     """The median spread of all slots, from the history at the start of the local day."""
     morning = day_start(context.end_ms - 1, zone)
@@ -86,7 +82,7 @@ def _usual_spread(context: FeatureContext, season: Season, span_ms: int, zone: s
     if known is not None and known[0] == morning:
         return float(known[1])
     values, ends = _usable(context, morning - span_ms, morning)
-    slots = _slots(ends, season, zone)
+    slots = slots_of(ends, season, zone)
     spreads = []
     for slot in np.unique(slots):
         mine = values[slots == slot]

@@ -210,6 +210,12 @@ class Kpi:
         return any(p.kind is PartialKind.RETENTION for p in self.partials)
 
 
+def title_of(name: str) -> str:
+    """The title of what has none: `response_time` is `Response time`."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 def matches(by: Sequence[str], dimensions: Dimensions, match: Mapping[str, Scalar]) -> bool:
     """Whether every dimension that `match` names has exactly the value it gives.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from agent.core.model.events import Contract, Scalar
-from agent.core.model.kpis import Kpi
+from agent.core.model.kpis import Kpi, title_of
 from agent.core.model.lookups import Lookup
 from agent.core.model.paths import Root
 from agent.core.model.rules import RULE_SUBJECT, CompositeRule, Rule
@@ -174,9 +174,8 @@ class Plan:
 
 
 def _placeholder_kpi(rule: CompositeRule) -> Kpi:
-    words = rule.name.replace("_", " ")
     return Kpi(
-        name="", title=words[:1].upper() + words[1:], description=rule.description, unit=None,
+        name="", title=title_of(rule.name), description=rule.description, unit=None,
         better="lower", owner=rule.owner, team=rule.team, contract=None, inputs=(), where=None,
         partials=(), value=pl.lit(None), by=rule.by, window=FixedWindow(60_000, 60_000),
         slice_ms=60_000, lateness_ms=0, target=None, overrides=(), max_series=1,

@@ -11,7 +11,7 @@ from typing import Any
 from agent.core.aggregate.functions import LAYOUT
 from agent.core.changes.describe import state_parts
 from agent.core.model.events import Contract, Scalar
-from agent.core.model.kpis import Kpi, Target, TargetOverride
+from agent.core.model.kpis import Kpi, Target, TargetOverride, title_of
 from agent.language.checks.targets import begins_ms, zone_of_dates
 from agent.language.compile.shapes import Shape, expire_after_ms
 from agent.language.compile.statements import KpiSql
@@ -21,12 +21,6 @@ from agent.language.models.values import benchmark_of
 
 MINIMUM_PEOPLE = 5
 """Below it, health and staff statistics commonly suppress a figure."""
-
-
-def title_of(name: str) -> str:
-    """The title of what has none: `response_time` is `Response time`."""
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
 
 
 def digest(content: Any) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
-from agent.core.model.kpis import Kpi
+from agent.core.model.kpis import Kpi, title_of
 from agent.core.model.lookups import Lookup
 from agent.core.model.plan import Maintenance, Objective, Plan
 from agent.core.model.rules import Rule
 from agent.language.checks.maintenance import covered
 from agent.language.compile.contracts import make_contract
 from agent.language.compile.coupling import couplings, placements
-from agent.language.compile.kpis import digest, make_kpi, title_of
+from agent.language.compile.kpis import digest, make_kpi
 from agent.language.compile.links import Links
 from agent.language.compile.rules import make_composite, make_rule
 from agent.language.compile.schedules import compile_schedule
