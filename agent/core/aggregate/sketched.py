@@ -24,7 +24,7 @@ def _add(merge_many: _MergeMany, mine: Columns, rows: Ints, theirs: Columns) -> 
     for row, known in parts.items():
         if column[row] is not None:
             known.append(column[row])
-        column[row] = known[0] if len(known) == 1 else merge_many(known)
+        column[row] = merge_many(known)
 
 
 def _merge(merge_many: _MergeMany, a: State, b: State) -> State:
@@ -72,7 +72,7 @@ def _set_function(final: Callable[[State, State | None, Partial], Final]) -> Agg
     )
 
 
-def _quantile_kind(compute: Callable[[bytes | None, float], Final]) -> AggregateFunction:
+def _quantile_function(compute: Callable[[bytes | None, float], Final]) -> AggregateFunction:
     return _function(
         sketches.quantiles_of,
         sketches.quantiles_merged,
@@ -95,8 +95,8 @@ def _values_function(
 SKETCHED: Mapping[PartialKind, AggregateFunction] = {
     PartialKind.DISTINCT: _set_function(lambda state, *_: sketches.theta_count(state[0])),
     PartialKind.RETENTION: _set_function(_retained),
-    PartialKind.QUANTILE: _quantile_kind(sketches.quantile),
-    PartialKind.QUANTILE_CONT: _quantile_kind(sketches.quantile_cont),
+    PartialKind.QUANTILE: _quantile_function(sketches.quantile),
+    PartialKind.QUANTILE_CONT: _quantile_function(sketches.quantile_cont),
     PartialKind.MODE: _values_function(value_counts.mode, whole=False),
     PartialKind.SUM_DISTINCT: _values_function(value_counts.sum_distinct, whole=False),
     PartialKind.MEAN_DISTINCT: _values_function(value_counts.mean_distinct, whole=False),

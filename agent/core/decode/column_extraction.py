@@ -67,15 +67,15 @@ def unproven(
     return out
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ProvenFormat(JsonFormat):
     """The format of documents that were read by columns and are proven. Details of a document, such
     as the value that a message quotes, are read from its record."""
 
-    def __init__(self, extractor: Extractor, format: Format, batch: Batch, rows: Rows) -> None:
-        self._extractor = extractor
-        self._format = format
-        self._batch = batch
-        self._rows = rows
+    _extractor: Extractor
+    _format: Format
+    _batch: Batch
+    _rows: Rows
 
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags

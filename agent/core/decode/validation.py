@@ -185,22 +185,15 @@ def too_large(size: int, most: int) -> str:
     return f"{size} bytes; at most {most} (max_bytes)"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Types:
     """Checks whether the values of a contract's records have their types."""
 
-    def __init__(
-        self,
-        contract: Contract,
-        frame: pl.DataFrame,
-        verdicts: _Verdicts,
-        format: Format,
-        unsure: Flags,
-    ) -> None:
-        self._contract = contract
-        self._frame = frame
-        self._verdicts = verdicts
-        self._format = format
-        self._unsure = unsure
+    _contract: Contract
+    _frame: pl.DataFrame
+    _verdicts: _Verdicts
+    _format: Format
+    _unsure: Flags
 
     def check(self) -> tuple[pl.DataFrame, dict[str, Flags]]:
         """Reject records whose time, id or required field has a wrong type. Returns the columns

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from agent.core.evaluate.change_journal import consumed_by_rows, pending
@@ -31,22 +31,15 @@ Subscribers = Mapping[tuple[str, str], Sequence[tuple[Subscription, int]]]
 """The subscriptions by owner and rule ("": its target), each with the index of the source in it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class GraphRestart:
     """Restores the subscriptions and inhibitors of one rule graph from the rows."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        series_of: SeriesOf,
-        find: FindSeries,
-        subscribers: Subscribers,
-        inhibitors: Mapping[str, Inhibitor],
-    ) -> None:
-        self._plan = plan
-        self._series_of = series_of
-        self._find = find
-        self._subscribers = subscribers
-        self._inhibitors = inhibitors
+    _plan: Plan
+    _series_of: SeriesOf
+    _find: FindSeries
+    _subscribers: Subscribers
+    _inhibitors: Mapping[str, Inhibitor]
 
     def begin(self) -> None:
         """Restore the firing alerts and the pending changes from the rows."""

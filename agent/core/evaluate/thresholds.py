@@ -298,22 +298,15 @@ def _facts(rule: ThresholdRule, facts: FeatureFacts) -> tuple[Fact, ...]:
     return tuple(facts[feature] for feature in rule.features)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
     """Makes the inputs of one KPI's threshold rules. `archive` None: no rule reads the history."""
 
-    def __init__(
-        self,
-        kpi: Kpi,
-        targets: Targets,
-        closed_rules: Thresholds,
-        current_rules: Thresholds,
-        archive: Archive | None,
-    ) -> None:
-        self._kpi = kpi
-        self._targets = targets
-        self._closed_rules = closed_rules
-        self._current_rules = current_rules
-        self._archive = archive
+    _kpi: Kpi
+    _targets: Targets
+    _closed_rules: Thresholds
+    _current_rules: Thresholds
+    _archive: Archive | None
 
     def closed(self, series: Series, window: WindowValue, target: Target | None) -> EvaluationInput:
         """The input for a window that closes now, which is appended to the history."""

@@ -4,6 +4,7 @@ unsealed slices, too."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.core.aggregate.aggregator import Aggregator
 from agent.core.evaluate.evaluator import Evaluator
@@ -106,24 +107,16 @@ class WindowValues:
         return self._aggregator.merge_all(states)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class OpenWindows:
     """Reads the open windows of one KPI; changes nothing."""
 
-    def __init__(
-        self,
-        kpi: Kpi,
-        aggregator: Aggregator,
-        series: Mapping[Dimensions, Series],
-        slices: UnsealedSlices,
-        values: WindowValues,
-        unsettled: UnsettledPartials,
-    ) -> None:
-        self._kpi = kpi
-        self._aggregator = aggregator
-        self._series = series
-        self._slices = slices
-        self._values = values
-        self._unsettled = unsettled
+    _kpi: Kpi
+    _aggregator: Aggregator
+    _series: Mapping[Dimensions, Series]
+    _slices: UnsealedSlices
+    _values: WindowValues
+    _unsettled: UnsettledPartials
 
     def at(
         self, ends: Iterable[int], only: Collection[Dimensions] | None = None
