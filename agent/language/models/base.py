@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from agent.language.models.values import (
     PositiveDuration,
     Text,
-    form,
+    by_form,
 )
 from agent.language.problems import wrong
 
@@ -48,10 +48,5 @@ def _in_turn(steps: list[EscalationSpec]) -> list[EscalationSpec]:
 if TYPE_CHECKING:
     AnyEscalation = EscalationSpec | list[EscalationSpec]
 else:
-    AnyEscalation = Annotated[
-        Annotated[EscalationSpec, Tag("<mapping>")]
-        | Annotated[
-            list[EscalationSpec], Field(min_length=1), AfterValidator(_in_turn), Tag("<list>")
-        ],
-        Discriminator(form),
-    ]
+    _Steps = Annotated[list[EscalationSpec], Field(min_length=1), AfterValidator(_in_turn)]
+    AnyEscalation = by_form(mapping=EscalationSpec, list=_Steps)

@@ -27,7 +27,7 @@ from agent.language.models.values import (
     Text,
     TimeZone,
     Topic,
-    form,
+    by_form,
 )
 from agent.language.problems import suggest, wrong
 
@@ -111,10 +111,7 @@ EnvelopeText = Literal["cloudevents", "connect", "debezium", "list"]
 if TYPE_CHECKING:
     AnyEnvelope = EnvelopeText | EnvelopeSpec
 else:
-    AnyEnvelope = Annotated[
-        Annotated[EnvelopeSpec, Tag("<mapping>")] | Annotated[EnvelopeText, Tag("<text>")],
-        Discriminator(form),
-    ]
+    AnyEnvelope = by_form(mapping=EnvelopeSpec, text=EnvelopeText)
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "cloudevents": {
@@ -151,12 +148,8 @@ def _differ(value: list[str]) -> list[str]:
 if TYPE_CHECKING:
     AnyTopic = str | list[str] | TopicPattern
 else:
-    AnyTopic = Annotated[
-        Annotated[Topic, Tag("<text>")]
-        | Annotated[list[Topic], Field(min_length=1), AfterValidator(_differ), Tag("<list>")]
-        | Annotated[TopicPattern, Tag("<mapping>")],
-        Discriminator(form),
-    ]
+    _Topics = Annotated[list[Topic], Field(min_length=1), AfterValidator(_differ)]
+    AnyTopic = by_form(text=Topic, list=_Topics, mapping=TopicPattern)
 
 
 class EventSpec(Strict):

@@ -18,7 +18,7 @@ from agent.core.model.field_types import (
 )
 from agent.language.models.base import Strict
 from agent.language.models.paths import AnyPath
-from agent.language.models.values import Number, Text, Unit, form
+from agent.language.models.values import Number, Text, Unit, by_form, form
 from agent.language.problems import wrong
 
 ScalarType = Literal["string", "integer", "float", "boolean", "decimal", "timestamp", "date"]
@@ -114,11 +114,10 @@ def _differ(read: ReadBooleans) -> ReadBooleans:
 if TYPE_CHECKING:
     AnyRead = str | ReadBooleans
 else:
-    AnyRead = Annotated[
-        Annotated[str, AfterValidator(_read), Tag("<text>")]
-        | Annotated[ReadBooleans, AfterValidator(_differ), Tag("<mapping>")],
-        Discriminator(form),
-    ]
+    AnyRead = by_form(
+        text=Annotated[str, AfterValidator(_read)],
+        mapping=Annotated[ReadBooleans, AfterValidator(_differ)],
+    )
 
 
 def regex(value: str) -> str:
@@ -219,11 +218,8 @@ def _short_field(type_name: FieldType) -> FieldSpec:
 if TYPE_CHECKING:
     AnyField = FieldSpec  # the short form is made into the long one
 else:
-    AnyField = Annotated[
-        Annotated[FieldSpec, Tag("<mapping>")]
-        | Annotated[ScalarType, AfterValidator(_short_field), Tag("<text>")]
-        | Annotated[
-            _OneElement, AfterValidator(_list_type), AfterValidator(_short_field), Tag("<list>")
-        ],
-        Discriminator(form),
-    ]
+    AnyField = by_form(
+        mapping=FieldSpec,
+        text=Annotated[ScalarType, AfterValidator(_short_field)],
+        list=Annotated[_OneElement, AfterValidator(_list_type), AfterValidator(_short_field)],
+    )

@@ -19,16 +19,14 @@ from agent.language.models.values import (
     TimeZone,
     Unit,
     WindowText,
+    by_form,
     form,
 )
 
 if TYPE_CHECKING:
     Bound = float | str
 else:
-    Bound = Annotated[
-        Annotated[Number, Tag("<number>")] | Annotated[Benchmark, Tag("<text>")],
-        Discriminator(form),
-    ]
+    Bound = by_form(number=Number, text=Benchmark)
 
 
 class TargetSpec(Strict):
@@ -77,11 +75,8 @@ class TargetStepSpec(TargetSpec):
 if TYPE_CHECKING:
     AnyTarget = TargetSpec | list[TargetStepSpec]
 else:
-    AnyTarget = Annotated[
-        Annotated[TargetSpec, Tag("<mapping>")]
-        | Annotated[list[TargetStepSpec], Field(min_length=1), Tag("<list>")],
-        Discriminator(form),
-    ]
+    _Steps = Annotated[list[TargetStepSpec], Field(min_length=1)]
+    AnyTarget = by_form(mapping=TargetSpec, list=_Steps)
 
 
 class OverrideSpec(Strict):

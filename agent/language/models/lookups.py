@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Field
 
 from agent.language.models.base import Strict
 from agent.language.models.fields import ElementType
-from agent.language.models.values import FieldName, Text, TimeZone, Topic, Unit, form
+from agent.language.models.values import FieldName, Text, TimeZone, Topic, Unit, by_form
 from agent.language.problems import wrong
 
 ColumnType = Literal["string", "integer", "float", "boolean"]
@@ -126,8 +126,6 @@ def _short_lookup(column: str) -> LookupFieldSpec:
 if TYPE_CHECKING:
     AnyLookupField = LookupFieldSpec  # the short form is made into the long one
 else:
-    AnyLookupField = Annotated[
-        Annotated[LookupFieldSpec, Tag("<mapping>")]
-        | Annotated[Text, AfterValidator(_short_lookup), Tag("<text>")],
-        Discriminator(form),
-    ]
+    AnyLookupField = by_form(
+        mapping=LookupFieldSpec, text=Annotated[Text, AfterValidator(_short_lookup)]
+    )

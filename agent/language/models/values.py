@@ -5,14 +5,15 @@ Validators raise `problems.wrong`, whose context may hold a `hint`, which `expla
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from agent.core.model.rules import Flapping, Severity
@@ -37,6 +38,12 @@ def form(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "<number>"
     return "<text>"
+
+
+def by_form(**types: Any) -> Any:
+    """The union of types by the form of what is written: `text`, `number`, `list`, `mapping`."""
+    tagged = [Annotated[type_, Tag(f"<{name}>")] for name, type_ in types.items()]
+    return Annotated[reduce(operator.or_, tagged), Discriminator(form)]
 
 
 def mapping_or_text(value: Any) -> str:
