@@ -21,11 +21,10 @@ from agent.core.decode.format import (
     Flags,
     Kind,
     Problem,
-    Reader,
     Screened,
     UnreadableError,
 )
-from agent.core.decode.json_format import JSON
+from agent.core.decode.json_format import JsonFormat, JsonReader
 from agent.core.decode.record_keys import text_of_key
 from agent.core.decode.schemas import KEY_HEADER, PREFIX_BYTES
 from agent.core.decode.single_record import tree_of
@@ -33,7 +32,7 @@ from agent.core.model.paths import Keys
 from agent.core.model.results import Reason
 
 
-class FramedJson:
+class FramedJson(JsonFormat):
     """The format `json` with `schema: registry`."""
 
     def screen(self, batch: Batch, chunk: Chunk, sizes: Rows) -> Screened:
@@ -43,21 +42,17 @@ class FramedJson:
         for index in empty:
             bodies[index] = b"{}"
         lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
-        screened = JSON.screen(batch, Chunk(chunk.rows, bodies), lengths)
+        screened = super().screen(batch, Chunk(chunk.rows, bodies), lengths)
         nothing = Reason.NOT_JSON, "nothing follows the schema's id"
         return Screened(screened.blank, dict(screened.problems) | dict.fromkeys(empty, nothing))
 
     def reader(self, demands: Iterable[Demand]) -> FramedReader:
         """A reader for demands."""
-        return FramedReader(JSON.reader(demands))
-
-    def reaches(self, demand: Demand) -> bool:
-        """Whether a reader can have a column for a demand."""
-        return JSON.reaches(demand)
+        return FramedReader(demands)
 
     def problem(self, batch: Batch, row: int) -> Problem | None:
         """Why a record is not a JSON object; None: it is one."""
-        return JSON.problem(_unframed_batch(batch), row)
+        return super().problem(_unframed_batch(batch), row)
 
     def label(self, batch: Batch, row: int) -> str:
         """The schema whose id is before the JSON."""
@@ -67,11 +62,11 @@ class FramedJson:
 
     def value(self, batch: Batch, row: int, path: Keys) -> Any:
         """The value at a path of a readable record; None if it is absent or null."""
-        return JSON.value(_unframed_batch(batch), row, path)
+        return super().value(_unframed_batch(batch), row, path)
 
     def tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record. Raises UnreadableError."""
-        return JSON.tree(_unframed_batch(batch), row, keys)
+        return super().tree(_unframed_batch(batch), row, keys)
 
     def key_texts(self, batch: Batch, rows: Rows) -> list[bytes | None]:
         """The key of each record as UTF-8, read as JSON if it names a schema; None where there is
@@ -80,38 +75,26 @@ class FramedJson:
 
     def key_tree(self, batch: Batch, row: int, keys: Collection[bytes] | None) -> Any:
         """The whole of a record's key. Raises UnreadableError."""
-        return JSON.key_tree(_unframed_batch(batch), row, keys)
+        return super().key_tree(_unframed_batch(batch), row, keys)
 
     def wrong_types(
         self, records: Records, values: pl.Series, path: Keys, kind: Kind, unsure: Flags
     ) -> Flags:
         """Which values of a column have another kind in their record (null does not count)."""
         bare = Records(_unframed_batch(records.batch), records.rows)
-        return JSON.wrong_types(bare, values, path, kind, unsure)
+        return super().wrong_types(bare, values, path, kind, unsure)
 
 
-class FramedReader:
+class FramedReader(JsonReader):
     """Reads JSON records with schema ids as columns."""
-
-    def __init__(self, json: Reader) -> None:
-        self._json = json
-        self.column = json.column
-        self.empty = json.empty
-
-    @property
-    def reads(self) -> int:
-        """How often it reads the records."""
-        return self._json.reads
 
     def are_proven(self, records: Sequence[bytes]) -> Flags:
         """Which records are known to have only values of the demanded types."""
-        return self._json.are_proven([_unframed(record) for record in records])
+        return super().are_proven([_unframed(record) for record in records])
 
     def read(self, batch: Batch, chunk: Chunk) -> Columns:
         """The columns of some records of a batch."""
-        return self._json.read(
-            batch, Chunk(chunk.rows, [_unframed(each) for each in chunk.records])
-        )
+        return super().read(batch, Chunk(chunk.rows, [_unframed(each) for each in chunk.records]))
 
 
 class _UnframedContents(Sequence[bytes | None]):

@@ -199,19 +199,11 @@ class JsonReader:
 
     def __init__(self, demands: Iterable[Demand]) -> None:
         self._layout = Layout(demands)
+        self.reads, self.column = self._layout.reads, self._layout.column
         self._small_left = 0
         self._relaxed_left = 0
         self._wrong_share = 0.0
         self._bad_shares = dict.fromkeys(SEARCHES, 0.0)
-
-    @property
-    def reads(self) -> int:
-        """How often it reads the records."""
-        return self._layout.reads
-
-    def column(self, demand: Demand) -> str:
-        """The name of the column for a demand."""
-        return self._layout.column(demand)
 
     def are_proven(self, records: Sequence[bytes]) -> Flags:
         """Which records are known to have only values of the demanded types."""

@@ -41,11 +41,7 @@ class SchemaReader:
         self._names = {demand: f"c{i}" for i, demand in enumerate(dict.fromkeys(demands))}
         self._json = JsonReader(self._names)
         self._readers: dict[Codec, ColumnReader | None] = {}
-
-    @property
-    def reads(self) -> int:
-        """How often it reads the records."""
-        return min(1, len(self._names))
+        self.reads = min(1, len(self._names))
 
     def column(self, demand: Demand) -> str:
         """The name of the column for a demand."""
