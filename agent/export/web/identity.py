@@ -7,7 +7,8 @@ Rules
    subject), a bearer token (its name), a user and a password, the header of a trusted proxy.
 3. A proxy's header is trusted only on a connection from one of its addresses.
 4. With wrong credentials there is no identity, whatever else the request has.
-5. Passwords are verified in a thread, one at a time, and a few may wait; a flood of wrong ones is
+5. A header of credentials that comes twice is refused: a proxy may have checked the other one.
+6. Passwords are verified in a thread, one at a time, and a few may wait; a flood of wrong ones is
    refused and costs the event loop nothing. A verified password is remembered by its digest.
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import ipaddress
 import logging
@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from multidict import MultiMapping
 
 from agent.export.web.web_config import Network, WebConfig
 
@@ -72,17 +74,17 @@ class Identities:
         """The header `WWW-Authenticate`, by which browsers ask for credentials."""
         return 'Basic realm="kpi-agent"' if self._config.basic_auth_users else "Bearer"
 
-    async def identify(self, peer: Peer, headers: Mapping[str, str]) -> Identity | None:
+    async def identify(self, peer: Peer, headers: MultiMapping[str]) -> Identity | None:
         """The sender of a request; None: unknown. Raises TooManyLogins."""
         name = _common_name(peer.certificate)
         if name is None:
-            scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+            scheme, _, credentials = (_only(headers, "Authorization") or "").partition(" ")
             if scheme.lower() == "bearer" and self._tokens:
                 name = self._by_token(credentials.strip())
             elif scheme.lower() == "basic" and self._config.basic_auth_users:
                 name = await self._by_password(credentials.strip())
             elif self._config.trusted_proxy and self._is_proxy(peer.address):
-                name = headers.get(self._config.trusted_proxy.user_header)
+                name = _only(headers, self._config.trusted_proxy.user_header)
         return Identity(name, name in self._config.operators) if name else None
 
     def _by_token(self, token: str) -> str | None:
@@ -93,7 +95,7 @@ class Identities:
         try:
             user, colon, password = base64.b64decode(credentials, validate=True).partition(b":")
             name = user.decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no UTF-8
             return None
         hashed = self._config.basic_auth_users.get(name)
         key = digest_of(f"{hashed} {credentials}")
@@ -158,6 +160,12 @@ def _matches(password: bytes, hashed: bytes) -> bool:
     import bcrypt
 
     return bcrypt.checkpw(password[:72], hashed)  # bcrypt reads no further
+
+
+def _only(headers: MultiMapping[str], name: str) -> str | None:
+    """The value of a header; None if there is none, or more than one."""
+    values = headers.getall(name, [])
+    return values[0] if len(values) == 1 else None
 
 
 def _common_name(certificate: Mapping[str, Any] | None) -> str | None:

@@ -122,7 +122,8 @@ def refused(
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether an error is the agent's. A malformed request is not: anybody could fill the log, and
     the exception quotes the request, which may name a private page."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
 
 
 PROTOCOL_LOG.addFilter(_is_ours)

@@ -95,6 +95,17 @@ async def test_a_malformed_request_is_answered_and_fills_no_log(
     assert not [record for record in caplog.records if record.name.startswith(("agent", "aiohttp"))]
 
 
+async def test_a_body_that_can_not_be_read_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    head = (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n"
+    )
+    async with port(Limits()) as number:
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(head + b"abc")
+        assert (await asyncio.wait_for(reader.read(), 60)).startswith(b"HTTP/1.1 200")
+    assert not [record for record in caplog.records if record.name.startswith(("agent", "aiohttp"))]
+
+
 async def test_a_flood_of_half_requests_ends_itself_and_scrapes_go_on() -> None:
     limits = Limits(connections=50, head_seconds=600)
     async with port(limits) as number:

@@ -86,6 +86,7 @@ async def test_without_credentials_nothing_is_read_but_what_is_open(tmp_path: Pa
         basic("alice", ""),
         {"Authorization": "Basic not-base64"},
         {"Authorization": "Basic YWxpY2U="},  # no colon
+        {"Authorization": "Basic é"},
         {"Authorization": "Bearer wonderland"},
         {"Authorization": "Negotiate abc"},
         {"X-Forwarded-User": "alice"},
@@ -142,6 +143,20 @@ async def test_a_proxys_header_is_believed_from_its_address_only(tmp_path: Path)
     async with agent(tmp_path, PROXY.replace("ADDRESSES", "10.0.0.7")) as session:
         spoofed = header | {"X-Forwarded-For": "10.0.0.7", "Forwarded": "for=10.0.0.7"}
         assert (await session.get("/api/v1/board", headers=spoofed)).status == 401
+
+
+async def test_credentials_that_come_twice_let_nobody_in(tmp_path: Path) -> None:
+    proxy = PROXY.replace("ADDRESSES", "127.0.0.1")
+    (tmp_path / "prometheus.token").write_text("right")
+    async with agent(tmp_path, TOKENS + proxy) as session:
+        for name, valid, other in (
+            ("X-Forwarded-User", "boss", "alice"),
+            ("Authorization", "Bearer right", "Bearer wrong"),
+        ):
+            once, again = (name, valid), (name, other)
+            assert (await session.get("/api/v1/board", headers=[once])).status == 200
+            for twice in ([once, again], [again, once], [once, once]):
+                assert (await session.get("/api/v1/board", headers=twice)).status == 401, twice
 
 
 async def test_private_pages_open_for_whom_the_identity_names(tmp_path: Path) -> None:
