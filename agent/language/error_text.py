@@ -24,6 +24,15 @@ _SHOULD_BE = {
     "model_type": "a mapping (name: value)",
     "list_type": "a list",
 }
+_SHAPES = ("union_tag_invalid", "dict_type", "model_type", "list_type")
+"""Errors of a value that is no text, list or mapping where one is wanted."""
+_TYPES = {
+    "bigint": "integer", "char": "string", "currency": "decimal", "datetime": "timestamp",
+    "double": "float", "int64": "integer", "long": "integer", "money": "decimal",
+    "number": "float", "numeric": "decimal", "real": "float", "text": "string",
+    "varchar": "string",
+}  # fmt: skip
+"""What other languages call the types of fields."""
 _TAGS = {
     "<text>": "text",
     "<number>": "a number",
@@ -70,7 +79,11 @@ def _words(detail: ErrorDetails, model: type[BaseModel], parts: Place) -> tuple[
         return f"unknown {part} '{name}'", suggest(name, fields, f"{part}s")
     if detail["input"] is None:
         return f"'{name}' has no value" if name else "has no value", "give it one, or leave it out"
-    return _about_value(kind, detail["input"], context, detail["msg"])
+    message, hint = _about_value(kind, detail["input"], context, detail["msg"])
+    field = fields_at(model, parts[:-1]).get(name) if hint is None and kind in _SHAPES else None
+    return message, hint or (
+        f"for example `{name}: {_example(field)}`" if field and field.examples else None
+    )
 
 
 def _about_value(
@@ -90,6 +103,8 @@ def _about_value(
         hint = f'put it in quotes: "{_plain(given)}"' if quote else None
         if isinstance(given, str) and re.fullmatch(r"-?\d+(\.\d+)?|true|false", given):
             hint = "leave the quotes out"
+        if kind == "float_type" and isinstance(given, str) and re.fullmatch(r"\d+(\.\d+)?%", given):
+            hint = f"write `{float(given[:-1]) / 100:g}`"
         if kind == "list_type" and isinstance(given, str | int):
             hint = f"write `[{given}]`"
         return f"should be {_SHOULD_BE[kind]}, not {_show(given)}", hint
@@ -112,6 +127,9 @@ def _about_size(kind: str, given: Any, context: dict[str, Any], default: str) ->
 
 
 def _near(given: Any, options: list[str]) -> str | None:
+    same = _TYPES.get(str(given).lower())
+    if same in options:
+        return f"write '{same}'"
     hint = suggest(str(given), options, "values")
     return hint if hint.startswith("did you mean") else None
 
@@ -132,7 +150,9 @@ def _example(field: Any) -> str:
     examples = getattr(field, "examples", None)
     if not examples:
         return "…"
-    return examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+    if isinstance(examples[0], str):
+        return examples[0]
+    return re.sub(r'"(\w+)"', r"\1", json.dumps(examples[0]))
 
 
 def _fields(model: type[BaseModel] | None) -> dict[str, Any]:

@@ -174,13 +174,15 @@ def _direction(declared: Declared, entry: Entry[KpiSpec], at: Place, target: Tar
     one_sided = target.at_most is not None or target.at_least is not None
     if one_sided and better != wanted:
         kind = "at_most" if wanted == "lower" else "at_least"
-        written = "" if "better" in entry.model.model_fields_set else ", as it is if not given"
+        is_written = "better" in entry.model.model_fields_set
+        written = "" if is_written else ", as it is if not given"
+        other = "at_least" if wanted == "lower" else "at_most"
         message = f"the target is {kind}, but better is {better}{written}"
         declared.report(
             entry,
             (*at, kind),
             message,
-            f"add `better: {wanted}`",
+            f"write `better: {wanted}`, or `{other}`" if is_written else f"add `better: {wanted}`",
             on="key",
             severity="warning",
         )

@@ -97,6 +97,7 @@ def subject_of(declared: Declared, model: RuleSpec, shape: Shape) -> Subject:
         has_target=kpi is None or has_target(kpi),
         slo=model.objective,
         pace=target,
+        kpi=model.kpi or "",
     )
 
 

@@ -161,6 +161,7 @@ class KpiSpec(Strict):
         None,
         description="The value to reach; or a list of targets, each `from` a date on. A window "
         "has the target that applies when it starts.",
+        examples=[{"at_least": 100}],
     )
     overrides: list[OverrideSpec] = Field(
         default_factory=list,

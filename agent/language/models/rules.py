@@ -63,6 +63,7 @@ class ConditionSpec(Strict):
         "the rule fires while it is true. Or one condition for each severity. Without `kpi`: and, "
         "or, not over names of rules (of any severity, or name.critical) and of KPIs (that miss "
         "their target).",
+        examples=["value > 600 and events >= 5"],
     )
     clear: Conditions | None = Field(
         None,
@@ -172,7 +173,9 @@ class RuleSpec(ConditionSpec):
         "not given.",
     )
     labels: dict[LabelName, Text] = Field(
-        default_factory=dict, description="Additional labels of the alert, for routing."
+        default_factory=dict,
+        description="Additional labels of the alert, for routing.",
+        examples=[{"area": "shop"}],
     )
 
     def placed(self) -> Iterator[tuple[Place, ConditionSpec]]:

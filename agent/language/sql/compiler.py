@@ -191,6 +191,7 @@ def _parsed(text: str, written: str) -> exp.Expression:
     deep = SqlProblem(
         "nested too deeply", "remove the brackets, or declare two KPIs or rules", *whole
     )
+    _refuse_typography(text)
     try:
         tree = sqlglot.parse_one(PREFIX + text, dialect="duckdb")
     except RecursionError as error:
@@ -216,6 +217,15 @@ def _parsed(text: str, written: str) -> exp.Expression:
         raise deep
     tree.meta[TEXT] = written
     return tree.expressions[0]  # type: ignore[no-any-return]
+
+
+def _refuse_typography(text: str) -> None:
+    """Refuse characters that word processors write and SQL does not have, outside of quotes."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "_" * len(quoted[0]), text)
+    for at, character in enumerate(bare):
+        hint = instead.CHARACTERS.get(character)
+        if hint is not None:
+            raise SqlProblem(f"`{character}` is not a character of SQL", hint, at, at + 1)
 
 
 def _is_deeper(tree: exp.Expression, levels: int) -> bool:
@@ -276,11 +286,12 @@ def _way_out(text: str, token: str) -> str | None:
         return "write the expression only, without SELECT: `count(*)`"
     if "`" in text:
         return 'a name must be in double quotes: "x"'
-    if "%" in token:
-        return "percentages are for the conditions of rules: write `0.05`, or `100 * a / b`"
+    unquoted = re.search(rf"\b({'|'.join(instead.OF_TIMES)})\s*\(\s*(\d+\s*[a-z]+)", lower)
+    if unquoted is not None:
+        return f"a time must be in quotes: `{unquoted[1]}('{unquoted[2]}')`"
     if re.search(r"\bcase\b", lower) and not re.search(r"\bend\b", lower):
         return "write `case when … then … else … end`"
-    return None
+    return instead.TOKENS.get("%" if "%" in token else token.lower())
 
 
 def _condition(node: exp.Expression, typed: Typed) -> pl.Expr:

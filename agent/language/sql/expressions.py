@@ -142,7 +142,7 @@ class Scope:
                 message = (
                     f"{words(type_ or 'null')} and {words(operands[at].type)} don't go together"
                 )
-                fail(nodes[at], message)
+                fail(nodes[at], message, _without_quotes(operands))
             type_ = wider
         return [
             in_zone(typed, type_ or "null", self.timezone) for typed in operands
@@ -162,6 +162,15 @@ class Scope:
             else typed
             for node, typed in zip(nodes, translated, strict=True)
         ]
+
+
+def _without_quotes(operands: Sequence[Typed]) -> str | None:
+    """The hint for a number in quotes beside a number."""
+    if not any(typed.is_number for typed in operands):
+        return None
+    texts = [typed.literal for typed in operands if typed.type == "string" and typed.literal]
+    numbers = [text for text in texts if re.fullmatch(r"-?\d+(\.\d+)?", text)]
+    return f"leave the quotes out: {numbers[0]}" if numbers else None
 
 
 def written_time(node: exp.Expression, text: str, type_: SqlType, timezone: str) -> Typed:

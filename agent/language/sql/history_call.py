@@ -61,8 +61,8 @@ class PaceTarget:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The KPI that a rule's conditions are about. `window` None: it is unknown; `by_unsure`: so are
-    some of its dimensions."""
+    """The KPI that a rule's conditions are about, `kpi` its name. `window` None: it is unknown;
+    `by_unsure`: so are some of its dimensions."""
 
     window: Window | None
     by: tuple[str, ...]
@@ -72,6 +72,7 @@ class Subject:
     has_target: bool
     slo: Slo | None = None
     pace: PaceTarget | None = None
+    kpi: str = ""
 
 
 def called(node: exp.Expression) -> tuple[str, list[exp.Expression]]:
@@ -157,6 +158,21 @@ class Call:
         if percent and plain:
             fail(self.node, "it is compared with a percentage and with a plain number at once")
         return percent
+
+    def bounds_without_rate(self) -> bool:
+        """Whether it is compared, by itself, with a number other than 0 that is not a rate."""
+        around = self.node.parent
+        if not isinstance(around, _COMPARISONS):
+            return False
+        for node in around.iter_expressions():
+            inner = node.this if isinstance(node, exp.Neg) else node
+            if isinstance(inner, exp.Column) and inner.name in self.numbers:
+                number = self.numbers[inner.name]
+                if number.per_days is None and number.value != 0:
+                    return True
+            elif isinstance(inner, exp.Literal) and not inner.is_string and float(inner.name) != 0:
+                return True
+        return False
 
     def span(self, node: exp.Expression | None, default: Span | None = None) -> Span:
         """The span of time of an argument, else the default. Raises SqlProblem without both."""

@@ -58,6 +58,10 @@ class FeatureCollector:
         """
         if isinstance(node, exp.Column) and node.name in numbers:
             return _number(node, numbers[node.name])
+        if isinstance(node, exp.Column) and node.name == self.subject.kpi:
+            fail(
+                node, f"there is no column `{node.name}`", "`value` is the value of the rule's KPI"
+            )
         name, arguments = called(node)
         build = CALLS.get(name)
         if build is None:
@@ -134,6 +138,8 @@ def _change(call: Call) -> Feature:
 def _trend(call: Call) -> Feature:
     length_ms = call.span(call.next()).mean_ms
     _enough(call, length_ms)
+    if call.bounds_without_rate():
+        fail(call.node, "a trend is compared with a rate, or with 0", EXAMPLES[call.name])
     return Trend(call.text, length_ms, call.relative())
 
 

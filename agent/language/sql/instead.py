@@ -31,6 +31,7 @@ _PAST = (
     "`when: change('1 day') < -20%`"
 )
 _BITS = "let the event have each flag as a boolean field"
+LOGIC = f"between conditions, write `and`, `or`; of numbers, {_BITS}"
 _SHARE = "write `count_if(x) / count(*)`, the share of events of which it is true"
 _RATE = (
     "a KPI aggregates the events of a window, not samples of a counter: `count(*)` is the increase,"
@@ -158,8 +159,8 @@ NODES: Mapping[type[exp.Expression], str] = {
     exp.Is: "write `s = 'a'`: `is` goes with null, true and false",
     exp.CurrentDate: _NEVER_SAME,
     exp.CurrentTimestamp: _NEVER_SAME,
-    exp.BitwiseAnd: _BITS,
-    exp.BitwiseOr: _BITS,
+    exp.BitwiseAnd: LOGIC,
+    exp.BitwiseOr: LOGIC,
     exp.BitwiseXor: _BITS,
     exp.BitwiseNot: _BITS,
     exp.BitwiseLeftShift: _BITS,
@@ -178,3 +179,20 @@ CLAUSES: Mapping[str, str] = {
     "joins": "a KPI reads one event type; put KPIs together with `from: [a, b]`",
 }
 """By the part of a query that has no place in an expression."""
+
+CHARACTERS: Mapping[str, str] = {
+    "≤": "write `<=`", "≥": "write `>=`", "≠": "write `<>`", "−": "write `-`", "–": "write `-`",
+    "×": "write `*`", "÷": "write `/`",
+    **dict.fromkeys("‘’‚“”„«»", "strings are written 'like this'"),
+}  # fmt: skip
+"""By a character that SQL does not have."""
+
+TOKENS: Mapping[str, str] = {
+    "%": "percentages are for the conditions of rules: write `0.05`, or `100 * a / b`",
+    "for": "how long it must hold is a field of the rule: `for: 10m`",
+    "where": "write `sum(x) filter (where …)`, or the KPI's `where:`",
+}
+"""By a word that is not expected where it is."""
+
+OF_TIMES = ("change", "trend", "burn_rate", "breach_in")
+"""The functions whose first argument is a time, in quotes."""

@@ -162,7 +162,7 @@ def test_a_group_is_placed_together(tmp_path: Path) -> None:
         ("kpi: success, objective: 100% over 30d", "no error budget"),
         ("kpi: revenue, when: \"change('1 week') between -5% and 7\"", "and with a plain number"),
         ("kpi: revenue, when: value > 5 per day", "is compared with `trend"),
-        ("kpi: success, when: trend('20 years') > 1", "more than 50000 windows"),
+        ("kpi: success, when: trend('20 years') > 1 per day", "more than 50000 windows"),
         ("kpi: revenue, when: value > 1, flapping: often", "a number of firings and a time"),
         ("kpi: revenue, when: value > 1, flapping: 1 in 1h", "does not flap"),
         ("kpi: revenue, when: value > 1, overrides: [{match: {regio: a}, off: true}]", "not a dim"),

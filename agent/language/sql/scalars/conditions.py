@@ -9,6 +9,7 @@ from functools import partial, reduce
 import polars as pl
 from sqlglot import exp
 
+from agent.language.sql import instead
 from agent.language.sql.expressions import Entry, Scope, fail, refuse_unsupported
 from agent.language.sql.types import Typed
 
@@ -19,11 +20,10 @@ _PREDICATES = (exp.Predicate, exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, 
 def operand(node: exp.Expression) -> exp.Expression:
     """An operand of a predicate. Raises SqlProblem for a predicate without parentheses."""
     if isinstance(node, _PREDICATES) and not isinstance(node, exp.Func):
-        fail(
-            node,
-            "it is not clear what belongs together here",
-            "put the inner condition in parentheses",
-        )
+        hint = "put the inner condition in parentheses"
+        if node.find(exp.BitwiseAnd, exp.BitwiseOr) is not None:
+            hint = instead.LOGIC
+        fail(node, "it is not clear what belongs together here", hint)
     return node
 
 
