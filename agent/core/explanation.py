@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from agent.core.evaluate.rule_graph import RuleGraph
-from agent.core.evaluate.targets import overrides_of
+from agent.core.evaluate.targets import last_started, overrides_of
 from agent.core.evaluate.thresholds import EvaluationInput, Peers, Thresholds
 from agent.core.evaluate.transitions import LevelConditions
 from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.derived_kpi import DerivedKpi, KpiState
-from agent.core.model.kpis import Dimensions, Kpi, Target, TargetOverride
+from agent.core.model.kpis import Dimensions, Kpi, Target
 from agent.core.model.plan import Plan
 from agent.core.model.results import AlertPhase, Fact, WindowValue
 from agent.core.model.rules import (
@@ -135,7 +135,7 @@ def _threshold(
                          rule_match=match,
                          not_evaluated="no window has closed yet")  # fmt: skip
     table, row, facts = _preview(state, rules, own, last)
-    override = _override(state.kpi, dimensions, last.window.start_ms)
+    override = last_started(overrides_of(state.kpi, dimensions), last.window.start_ms)
     return Explanation(
         kpi=state.kpi,
         rule=own,
@@ -206,14 +206,6 @@ def _not_evaluated(kpi: Kpi, rule: ThresholdRule, last: EvaluationInput) -> str 
     if window.events < rule.min_events:
         return f"{window.events} events are fewer than the rule's min_events, {rule.min_events}"
     return "the window has no value" if window.value is None else None
-
-
-def _override(kpi: Kpi, dimensions: Dimensions, start_ms: int) -> TargetOverride | None:
-    """The override that has the bounds of the target; None: they are the KPI's own."""
-    for override in reversed(overrides_of(kpi, dimensions)):
-        if override.from_ms is None or override.from_ms <= start_ms:
-            return override
-    return None
 
 
 def _inputs(

@@ -15,6 +15,8 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from agent.core.backfill import begin_ms
 from agent.core.evaluate.targets import benchmarks_of
 from agent.core.fixed_windows import FixedWindows
@@ -121,7 +123,7 @@ def corrections(
         of_kpi = [w for w in new.values() if w.end_ms <= closed_ms]
         gone = [w for key, w in old.items() if key not in new and w.events]
         emptied, states = _emptied(plan, kpi, gone)
-        for window in sorted((*of_kpi, *emptied), key=_sort_key):
+        for window in sorted((*of_kpi, *emptied), key=lambda w: (w.end_ms, repr(w.dimensions))):
             key = window_key(window)
             before = old.get(key)
             if _differs(window, before):
@@ -130,10 +132,6 @@ def corrections(
                     Correction(window, before, _with_previous(status, published.status(key)))
                 )
     return made
-
-
-def _sort_key(window: WindowValue) -> tuple[int, str]:
-    return window.end_ms, repr(window.dimensions)
 
 
 def _differs(window: WindowValue, before: WindowValue | None) -> bool:
@@ -154,9 +152,7 @@ def _with_previous(status: TargetStatus | None, before: TargetStatus | None) -> 
     it is taken from the published state."""
     if status is None or status.previous is not None or before is None:
         return status
-    return TargetStatus(
-        status.window, status.state, before.previous, status.attainment, status.target
-    )
+    return structs.replace(status, previous=before.previous)
 
 
 def _emptied(

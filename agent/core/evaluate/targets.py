@@ -65,12 +65,15 @@ def common_target(kpi: Kpi, start_ms: int) -> Target | None:
 
 
 def in_force(kpi: Kpi, overrides: Sequence[TargetOverride], start_ms: int) -> Target | None:
-    """The target at an instant, given the overrides that match: that of the last one that has
-    started, otherwise the KPI's own."""
-    for override in reversed(overrides):
-        if override.from_ms is None or override.from_ms <= start_ms:
-            return override.target
-    return kpi.target
+    """The target at an instant, given the overrides that match."""
+    override = last_started(overrides, start_ms)
+    return kpi.target if override is None else override.target
+
+
+def last_started(overrides: Sequence[TargetOverride], start_ms: int) -> TargetOverride | None:
+    """The override that has the target at an instant; None: the KPI's own applies."""
+    started = (o for o in reversed(overrides) if o.from_ms is None or o.from_ms <= start_ms)
+    return next(started, None)
 
 
 def benchmarks_of(kpi: Kpi) -> tuple[str, ...]:

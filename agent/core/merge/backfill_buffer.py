@@ -54,7 +54,7 @@ from agent.core.merge.slice_partials import SlicePartials
 from agent.core.merge.watermark import ContractSources, Source, Sources
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
-from agent.core.state.rows import DamagedRow, Row, body_of, kpi_of, versioned
+from agent.core.state.rows import Row, decoded, kpi_of, versioned
 
 BEGINNING_MS = -(2**62)
 """From the first event on: no event is older."""
@@ -179,7 +179,8 @@ class BackfillBuffers:
         """
         half, unknown = set(), []
         for key, data in markers:
-            name, marker = kpi_of(key), _read_marker(key, data)
+            name = kpi_of(key)
+            marker = decoded(_markers, key, data, "the marker of its backfill")
             kpi = self._plan.kpis.get(name)
             if kpi is None or kpi.fingerprint != marker.fingerprint:
                 unknown.append(key)
@@ -277,14 +278,6 @@ _markers = msgspec.msgpack.Decoder(BackfillMarker)
 def marker_key(kpi: str) -> bytes:
     """The table key of a KPI's marker."""
     return _encoder.encode([kpi])
-
-
-def _read_marker(key: bytes, row: bytes) -> BackfillMarker:
-    """Read a marker. Raises UnknownVersion and DamagedRow."""
-    try:
-        return _markers.decode(body_of(key, row))
-    except msgspec.DecodeError as error:
-        raise DamagedRow(key, f"the marker of its backfill can't be read ({error})") from error
 
 
 def _marker_row(kpi: Kpi, handoff_ms: int, done: bool, begun_ms: int = BEGINNING_MS) -> Row:

@@ -20,7 +20,7 @@ from agent.core.frame import Frame
 from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.windows import previous_start
-from agent.core.state.rows import DamagedRow, Row, body_of, topic_key, versioned
+from agent.core.state.rows import Row, decoded, topic_key, versioned
 
 SPANS_KEPT = 100
 """The number of spans kept per source: windows that overlap older ones are closed."""
@@ -70,10 +70,7 @@ class MissedRecords:
 
     def restore(self, key: bytes, row: bytes) -> None:
         """Continue from the row of the topic. Raises UnknownVersion and DamagedRow."""
-        try:
-            state = _decoder.decode(body_of(key, row))
-        except msgspec.DecodeError as error:
-            raise DamagedRow(key, f"its row can't be read ({error})") from error
+        state = decoded(_decoder, key, row)
         self._spans = {source: dict(spans) for source, spans in state.spans.items()}
         self._lost_before = None if state.lost_before is None else set(state.lost_before)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import msgspec
 
 from agent.core.merge.watermark import Sources, SourceStatus
-from agent.core.state.rows import SOURCES_KEY, DamagedRow, Row, body_of, versioned
+from agent.core.state.rows import SOURCES_KEY, Row, decoded, versioned
 
 EVERY_MESSAGES = 4
 """The number of messages between snapshots; a message has the frames of a flush."""
@@ -106,10 +106,7 @@ class SourceSnapshots:
     def restore(self, row: bytes) -> dict[str, int]:
         """Restore the sources from the row; returns the frontier of the KPIs by contract. Raises
         UnknownVersion and DamagedRow."""
-        try:
-            snapshot = _decoder.decode(body_of(SOURCES_KEY, row))
-        except msgspec.DecodeError as error:
-            raise DamagedRow(SOURCES_KEY, f"it can't be read ({error})") from error
+        snapshot = decoded(_decoder, SOURCES_KEY, row, "it")
         self._snapshots, self._written = [snapshot], snapshot.position
         for name, topic in snapshot.topics.items():
             known = self._sources.of_topic(name)

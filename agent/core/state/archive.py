@@ -16,7 +16,7 @@ from agent.core.model.events import Scalar
 from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.results import WindowValue
 from agent.core.model.window_history import Item, WindowHistory
-from agent.core.state.rows import DamagedRow, body_of, versioned
+from agent.core.state.rows import decoded, versioned
 from agent.core.state.series import HISTORY_WINDOWS, Series
 
 ArchiveKey = tuple[Dimensions, int]
@@ -39,10 +39,7 @@ _chunks = msgspec.msgpack.Decoder(Chunk)
 
 def read_chunk(key: bytes, row: bytes) -> Chunk:
     """Read a chunk's row. Raises UnknownVersion and DamagedRow."""
-    try:
-        return _chunks.decode(body_of(key, row))
-    except msgspec.DecodeError as error:
-        raise DamagedRow(key, f"a row of its history can't be read ({error})") from error
+    return decoded(_chunks, key, row, "a row of its history")
 
 
 class Archive:

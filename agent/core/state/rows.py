@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -49,6 +49,7 @@ SMALL_BYTES = 4_096
 PIECE_BYTES = 50_000
 """The approximate size of the pieces of panes."""
 
+_Content = TypeVar("_Content")
 Row = tuple[bytes, bytes]
 Write = tuple[bytes, bytes | None]
 """A row to write; None deletes."""
@@ -164,6 +165,16 @@ def body_of(key: bytes, row: bytes) -> bytes:
     if row[:1] != _PREFIX:
         raise UnknownVersion(row[0] if row else 0, key)
     return row[1:]
+
+
+def decoded(
+    decoder: msgspec.msgpack.Decoder[_Content], key: bytes, row: bytes, what: str = "its row"
+) -> _Content:
+    """A row's content; `what` names it in errors. Raises UnknownVersion and DamagedRow."""
+    try:
+        return decoder.decode(body_of(key, row))
+    except msgspec.DecodeError as error:
+        raise DamagedRow(key, f"{what} can't be read ({error})") from error
 
 
 class SeriesRows:
