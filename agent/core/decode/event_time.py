@@ -14,6 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from agent.core.decode.time_text import (
+    COMPACT_END,
+    COMPACT_FIRST,
     END_MS,
     ISO,
     LEAST_SECONDS,
@@ -36,7 +38,8 @@ _INTEGER = r"^-?[0-9]+$"
 _DECIMAL = r"^-?[0-9]+\.[0-9]+$"
 # A batch of one producer has one or two shapes; beyond this many, values are parsed one by one.
 _MAX_SHAPES = 16
-_DATE_LENGTH = 8
+_DATE_LENGTH, _TIME_LENGTH = 8, 14
+_COMPACT_TIME = "^(?:19|20)[0-9]{12}$"
 _BUCKET_SECONDS = 900
 _YEAR_1 = -62_135_596_800
 
@@ -90,6 +93,7 @@ class _Reading:
             return
         values = times.fill_null(-1).to_numpy()
         may_be_dates = (values >= LEAST_SECONDS // 10) & (values < LEAST_SECONDS)
+        may_be_dates |= _are_compact(values)
         for row in np.flatnonzero(may_be_dates).tolist():
             date = instant_of(str(values[row]), self._timezone, self.digits)
             if date is not None:
@@ -99,11 +103,11 @@ class _Reading:
         """Parse epoch numbers. A text with leading zeros is one, and never a date."""
         values = _filled(times, -1)
         finer = self._per_second // 1000
-        if values.size and values.min() >= SECONDS_BELOW and values.max() < MILLISECONDS_BELOW:
+        if values.size and values.min() >= SECONDS_BELOW and values.max() < COMPACT_FIRST:
             self.at[where], self.readable[where] = values * finer, True  # what most producers write
             return
         made = self._scaled(values, 0, 0)
-        good = (values >= LEAST_SECONDS) | (values == 0)
+        good = ((values >= LEAST_SECONDS) & ~_are_compact(values)) | (values == 0)
         self.at[where], self.readable[where] = made, good
 
     def _scaled(self, values: Any, of_second: Any, of_millisecond: Any) -> Instants:
@@ -121,6 +125,7 @@ class _Reading:
         """Parse epoch numbers, truncated to the millisecond of their shortest decimal form."""
         values = times.fill_null(-1.0).to_numpy()
         good = ((values >= LEAST_SECONDS) & (values < 1e20)) | (values == 0)
+        good &= ~_are_compact(values)
         values = np.where(good, values, 0.0)
         seconds = np.where(values < SECONDS_BELOW, values, 0.0)
         # 1700000000.123 * 1000 may be slightly too small.
@@ -169,7 +174,8 @@ class _Reading:
     def _fill_numbers(self, values: pl.Series, rows: Any) -> bool:
         """Parse the values if all of them are epoch numbers; returns whether they are."""
         first = values[0]
-        if not NUMBER.fullmatch(first) or len(first) > 19 or len(first) == _DATE_LENGTH:
+        is_date = len(first) == _DATE_LENGTH
+        if not NUMBER.fullmatch(first) or len(first) > 19 or is_date or _has_compact(values):
             return False
         if first.isdigit() and first[0] != "0":
             numbers = values.cast(pl.Int64, strict=False)
@@ -300,6 +306,17 @@ def local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
     for row in np.flatnonzero(np.isin(inverse, changing)).tolist():
         offsets[row] = offset_seconds(timezone, int(seconds[row]))
     return offsets
+
+
+def _has_compact(values: pl.Series) -> bool:
+    """Whether any text is a date and a time of day in digits; they have one length."""
+    is_able = values.str.len_bytes()[0] == _TIME_LENGTH
+    return is_able and values.str.contains(_COMPACT_TIME).any()
+
+
+def _are_compact(values: Any) -> Any:
+    """Which numbers are a date and a time of day in digits."""
+    return (values >= COMPACT_FIRST) & (values < COMPACT_END)
 
 
 def _filled(values: pl.Series, null: int) -> npt.NDArray[Any]:

@@ -20,7 +20,12 @@ import numpy as np
 import polars as pl
 
 from agent.core.decode.format import Flags
-from agent.core.decode.time_text import MICROSECONDS_BELOW, MILLISECONDS_BELOW, SECONDS_BELOW
+from agent.core.decode.time_text import (
+    COMPACT_FIRST,
+    MICROSECONDS_BELOW,
+    MILLISECONDS_BELOW,
+    SECONDS_BELOW,
+)
 
 DAYS: Final = 0
 """Stands for "units per second" of days since the epoch."""
@@ -43,7 +48,7 @@ UNITS: Mapping[str, int] = {
 }
 """Units per second of the numbers that names of schemas mean."""
 PLAIN_RANGES = {
-    1_000: (SECONDS_BELOW, MILLISECONDS_BELOW),
+    1_000: (SECONDS_BELOW, COMPACT_FIRST),
     1_000_000: (MILLISECONDS_BELOW, MICROSECONDS_BELOW),
     1_000_000_000: (MICROSECONDS_BELOW, (1 << 63) - 1),
 }

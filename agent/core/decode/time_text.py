@@ -20,9 +20,10 @@ These forms are accepted, here for one value and in `event_time` for columns, wi
 - Epoch numbers, also as text: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds,
   otherwise nanoseconds. 1e11 s is in the year 5138, 1e11 ms in 1973, so they do not overlap in
   practice.
-- Eight digits are a date, `20240501`. Other numbers below 1e8 (a year, a number of days, a date
-  with a two-digit year) would be epoch seconds before March 1973, which are never meant: they are
-  not times. 0 is the epoch.
+- Eight digits are a date, `20240501`, and fourteen a date and a time, `20240501102030`, as HL7 and
+  EDI write them (1970 to 2099; as milliseconds they would be of the years 2594 to 2635). Other
+  numbers below 1e8 (a year, a number of days, a date with a two-digit year) would be epoch seconds
+  before March 1973, which are never meant: they are not times. 0 is the epoch.
 - Digits beyond the requested unit are truncated, never rounded up into the next window.
 """
 
@@ -40,6 +41,9 @@ MILLISECONDS_BELOW = 10**14
 MICROSECONDS_BELOW = 10**17
 LEAST_SECONDS = 10**8
 """March 1973: smaller numbers except 0 are not epoch times."""
+COMPACT_FIRST, COMPACT_END = 1970_01_01_00_00_00, 2100_01_01_00_00_00
+"""Numbers that are a date and a time of day in digits: as milliseconds they would be of the years
+2594 to 2635."""
 END_MS = 253_402_300_800_000
 """10000-01-01T00:00:00Z, the first instant that is not accepted."""
 
@@ -49,6 +53,7 @@ PER_SECOND: Mapping[Digits, int] = {3: 1000, 6: 1_000_000}
 
 NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
 COMPACT_DATE = re.compile(r"[0-9]{8}")
+COMPACT_TIME = re.compile(r"[0-9]{14}")
 _ZONE = (
     r"(?P<zone> ?[Zz]| (?:UTC|GMT)|"
     r" ?(?P<sign>[+-])(?P<zone_hour>[0-9]{2}):?(?P<zone_minute>[0-9]{2})?(?: [A-Z]{1,5})?)?"
@@ -98,7 +103,9 @@ def parse_time(text: str, timezone: str) -> int | None:
 def instant_of(text: str, timezone: str, digits: Digits) -> int | None:
     """A time in ms or µs since the epoch, from the year 1 on; None: it can't be read."""
     number = NUMBER.fullmatch(text)
-    if number and not COMPACT_DATE.fullmatch(text):
+    if number and COMPACT_TIME.fullmatch(text) and COMPACT_FIRST <= int(text) < COMPACT_END:
+        text = f"{text[:8]}T{text[8:]}"
+    elif number and not COMPACT_DATE.fullmatch(text):
         return _of_number(number[1], number[2] or "", digits)
     if len(text) > MAX_LENGTH:
         return None
