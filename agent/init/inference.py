@@ -14,7 +14,7 @@ from agent.init.sample import Seen
 
 TYPE_NAMES = (
     "type", "event", "event_type", "kind", "event_name", "detail_type", "resource_type",
-    "message_type", "event_code", "topic", "action", "name",
+    "message_type", "event_code", "payload_type", "topic", "action", "name",
 )  # fmt: skip
 _WEAK_NAMES = frozenset({"topic", "action", "name"})
 """Names of the type of an event only if no other field has one."""
@@ -42,7 +42,7 @@ _SPLITS = (
 _NO_SPLITS = frozenset({
     "id", "ids", "key", "hash", "number", "no", "nr", "sequence", "reference", "phone", "uuid",
     "url", "uri", "path", "email", "token", "address", "message", "body", "text", "subject",
-    "description", "title", "version",
+    "description", "title", "version", "sku", "ean", "isbn",
 })  # fmt: skip
 """Words in the names of fields with ever more values, or of little use."""
 MOST_SERIES = 50

@@ -84,6 +84,9 @@ def _drafts_of(
             refused.append(error)
             continue
         has_time = draft.times != [TimeDraft(RECORD_TIME)] or part.is_timestamped
+        if not has_time and len(groups) > 1 and not lines_of(part.events, timed=True):
+            refused.append(RulesError(f"{kind}: no event of this type has a time"))
+            continue
         timed = (
             _lines(draft, at, part.events) if has_time else _timed_lines(draft, part.events, ask)
         )
@@ -321,7 +324,7 @@ def _timed_lines(draft: EventDraft, events: Sequence[Occurrence], ask: Ask) -> l
         line = replace(draft, event=name, each=path, times=[TimeDraft(time, format)], notes={})
         times = times_of(values_in(events, path, time), line.timezone, format)
         _measure(line, around_of(events, path) | seen, times, ask)
-        is_carried = draft.envelope is None and not draft.decode
+        is_carried = draft.envelope is None and not draft.decode and not draft.ids
         timed.append((as_list(line) if is_carried else line, times))
     return timed
 
@@ -340,13 +343,14 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
         own = [field.name for field in inference.needed_splits(fields, around | seen)]
         outer = [field for field in fields if field.path in around]
         own += [field.name for field in outer if field.name in draft.by]
-        if not own and not draft.by:
+        used = {field.name for field in fields}
+        draft.fields = [f for f in draft.fields if f.path[: len(path)] != path]
+        splits = [f for f in draft.fields if f.name in draft.by and f.name not in used]
+        if not own and not splits:
             count = max(part.count for part in seen.values())
             windows = inference.windows_in(times, _known(draft.window))
-            own, _ = inference.split_of(outer, around, count, windows)
-        used = {field.name for field in fields}
-        splits = [f for f in draft.fields if f.name in draft.by and f.name not in used]
-        draft.fields = [f for f in draft.fields if f.path[: len(path)] != path]
+            for able in (outer, fields):
+                own = own or inference.split_of(able, around | seen, count, windows)[0]
         line = replace(
             draft,
             event=name,
@@ -359,5 +363,7 @@ def _lines(draft: EventDraft, times: list[int], events: Sequence[Occurrence]) ->
         )
         timed.append((line, times))
         draft.by = [name for name in draft.by if name in {field.name for field in draft.fields}]
+        if not draft.by:
+            draft.notes.pop("by", None)
         draft.left_out = {at: why for at, why in draft.left_out.items() if at != shown(path)}
     return timed

@@ -43,6 +43,10 @@ _PARTS = frozenset({"discount", "tax", "vat", "shipping", "fee"})
 _RESERVED = ("total", "count", "sum", "created", "info", "bucket")
 """Last parts of names that Prometheus reserves for other types of metrics."""
 _LEAST_CODE = 10**5
+_MOST_DIFFERENT = 0.9
+"""The share of different values from which on each event has one of its own."""
+_COUNTERS = frozenset({"count", "counter", "total"})
+"""Last words in the names of counters, and of amounts."""
 _SEQUENCE = 0.8
 """The share of increases from which on numbers count as a sequence."""
 _FLAGS = ({0}, {1}, {0, 1})
@@ -64,8 +68,8 @@ _TIMED = frozenset({
 })  # fmt: skip
 """Words before `time` in the names of durations."""
 _ENDS = (
-    "delivered", "completed", "closed", "finished", "resolved", "answered", "shipped", "ended",
-    "end", "picked", "arrived",
+    "delivered", "completed", "completion", "closed", "finished", "finish", "resolved", "answered",
+    "shipped", "ended", "end", "picked", "arrived",
 )  # fmt: skip
 """Words in the names of the start and end of a duration, the most likely first."""
 
@@ -169,7 +173,7 @@ def _not_a_measure(field: FieldDraft, seen: Seen | None) -> str | None:
         return "how it was sent, by its name"
     named = bool(amounts_in(field.name) or set(words) & MEANS or _is_duration(field))
     named = named or field.unit is not None
-    is_code = last in IDENTIFIERS and not _is_duration(field)
+    is_code = (last in IDENTIFIERS or last.endswith("idx")) and not _is_duration(field)
     if field.unit is None and (is_code or (set(words) & IDENTIFIERS and not named)):
         return "a code, position or time by its name"
     return None if seen is None else _by_values(field, seen, named)
@@ -181,7 +185,9 @@ def _by_values(field: FieldDraft, seen: Seen, named: bool) -> str | None:
         return "a time"
     is_whole = field.type == "integer"
     if named or field.name.endswith("length"):
-        return None
+        is_counter = is_whole and field.name.split("_")[-1] in _COUNTERS
+        is_counter = is_counter and seen.known >= LEAST_IDENTIFIERS and _rises(seen)
+        return "a counter that only rises: `max(x) - min(x)` is its growth" if is_counter else None
     if seen.distinct == 1 and seen.known > 1:
         return f"always {next(iter(seen.values))}"
     return _no_measure([int(value) for value in seen.values], seen) if is_whole else None
@@ -191,12 +197,19 @@ def _no_measure(values: Sequence[int], seen: Seen) -> str | None:
     """Why whole numbers are no measure; `values` are the different ones, in their order."""
     if set(values) in _FLAGS:
         return "a yes or no"
-    rises = sum(a < b for a, b in pairwise(values))
-    if seen.distinct == seen.known >= LEAST_IDENTIFIERS and rises > _SEQUENCE * (len(values) - 1):
+    if seen.distinct > _MOST_DIFFERENT * seen.known >= LEAST_IDENTIFIERS and _rises(seen):
         return "another number in each event"
     if min(values) >= _LEAST_CODE and len({len(str(value)) for value in values}) == 1:
         return "a code by its values"
     return None
+
+
+def _rises(seen: Seen) -> bool:
+    """Whether nearly all of a field's different values are above the one before."""
+    values = [int(value) for value in seen.values]
+    rises = sum(a < b for a, b in pairwise(values))
+    is_different = seen.distinct > _MOST_DIFFERENT * seen.known
+    return is_different and rises > _SEQUENCE * (len(values) - 1)
 
 
 def _is_duration(field: FieldDraft) -> bool:

@@ -53,7 +53,9 @@ IDENTIFIERS = frozenset({
     "version", "revision", "pid", "xid", "xoffset", "gtid", "lsn", "thread", "port", "phone", "lat",
     "lon", "lng", "latitude", "longitude", "year", "month", "day", "weekday", "epoch", "ts",
     "timestamp", "time", "date", "ean", "sku", "isbn", "serial", "account", "status", "state",
-    "mmsi", "imo", "iid", "check", "uid", "organization", "center", "centre",
+    "mmsi", "imo", "iid", "check", "uid", "organization", "center", "centre", "bearing", "heading",
+    "track", "course", "azimuth", "direction", "angle", "width", "height", "viewwidth",
+    "viewheight",
 })  # fmt: skip
 """Words in the names of numbers that are identifiers."""
 PEOPLE = frozenset({
@@ -73,6 +75,7 @@ _LETTERS = str.maketrans({
     "đ": "d", "Đ": "D", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "ß": "ss", "ł": "l", "Ł": "L",
 })  # fmt: skip
 """Letters that are no others with an accent."""
+_NO_UNITS = frozenset({"h", "min", "s"})
 _SIGNS = {"$": "usd", "€": "eur", "£": "gbp", "%": "percent"}
 
 
@@ -92,13 +95,16 @@ def words_of(name: str) -> list[str]:
 def unit_of(name: str) -> str | None:
     """The unit in the name of a number: `wait_seconds`, `Amount ($)`."""
     signs = [unit for sign, unit in _SIGNS.items() if sign in name.lstrip("$")]
-    return signs[0] if signs else UNITS.get(words_of(name)[-1])
+    if signs:
+        return signs[0]
+    # A name that is only `h` or `min` may be a height or a minimum.
+    return None if name.lower() in _NO_UNITS else UNITS.get(words_of(name)[-1])
 
 
 def unit_beside(example: str) -> str | None:
     """The unit beside the digits of a number: `1234.50s`, `€ 12`."""
     beside = "".join(char for char in example if not char.isdigit() and char not in ".,' ")
-    return unit_of(beside) if beside else None
+    return UNITS.get(beside.lower()) or unit_of(beside) if beside else None
 
 
 def amounts_in(name: str) -> frozenset[str]:

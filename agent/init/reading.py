@@ -151,7 +151,8 @@ def _list_of_events(events: Sequence[Occurrence]) -> Path | None:
     is_timed = has_time(outer, len(events))
     for path in arrays:
         elements = _decoded(Sample(list(elements_of(events, path)))).events
-        is_carried = not is_timed or bool({*words_of(name_of(path))} & _CARRIED)
+        words = {*words_of(name_of(path))}
+        is_carried = not is_timed or bool(words & _CARRIED) or words >= {"event", "list"}
         is_carried = is_carried and len(elements) >= len(events) / 2
         if is_carried and time_of(profile(elements), len(elements)):
             return path

@@ -234,7 +234,8 @@ def _is_said(envelope: str | None, name: str) -> bool:
 
 def flat(tree: Any, above: Path = (), most: int = 0) -> Iterator[tuple[Path, Any]]:
     """The values below a path, to a depth of `most`. An array of objects is a value, and so are the
-    members of its first element; an array of names and values is like an object."""
+    members of its first element; an array of names and values is like an object, and so is one of
+    values of several kinds."""
     most = most or len(above) + DEEPEST
     if isinstance(tree, dict):
         for name, value in tree.items():
@@ -249,6 +250,10 @@ def flat(tree: Any, above: Path = (), most: int = 0) -> Iterator[tuple[Path, Any
                 path = (*above, Selector(key, item[key]))
                 rest = {name: value for name, value in item.items() if name != key}
                 yield from flat(rest, path, most)
+            return
+        if len({isinstance(item, dict) for item in tree}) > 1:  # a message: [2, "id", "Name", {…}]
+            for index, item in enumerate(tree[:DEEPEST]):
+                yield from flat(item, (*above, index), most)
             return
         yield above, tree
         if tree and isinstance(tree[0], dict):

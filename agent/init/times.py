@@ -24,7 +24,8 @@ _LOADING = frozenset({
     "processed", "processing", "ingested", "ingest", "received", "receive", "loaded", "load",
     "inserted", "sent", "arrived", "arrival", "approximate", "updated", "modified", "synced",
     "sync", "published", "exported", "end", "ended", "expires", "expiry", "etl", "collector",
-    "upload", "uploaded", "observed", "indexed", "current", "first",
+    "upload", "uploaded", "observed", "indexed", "current", "first", "send", "emitted", "extracted",
+    "creation",
 })  # fmt: skip
 """Words in the names of times at which an event was handled, or its entity last changed."""
 _PLAIN_TIMES = frozenset({
@@ -34,6 +35,8 @@ _LEAST_CONSTANT = 5
 """A time that is the same in so many events is not the event's."""
 _MOST_LATE_MS = 3_600_000
 """A time that goes back by more, while another doesn't, is of an earlier step."""
+_MOST_SHUFFLED_MS = 600_000
+"""The same of two times whose names are as good: the start and the end of a job of minutes."""
 
 
 def time_of(seen: Mapping[Path, Seen], events: int) -> Path | None:
@@ -70,8 +73,8 @@ def _is_when(seen: Seen) -> bool:
 
 def _time_rank(seen: Seen) -> tuple[bool | int, ...]:
     """The rank of a time, lower is better: one that differs, with a time of day and in the order of
-    the events; not of handling; in the event; named as a time, that of the event; with a short
-    name, near the top."""
+    the events; not of handling; in the event; named as a time; nearly in order; named as that of
+    the event; with a short name, near the top."""
     *above, last = keys_before(seen.path)
     words = words_of(last)
     named = 0 if set(words) & TIME_WORDS else 1 if seen.type == "string" else 2
@@ -82,6 +85,7 @@ def _time_rank(seen: Seen) -> tuple[bool | int, ...]:
         bool(set(words) & _LOADING),
         isinstance(seen.path[0], Root),
         named,
+        seen.late_ms > _MOST_SHUFFLED_MS,
         _time_tier(words, [snake(key) for key in above]),
         len(words),
         depth(seen.path),

@@ -57,6 +57,8 @@ def chosen(samples: Sequence[Sample], answer: str) -> list[Sample]:
 def common_name(topics: Sequence[str]) -> str:
     """A name for topics: what all of them begin with, `shop` of `shop-no` and `shop-se`; else the
     first."""
+    if len(topics) == 1:
+        return topics[0]
     begin = topics[0]
     for topic in topics:
         while not topic.startswith(begin):

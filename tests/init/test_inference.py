@@ -117,12 +117,23 @@ SPREAD = "2025-03-01T10:{:02}:00Z"
         ({"data": {"created_at": SPREAD}, "meta": {"timestamp": SPREAD}}, ("meta", "timestamp")),
         ({"firstTimestamp": SPREAD, "lastTimestamp": SPREAD}, ("lastTimestamp",)),
         ({"CloseDate": SPREAD, "meta": {"commitTimestamp": SPREAD}}, ("meta", "commitTimestamp")),
+        ({"_airbyte_emitted_at": SPREAD, "row": {"created_at": SPREAD}}, ("row", "created_at")),
+        ({"MSH": {"MSH.7": "202503030830{:02}"}}, ("MSH", "MSH.7")),
     ],
 )  # fmt: skip
 def test_the_time_is_that_of_the_event(event: dict[str, Any], path: tuple[str, ...]) -> None:
     text = json.dumps(event)
     events = [json.loads(text.replace("{:02}", f"{n + 10}")) for n in range(20)]
     assert time_of(profile(events), 20) == path
+
+
+def test_of_two_steps_the_time_is_the_one_in_whose_order_events_come() -> None:
+    started = [f"2025-03-01T10:{n * 7 % 40:02}:00Z" for n in range(40)]
+    events = [
+        {"started_at": at, "finished_at": f"2025-03-01T11:{n:02}:00Z"}
+        for n, at in enumerate(started)
+    ]
+    assert time_of(profile(events), 40) == ("finished_at",)
 
 
 def test_a_time_that_goes_back_by_hours_is_that_of_an_earlier_step() -> None:
@@ -268,6 +279,12 @@ def test_kpis_are_sums_means_slow_ends_and_people() -> None:
         ("gift", lambda n: n % 2, "a yes or no"),
         ("shards", lambda n: 3, "always 3"),
         ("approximate_receive_count", lambda n: n % 3, "how it was sent, by its name"),
+        ("count", lambda n: n, "a counter that only rises: `max(x) - min(x)` is its growth"),
+        ("count", lambda n: n % 7, None),
+        ("fired", lambda n: n if n % 20 else n + 2, "another number in each event"),
+        ("bearing", lambda n: n % 7, "a code, position or time by its name"),
+        ("domain_sessionidx", lambda n: n % 7, "a code, position or time by its name"),
+        ("br_viewwidth", lambda n: n % 7, "a code, position or time by its name"),
     ],
 )
 def test_a_number_is_a_measure_or_has_a_reason_why_not(
@@ -305,6 +322,7 @@ def test_a_value_before_a_change_is_no_measure() -> None:
         ({"request_time": 0.5}, "quantile(request_time, 0.95)"),
         ({"visit_duration": "340"}, "quantile(visit_duration, 0.95)"),
         ({"latency": "0.25s"}, "quantile(latency, 0.95)"),
+        ({"min": 3}, "avg(min)"),
     ],
 )
 def test_the_first_measure_of_an_event(event: dict[str, Any], kpi: str) -> None:

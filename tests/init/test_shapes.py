@@ -171,6 +171,37 @@ def _go(rng: random.Random, n: int, at: datetime) -> Any:
     return {"MetaData": {"MMSI": 257_000_000 + n % 7, "time_utc": f"{at:%F %T}.123456 +0000 UTC"}}
 
 
+def _batch(rng: random.Random, n: int, at: datetime) -> Any:
+    sent = (at + timedelta(seconds=9)).isoformat()
+    event = {"verb": rng.choice("ab"), "eventTime": at.isoformat(), "score": rng.random()}
+    return {"sendTime": sent, "data": [event, event | {"score": rng.random()}]}
+
+
+def _nested_lists(rng: random.Random, n: int, at: datetime) -> Any:
+    record = {"time": at.isoformat(), "took_ms": rng.randrange(99)}
+    groups = [{"zone": rng.choice("ab"), "records": [record, record]} for _ in range(2)]
+    return {"site": "s1", "groups": groups}
+
+
+def _reserved(rng: random.Random, n: int, at: datetime) -> Any:
+    return {"time": at.isoformat(), "rule": rng.choice("ab"), "severity": rng.randrange(5)}
+
+
+def _lines_split(rng: random.Random, n: int, at: datetime) -> Any:
+    lines = [{"channel": rng.choice("ab"), "qty": rng.randrange(9)} for _ in range(2)]
+    return {"time": at.isoformat(), "id": f"o{n}", "lines": lines[: 1 + n % 2]}
+
+
+def _steps(rng: random.Random, n: int, at: datetime) -> Any:
+    start = (at - timedelta(seconds=rng.randrange(500))).isoformat()
+    return {"time": at.isoformat(), "startTime": start, "completionTime": at.isoformat()}
+
+
+def _call(rng: random.Random, n: int, at: datetime) -> Any:
+    body = {"timestamp": at.isoformat(), "energy_kwh": rng.random(), "state": rng.choice("ab")}
+    return {"point": f"p{n % 3}", "message": [2, f"m{n}", "MeterValues", body]}
+
+
 OTHERS: dict[str, tuple[Record, str]] = {
     "written": (_written, "sum(total)"),
     "parameters": (_parameters, "sum(price)"),
@@ -190,6 +221,12 @@ OTHERS: dict[str, tuple[Record, str]] = {
     "form": (_form, "count(*) by data_reason"),
     "odata": (_odata, "sum(net_amount)"),
     "go": (_go, "count(*)"),
+    "batch": (_batch, "avg(score) by verb"),
+    "nested_lists": (_nested_lists, "quantile(took_ms, 0.95) by zone"),
+    "reserved": (_reserved, "count(*) by rule_name"),
+    "lines_split": (_lines_split, "sum(qty) by channel"),
+    "steps": (_steps, "quantile(completion_time - start_time, 0.95)"),
+    "call": (_call, "avg(energy_kwh) by state"),
 }
 
 
