@@ -266,6 +266,6 @@ class RuleGraph:
         return [reader for reader, _ in self._subscribers.get((series.kpi, change.rule), [])]
 
 
-INHIBITOR = "gate/"
+INHIBITOR = "inhibitor/"
 """The prefix of the names of inhibitors' subscriptions in rows, before the rule's name. A composite
 rule's subscription has its subject as its name."""

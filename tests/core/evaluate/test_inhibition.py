@@ -34,7 +34,7 @@ class Alerts:
     series: dict[Dimensions, Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.subscription = Subscription("gate/slow", (OWN_REF, OUTAGE))
+        self.subscription = Subscription("inhibitor/slow", (OWN_REF, OUTAGE))
         self.inhibitor = Inhibitor(
             SLOW, ("region",), self.subscription, self.window, self.series.get
         )

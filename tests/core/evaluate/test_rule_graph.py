@@ -143,4 +143,4 @@ def test_changes_are_dropped_from_rows_once_what_came_of_them_is_written(plan: P
     partition.graph.mark_durable()
     partition.graph.prune(row)
     assert row.firing_changes == []
-    assert row.consumed_ms["gate/few"] == 600_000
+    assert row.consumed_ms["inhibitor/few"] == 600_000

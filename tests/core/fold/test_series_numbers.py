@@ -1,13 +1,47 @@
-"""A dimension's value is at most 1,024 bytes long; what is longer keeps a series of its own."""
+"""Series are numbered in order of appearance; a dimension's value is at most 1,024 bytes long, and
+a longer one keeps a series of its own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
-from agent.core.fold.series_numbers import MAX_VALUE_BYTES, shortened
+from agent.core.fold.series_numbers import MAX_VALUE_BYTES, SeriesNumbers, shortened
+from agent.core.frame import dimensions_of_key
 from tests.core.simulated import EVENTS, START_MS, World, plan_of, sale, settle
+from tests.core.small_plans import kpi
+
+
+def regions(*values: str | None) -> pl.DataFrame:
+    return pl.DataFrame({"region": pl.Series(values, dtype=pl.String)})
+
+
+def test_a_series_keeps_the_number_that_it_had_when_it_appeared() -> None:
+    series = SeriesNumbers(kpi(), 4)
+    assert series.numbers_of(regions("us", "eu", "us")).tolist() == [1, 0, 1]
+    assert series.numbers_of(regions("apac", "eu", None)).tolist() == [3, 0, 2]
+    assert [dimensions_of_key(key) for key in series.keys] == [
+        ("eu",), ("us",), (None,), ("apac",)
+    ]  # fmt: skip
+    assert series.count == len(series.partitions) == 4
+    assert set(series.partitions.tolist()) <= set(range(4))
+
+
+def test_series_that_are_kept_are_numbered_again() -> None:
+    series = SeriesNumbers(kpi(), 1)
+    series.numbers_of(regions("a", "b", "c"))
+    series.keep(np.array([0, 2]))
+    assert series.numbers_of(regions("c", "a")).tolist() == [1, 0]
+    assert series.numbers_of(regions("b")).tolist() == [2]
+
+
+def test_a_kpi_without_dimensions_has_one_series() -> None:
+    series = SeriesNumbers(kpi(by=()), 3)
+    assert series.count == 1
+    assert series.numbers_of(pl.DataFrame({"_row": [0, 1]})).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("value", ["", "eu", "x" * 1_024, "é" * 512, 7, True, None])
