@@ -12,7 +12,6 @@ then compared with DuckDB.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import uuid
@@ -184,9 +183,7 @@ def _report(events: int, runs: Sequence[Run]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and keep the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = results.arguments(__doc__)
     parser.add_argument("--rules", action="append", choices=["w", "w20"])
     parser.add_argument("--events", type=int, default=Shape().events)
     parser.add_argument("--runs", type=int, default=3)

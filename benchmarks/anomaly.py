@@ -10,7 +10,6 @@ median over seeds ("-": not within two days). The rule is `when: anomaly() > 4`,
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from statistics import median
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from agent.core.history.anomaly.detector import DetectorState, step
 from benchmarks.nab import Alert
+from benchmarks.results import arguments
 
 Values = NDArray[np.float64]
 DAY_MS = 86_400_000
@@ -106,8 +106,8 @@ def begun(values: Values, per_day: int) -> list[int]:
     state, alert, indexes = DetectorState(), Alert(), []
     for i, value in enumerate(values):
         at_ms = START_MS + i * DAY_MS // per_day
-        state, verdict = step(state, at_ms, float(value))
-        if alert.begins(at_ms, verdict.score):
+        state, detection = step(state, at_ms, float(value))
+        if alert.begins(at_ms, detection.score):
             indexes.append(i)
     return indexes
 
@@ -135,9 +135,7 @@ def delay(shape: str, kind: str, times: Times, seeds: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--weeks", type=int, default=6)
     args = parser.parse_args()

@@ -9,7 +9,6 @@ resident memory, each in a process of its own.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import subprocess
@@ -293,9 +292,7 @@ def _in_its_own(name: str) -> dict[str, float]:
 
 def main() -> None:
     """Measure, and keep the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = results.arguments(__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--memory", choices=MEMORY, help="this alone, in this process, as JSON")
     options = parser.parse_args()

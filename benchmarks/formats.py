@@ -9,7 +9,6 @@ cost is left out: it is the same for every format, but for the bytes.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gc
 import json
@@ -158,7 +157,7 @@ def measure(events: int) -> Mapping[str, Any]:
 
 def main() -> None:
     """Measure, print and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = results.arguments(__doc__)
     parser.add_argument("--events", type=int, default=400_000)
     options = parser.parse_args()
     measured = {"events": options.events, "turns": TURNS, "formats": measure(options.events)}

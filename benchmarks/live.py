@@ -7,7 +7,6 @@ soon it is ready, what a frame costs, what a backfill takes from the live flow.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -26,13 +25,13 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from agent.kafka.ingest_stage import QUIET_INTERVALS
+from agent.kafka.flush_pace import IDLE_INTERVALS
 from agent.settings import Settings
 from benchmarks import results
 from benchmarks.broker import ROOT, kafka
 from benchmarks.process import Agent, agent
 from benchmarks.steady import TOPIC
-from benchmarks.workload import PARTITIONS, Shape, chunk, new_topic
+from benchmarks.workload import PARTITIONS, Shape, chunk, new_topic, produce
 
 RULES = Path(__file__).resolve().parent / "rules"
 WARM_SECONDS = 5.0
@@ -193,12 +192,7 @@ def _past(broker: str, events: int) -> None:
         text, customer = rows[number % len(rows)]
         place = text.index('"at":') + 5
         at = str(int(end_ms - (events - number) * step))
-        while True:
-            try:
-                producer.produce(TOPIC, text[:place] + at + text[place + 13 :], customer)
-                break
-            except BufferError:
-                producer.poll(0.1)
+        produce(producer, TOPIC, text[:place] + at + text[place + 13 :], customer)
     producer.flush()
 
 
@@ -306,7 +300,7 @@ def frames(seconds: float) -> dict[str, Any]:
     """What a frame costs the whole agent, from fold to acknowledgement: two idle agents, of which
     one has more source partitions and so sends more frames, with nothing in them."""
     few, many = idle(seconds), idle(seconds, MANY_PARTITIONS)
-    each = STATE_PARTITIONS / (QUIET_INTERVALS * Settings().flush_interval)
+    each = STATE_PARTITIONS / (IDLE_INTERVALS * Settings().flush_interval)
     more = (MANY_PARTITIONS - PARTITIONS) * each
     percent = many["core_percent"] - few["core_percent"]
     return {
@@ -339,9 +333,7 @@ def startup(series: int, runs: int = 3) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and keep the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = results.arguments(__doc__)
     parser.add_argument(
         "--only",
         action="append",

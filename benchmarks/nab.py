@@ -10,14 +10,14 @@ Writes SCORES_DIR/folder/file.csv with the columns timestamp and score: 1 at eac
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from agent.core.history.anomaly.detector import DetectorState, Verdict, step
+from agent.core.history.anomaly.detector import Detection, DetectorState, step
+from benchmarks.results import arguments
 
 THRESHOLD = 4.0
 CLEAR = 3.0
@@ -32,11 +32,11 @@ def rows(path: Path) -> Iterator[tuple[str, int, float]]:
             yield row["timestamp"], int(at.timestamp() * 1000), float(row["value"])
 
 
-def verdicts(path: Path) -> Iterator[tuple[str, int, float, Verdict]]:
+def detections(path: Path) -> Iterator[tuple[str, int, float, Detection]]:
     state = DetectorState()
     for stamp, at_ms, value in rows(path):
-        state, verdict = step(state, at_ms, value)
-        yield stamp, at_ms, value, verdict
+        state, detection = step(state, at_ms, value)
+        yield stamp, at_ms, value, detection
 
 
 class Alert:
@@ -62,9 +62,7 @@ class Alert:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("series", type=Path)
     parser.add_argument("scores", type=Path)
     parser.add_argument("--over", type=float, default=THRESHOLD)
@@ -83,12 +81,12 @@ def main() -> None:
         with target.open("w", newline="") as file:
             out = csv.writer(file)
             out.writerow(["timestamp", "score"])
-            for stamp, at_ms, _, verdict in verdicts(path):
-                score = verdict.score or 0.0
+            for stamp, at_ms, _, detection in detections(path):
+                score = detection.score or 0.0
                 if args.raw:
                     out.writerow([stamp, f"{min(score / RAW_TOP, 1.0):.6f}"])
                 else:
-                    out.writerow([stamp, int(alert.begins(at_ms, verdict.score))])
+                    out.writerow([stamp, int(alert.begins(at_ms, detection.score))])
 
 
 if __name__ == "__main__":

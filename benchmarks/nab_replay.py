@@ -9,7 +9,6 @@ columns timestamp and score: 1 at a row in whose window the alert began to fire,
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import subprocess
@@ -17,6 +16,8 @@ import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
+
+from benchmarks.results import arguments
 
 RULES = """
 version: 1
@@ -52,9 +53,7 @@ def _local(text: str) -> datetime:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("series", type=Path)
     parser.add_argument("scores", type=Path)
     args = parser.parse_args()

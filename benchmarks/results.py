@@ -1,4 +1,5 @@
-"""Where measurements are kept: one JSON file a benchmark in `benchmarks/results/`."""
+"""The command line of benchmarks, and where their measurements are kept: one JSON file each in
+`benchmarks/results/`."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from argparse import ArgumentParser, RawTextHelpFormatter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,6 +17,11 @@ from typing import Any, TypeVar
 Run = TypeVar("Run")
 FOLDER = Path(__file__).resolve().parent / "results"
 PACKAGES = ("polars", "aiokafka", "faust-streaming", "msgspec", "duckdb", "confluent-kafka")
+
+
+def arguments(about: str | None) -> ArgumentParser:
+    """The command line of a benchmark, described by its module's docstring."""
+    return ArgumentParser(description=about, formatter_class=RawTextHelpFormatter)
 
 
 def machine() -> dict[str, Any]:

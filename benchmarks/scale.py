@@ -11,7 +11,6 @@ rows: the fold of the series themselves.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,9 +109,7 @@ def _bare_fold(batch: Batch) -> float:
 
 def main() -> None:
     """Measure, and keep the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = results.arguments(__doc__)
     parser.add_argument("--million", type=int, default=10)
     options = parser.parse_args()
     run(Shape(events=100_000, step_ms=STEP_MS))  # polars' thread pool, imports

@@ -10,7 +10,6 @@ KPIs ask for, and groups them by the same dimensions: without times, verdicts or
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gc
 import json
@@ -316,7 +315,7 @@ def measure(count: int) -> Mapping[str, Any]:
 
 def main() -> None:
     """Measure, print and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = results.arguments(__doc__)
     parser.add_argument("--events", type=int, default=100_000)
     options = parser.parse_args()
     measured = measure(options.events)

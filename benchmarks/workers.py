@@ -22,7 +22,6 @@ every few milliseconds fill its caches again each time, which workers with a pro
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import json
 import os
@@ -169,9 +168,7 @@ def _state_partitions(worker: Agent) -> int:
 
 def main() -> None:
     """Measure, and keep the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = results.arguments(__doc__)
     parser.add_argument("--workers", action="append", type=int, choices=range(1, MOST_WORKERS + 1))
     parser.add_argument("--keys", action="append", choices=get_args(Keys))
     parser.add_argument("--events", type=int, default=EVENTS)

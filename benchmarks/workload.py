@@ -10,7 +10,6 @@ topic has 4 partitions keyed by customer, lz4.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ import numpy.typing as npt
 import polars as pl
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its stubs
+
+from benchmarks.results import arguments
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
 FIRST_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, the start of a 60 s window
@@ -186,16 +187,17 @@ def send(
             producer.commit_transaction(60)
             producer.begin_transaction()
         for json, customer in table.iter_rows():
-            _produce(producer, topic, json, customer)
+            produce(producer, topic, json, customer)
     for partition in range(partitions):
-        _produce(producer, topic, closing(shape), b"closing", partition)
+        produce(producer, topic, closing(shape), b"closing", partition)
     producer.flush()
     return producer if held_back else None
 
 
-def _produce(
+def produce(
     producer: Producer, topic: str, value: str | bytes, key: str | bytes, partition: int = -1
 ) -> None:
+    """Send a record, once the producer's queue has room for it."""
     while True:
         try:
             producer.produce(topic, value, key, partition)
@@ -206,9 +208,7 @@ def _produce(
 
 def main() -> None:
     """Write the file, and say its shape."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--events", type=int, default=Shape().events)
     parser.add_argument("--seed", type=int, default=Shape().seed)
     options = parser.parse_args()

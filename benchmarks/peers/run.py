@@ -10,7 +10,6 @@ Streams and Flink SQL through Maven and Java 17, all under `.cache/bench`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -230,9 +229,7 @@ def measure(name: str, runs: int, events: int | None) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and keep the results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = results.arguments(__doc__)
     parser.add_argument("--peer", action="append", choices=PEERS)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--events", type=int)
