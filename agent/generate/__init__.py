@@ -8,6 +8,6 @@ select the series of the agent. Then what you need:
   Prometheus' language)
 - Alertmanager: `alertmanager` (routes, receivers), `inhibition`
 - Grafana: `grafana` (which boards there are), `board_kpi`, `board_strategy` and `board_agent`, made
-  of `panels` (with `units`) in a `layout`, over a `time_range`
+  of `panels` in a `layout`, over a `time_range`
 - producers: `contracts` (JSON Schemas and an AsyncAPI document)
 """

@@ -22,9 +22,8 @@ from agent.core.output.addresses import (
 from agent.generate import names, panels, ranking
 from agent.generate.agent_alerts import stale_after_seconds
 from agent.generate.layout import Board, Cell, Mark, Section
-from agent.generate.panels import About, Query, Ranked
+from agent.generate.panels import About, Query, Ranked, grafana_unit
 from agent.generate.time_range import range_start, refresh_interval
-from agent.generate.units import grafana_unit
 
 BANDS = {
     "at_least": ("target at least", panels.VERMILLION),

@@ -8,9 +8,9 @@ Read in this order:
 
 - stage 1: `ingest_stage` (the steps of a flush), `topic_subscription`, `source_consumer`,
   `batch_fetch` and `fetched` (reading), `ingest_assignment` (where reading begins, and what is
-  missing there), `assignment_words` (its log messages), `unread_records`, `fold_queue`,
-  `flush_pace` (when a flush is due), `idleness`, `source_topics` and `partition_counts`
-  (metadata of the topics), `side_outputs`
+  missing there), `assignment_words` (its log messages), `fold_queue`, `flush_pace` (when a
+  flush is due), `idleness`, `source_topics` and `partition_counts` (metadata of the topics),
+  `side_outputs`
 - between the stages: `frame_batches`, `topics`, `topic_watch` (deleted or truncated ones),
   `message_sizes` (their limits), `placement`
 - stage 2: `merge_stage` (frames), `merge_rounds` (the steps of a round), `merge_recovery` and

@@ -49,7 +49,7 @@ from agent.kafka.fold_queue import Flush, FoldQueue, IdleSnapshot
 from agent.kafka.idleness import IdleDetector
 from agent.kafka.ingest_assignment import find_begins
 from agent.kafka.lookup_reader import LookupReader
-from agent.kafka.partition_counts import PartitionCounts
+from agent.kafka.partition_counts import PartitionCounts, UnreadRecords
 from agent.kafka.publish import Publisher, acknowledged
 from agent.kafka.schema_registry import SchemaRegistry
 from agent.kafka.side_outputs import SideOutputs
@@ -57,7 +57,6 @@ from agent.kafka.source_consumer import SourceConsumer
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topic_subscription import TopicSubscription
 from agent.kafka.topics import TopicNames
-from agent.kafka.unread_records import UnreadRecords
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,6 @@
-"""Gets the numbers of partitions of source topics, which each flush sends to stage 2."""
+"""Gets the numbers of partitions of source topics, which each flush sends to stage 2; with them,
+which records are not read yet, in case their topic is deleted.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,6 @@ from agent.kafka.source_topics import RecreatedTopicError, partition_counts
 from agent.kafka.stage_events import IngestProgress
 from agent.kafka.topic_subscription import TopicSubscription
 from agent.kafka.topics import TopicNames
-from agent.kafka.unread_records import UnreadRecords
 
 log = logging.getLogger(__name__)
 
@@ -88,3 +89,41 @@ class PartitionCounts:
                 tp.topic, tp.partition, offsets[0], offsets[-1], len(offsets),
             )  # fmt: skip
             self._progress.missed(tp.topic, tp.partition, len(offsets))
+
+
+Offsets = Mapping[TopicPartition, int]
+
+
+class UnreadRecords:
+    """The offsets between those that frames cover and the end of each log."""
+
+    def __init__(self) -> None:
+        self._covered: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+
+    def begin(self, tp: TopicPartition, covered: int) -> None:
+        """Note that a partition is read from an offset on."""
+        self.forget(tp)
+        self._covered[tp] = covered
+
+    def forget(self, tp: TopicPartition) -> None:
+        """Forget a revoked partition."""
+        self._covered.pop(tp, None)
+        self._ends.pop(tp, None)
+
+    def acknowledged(self, covered: Offsets) -> None:
+        """Note the offsets that acknowledged frames cover."""
+        self._covered.update((tp, at) for tp, at in covered.items() if tp in self._covered)
+
+    def ended(self, ends: Offsets) -> None:
+        """Note the end offsets of topics that still existed afterwards."""
+        self._ends.update((tp, end) for tp, end in ends.items() if tp in self._covered)
+
+    def of_topic(self, topic: str) -> dict[TopicPartition, range]:
+        """The unread offsets of a topic, by partition."""
+        unread = {
+            tp: range(self._covered[tp], end)
+            for tp, end in sorted(self._ends.items())
+            if tp.topic == topic
+        }
+        return {tp: offsets for tp, offsets in unread.items() if offsets}

@@ -8,7 +8,7 @@ time.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from agent.core.evaluate.maintenance import maintenance_calendar
 from agent.core.evaluate.objectives import Score, earlier_attainment, score_objectives
@@ -16,17 +16,23 @@ from agent.core.model.event_counts import RecordCounts
 from agent.core.model.kpis import Dimensions, Kpi, SeriesRef
 from agent.core.model.plan import Plan
 from agent.core.model.results import PastWindows, SeriesView
-from agent.core.model.rules import is_whole
+from agent.core.model.rules import Rule, is_whole
 from agent.core.output.messages import Json, PublishedTransition
+from agent.core.output.series_selector import Selector, selects
 from agent.core.placement import partition_of
 from agent.errors import RulesError
-from agent.explain.document import most_urgent, rule_and_selector, selector_phrase
+from agent.explain.document import (
+    explanations,
+    most_urgent,
+    refuse_private,
+    rule_and_selector,
+    selector_phrase,
+)
 from agent.export.agent_state import Alert, RuleChange
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import AlertRow, BoardReader
 from agent.kafka.merge_stage import MergeStage
 from agent.kafka.rule_sets import ALIVE_MS, this_worker
-from agent.service.fleet_explain import explain_held, partitions_of
 from agent.service.own_alerts import LastTransitions, OwnAlerts
 
 FRESH_SECONDS = 0.1
@@ -235,3 +241,36 @@ def _alert(row: AlertRow) -> Alert:
         row.rule, row.severity, row.kpi, row.dimensions or (), row.phase, row.at_ms, row.value,
         row.summary, row.description,
     )  # fmt: skip
+
+
+async def explain_held(
+    plan: Plan, merge: MergeStage | None, rule: str, series: str
+) -> tuple[frozenset[int], int, list[Json]]:
+    """Explain a rule for the series held here: their state partitions, how many series, and the
+    most urgent ones. Raises RulesError for what is not declared or about single people."""
+    declared, selector = rule_and_selector(plan, rule, series)
+    refuse_private(plan, declared)
+    mergers = await merge.mergers() if merge is not None else []
+    # During a reload, a stage may still run by the old rules.
+    own = [merger for merger in mergers if merger.plan is plan]
+    if merge is None or not own:
+        return frozenset(), 0, []
+    explained, count = explanations(plan, own, declared, selector)
+    return merge.partitions, count, [document for _, document in explained]
+
+
+def partitions_of(
+    plan: Plan, rule: Rule, selector: Selector, series: Iterable[SeriesView], partitions: int
+) -> frozenset[int]:
+    """The state partitions (of `partitions`) of the series that a rule watches and a selector
+    selects."""
+    whole = is_whole(rule)
+    by: Sequence[str] = () if whole else plan.subject_of(rule).by
+    of_series = {
+        partition_of(plan, view.kpi, view.dimensions, partitions)
+        for view in series
+        if view.kpi == rule.kpi
+        and (view.dimensions is None) == whole
+        and (whole or selects(selector, by, view.dimensions or ()))
+    }
+    return frozenset(partition for partition in of_series if partition is not None)

@@ -24,7 +24,6 @@ from aiokafka.errors import KafkaError
 from agent.core.output.privacy import names_people
 from agent.errors import EnvironmentFault, reason_of
 from agent.export.agent_state import AgentState
-from agent.export.record_counts import own_counts
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.board_topic import BoardReader, BoardWriter
 from agent.kafka.client import new_producer, new_reader
@@ -192,7 +191,7 @@ class Life:
         try:
             await producer.start()
             publisher = Publisher(producer, self._names, privacy)
-            counts = partial(own_counts, self._state.metrics)
+            counts = self._state.metrics.record_counts
             writer = BoardWriter(publisher, self._board, fleet, counts)
             reporter = MergeReporter(
                 plan, self._state.metrics, self._status, fleet, writer, privacy

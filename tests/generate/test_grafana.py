@@ -19,8 +19,8 @@ from agent.core.output.addresses import MAX_UID, kpi_board_uid
 from agent.generate import files
 from agent.generate.grafana import dashboards, grafana_files, provisioning
 from agent.generate.layout import WHAT
+from agent.generate.panels import grafana_unit
 from agent.generate.prometheus import Deployment, alert_rules
-from agent.generate.units import grafana_unit
 from tests.generate.queries import queries
 
 from .plans import company, kpi, level, threshold

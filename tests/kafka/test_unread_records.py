@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiokafka import TopicPartition
 
-from agent.kafka.unread_records import UnreadRecords
+from agent.kafka.partition_counts import UnreadRecords
 
 ONE, TWO = TopicPartition("orders", 0), TopicPartition("orders", 1)
 

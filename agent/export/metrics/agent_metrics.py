@@ -7,6 +7,8 @@ not see the first sample of a new series.
 
 from __future__ import annotations
 
+from collections import Counter as Numbers
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
@@ -16,6 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from agent.core.model import metrics
+from agent.core.model.event_counts import EventCounts, RecordCounts
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome, Reason
 from agent.export.arrivals import Arrivals
@@ -210,6 +213,29 @@ class AgentMetrics:
         self.records_missed.labels(topic, str(partition)).inc(records)
         if records:
             self.missed_at_ms = now_ms
+
+    def record_counts(self, now_ms: int) -> RecordCounts:
+        """What this worker has counted of each event since it started. `now_ms` is wall clock."""
+        outcomes: defaultdict[str, Numbers[str]] = defaultdict(Numbers)
+        reasons: defaultdict[str, Numbers[str]] = defaultdict(Numbers)
+        unread: defaultdict[str, Numbers[str]] = defaultdict(Numbers)
+        for sample in samples(self.records):
+            if not sample.value:
+                continue
+            event, outcome = sample.labels["contract"], sample.labels["outcome"]
+            reason, records = sample.labels["reason"], int(sample.value)
+            if not event:
+                unread[sample.labels["topic"]][reason or outcome] += records
+                continue
+            outcomes[event][outcome] += records
+            if reason:
+                reasons[event][reason] += records
+        rate, last_rejected = self.arrivals.per_minute, self.arrivals.last_rejected
+        events = {
+            name: EventCounts(rate(name, now_ms), counts, reasons[name], last_rejected(name))
+            for name, counts in outcomes.items()
+        }
+        return RecordCounts(events, unread)
 
 
 def samples(metric: Collector) -> Iterator[Sample]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.export.web.totals import Totals
+from agent.export.web.board import Totals
 from tests.export.invented import COMPANY, MINUTE_MS, NOW_MS, REVENUE, plan, view
 
 END_MS = NOW_MS - 4_000

@@ -13,7 +13,6 @@ from agent.core.model.events import Contract
 from agent.core.model.results import Outcome
 from agent.export.agent_state import AgentState
 from agent.export.arrivals import MINUTES
-from agent.export.record_counts import own_counts
 from agent.export.web.shown import clock_text, html, iso_text
 
 
@@ -27,7 +26,7 @@ def event_counts(state: AgentState, counts: RecordCounts) -> list[tuple[Contract
 
 def producers_page(state: AgentState, now_ms: int) -> str:
     """The page as HTML."""
-    counts = sum(state.fleet.other_counts(now_ms), own_counts(state.metrics, now_ms))
+    counts = sum(state.fleet.other_counts(now_ms), state.metrics.record_counts(now_ms))
     return html(
         "producers.html",
         board=state.name,

@@ -15,7 +15,6 @@ from agent.core.fold.outcomes import FoldResult
 from agent.core.model.event_counts import EventCounts, RecordCounts, RejectedRecord
 from agent.core.model.results import Outcome, Reason, Reject
 from agent.export.agent_state import AgentState, ContractDocuments
-from agent.export.record_counts import own_counts
 from agent.export.web.pages.producer_pages import producers_page
 from agent.export.web.server import serving
 from agent.generate.contracts import asyncapi, event_schema
@@ -92,7 +91,7 @@ def test_the_counts_are_those_of_all_workers() -> None:
 
 
 def test_what_a_worker_counts_comes_back_from_its_row() -> None:
-    counts = own_counts(fed().metrics, NOW_MS)
+    counts = fed().metrics.record_counts(NOW_MS)
     row = WorkerRow("a:1", "hash", NOW_MS, counts)
     assert msgspec.json.decode(msgspec.json.encode(row), type=WorkerRow) == row
     assert b"secret" not in msgspec.json.encode(row)
