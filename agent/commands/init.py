@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.common import add_now, clock_ms, usage, writing
-from agent.core.model.events import REGISTRY
 from agent.core.model.printable import printable
 from agent.errors import RulesError
 
@@ -138,6 +137,7 @@ def _drafts(
     options: Namespace, ask: Ask, folder: Path
 ) -> tuple[list[str], list[EventDraft], dict[str, list[int]]]:
     """The files of the sample in JSON, what is drafted, and the times (ms) of each event."""
+    from agent.core.model.events import REGISTRY
     from agent.init.answers import from_answers
     from agent.init.drafted import Encoding
     from agent.init.encoded import sample_of_file, sample_of_topic
