@@ -134,7 +134,8 @@ class Reviewer:
         events: dict[int, list[tuple[str, int]]] = {}
         for name, table in decoded.tables.items():
             for row, at_ms in table.select("_row", "_time").iter_rows():
-                if letters[row].contract in ("", name) or not self._is_declared(letters[row]):
+                own = letters[row].contract
+                if own in ("", name) or own not in self._plan.contracts:
                     events.setdefault(row, []).append((name, at_ms))
         for row, letter in enumerate(letters):
             if row in events:
@@ -145,9 +146,6 @@ class Reviewer:
                 self.review.note(letter, ReviewResult.REJECTED, reasons[row])
             else:
                 self.review.note(letter, ReviewResult.IGNORED)
-
-    def _is_declared(self, letter: DeadLetter) -> bool:
-        return letter.contract in self._plan.contracts
 
     def _decoder(self, topic: str) -> Decoder | None:
         if topic not in self._decoders:

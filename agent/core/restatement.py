@@ -22,7 +22,6 @@ from agent.core.evaluate.targets import benchmarks_of
 from agent.core.fixed_windows import FixedWindows
 from agent.core.merge.input_windows import is_other
 from agent.core.model.events import Contract, Restated
-from agent.core.model.kpis import Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import (
     Correction,
@@ -60,7 +59,7 @@ class TooManySeries(ValueError):
 
 def related(plan: Plan, kpi: str) -> tuple[str, ...]:
     """A KPI and all that are restated with it, in the plan's order."""
-    pairs = [(name, other) for name, k in plan.kpis.items() for other in _inputs_of(k)]
+    pairs = [(n, other) for n, k in plan.kpis.items() for other in (*k.inputs, *benchmarks_of(k))]
     connected, size = {kpi}, 0
     while size < len(connected):
         size = len(connected)
@@ -68,10 +67,6 @@ def related(plan: Plan, kpi: str) -> tuple[str, ...]:
             if not connected.isdisjoint(pair):
                 connected.update(pair)
     return tuple(name for name in plan.kpis if name in connected)
-
-
-def _inputs_of(kpi: Kpi) -> tuple[str, ...]:
-    return *kpi.inputs, *benchmarks_of(kpi)
 
 
 def events_from_ms(plan: Plan, kpis: Iterable[str], period: Period) -> int:

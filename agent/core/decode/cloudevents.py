@@ -54,18 +54,14 @@ class CloudEvents:
     def open(self, batch: Batch, row: int, tree: Any) -> Iterable[Event | Problem]:
         """The data of the event, or of each event of a batched record."""
         if batch.header(row, _MODE.name) is not None:
-            return (Event(tree, _attributes(batch, row)),)
+            return (Event(tree, dict(_headers(batch, row))),)
         if isinstance(tree, list):
             return map(_structured, tree)
         return (_structured(tree),)
 
 
-def _attributes(batch: Batch, row: int) -> dict[str, str]:
-    """The attributes of an event in binary mode."""
-    return dict(_headers(batch, row))
-
-
 def _headers(batch: Batch, row: int) -> Iterator[tuple[str, str]]:
+    """The attributes of an event in binary mode."""
     for name, value in batch.headers.get(row, ()):
         if name.startswith(_PREFIX) and value is not None:
             yield name.removeprefix(_PREFIX), value.decode("utf-8", "replace")

@@ -39,12 +39,9 @@ def key_texts(batch: Batch, rows: Rows) -> list[bytes | None]:
         for index in group.indices.tolist():
             if keys[index]:
                 with suppress(BodyError, SchemaError, UnreadableError):
-                    texts[index] = _text(schema, group.rest + keys[index][group.skip :])
+                    body = group.rest + keys[index][group.skip :]
+                    texts[index] = text_of_key(_value(schema, body))
     return texts
-
-
-def _text(schema: Schema, body: bytes) -> bytes | None:
-    return text_of_key(_value(schema, body))
 
 
 def text_of_key(value: Any) -> bytes | None:

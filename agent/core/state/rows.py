@@ -202,7 +202,8 @@ class SeriesRows:
                 ]
                 if digest not in before and digest not in now:
                     for number, part in enumerate(parts):
-                        yield _part_key(series, digest, number), _PREFIX + part
+                        part_key = [series.kpi, series.dimensions, digest, number]
+                        yield _encoder.encode(part_key), _PREFIX + part
                 now[digest] = len(parts)
             yield key, _PREFIX + _CUT + _encoder.encode(_Cut(list(now.items())))
         yield from self._dropped(key, before, now)
@@ -281,10 +282,6 @@ class SeriesRows:
                 series.panes.update(_panes.decode(piece))
         series.panes = {start: tuple(state) for start, state in series.panes.items()}
         return series
-
-
-def _part_key(series: Series, digest: bytes, number: int) -> bytes:
-    return _encoder.encode([series.kpi, series.dimensions, digest, number])
 
 
 def _pieces(series: Series) -> Iterator[bytes]:
