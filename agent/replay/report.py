@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +33,7 @@ from agent.core.output.messages import (
     window_json,
 )
 from agent.replay.runner import Replayed
+from agent.tables import add_columns, console_of
 
 Format = Literal["table", "json", "csv"]
 
@@ -154,8 +154,7 @@ def _csv(plan: Plan, replayed: Replayed, out: TextIO) -> None:
 
 
 def _table(plan: Plan, replayed: Replayed, out: TextIO) -> None:
-    terminal = out.isatty()
-    console = Console(file=out, width=None if terminal else 120, highlight=False)
+    console = console_of(out)
     statuses = {
         (s.window.kpi, s.window.dimensions, s.window.end_ms): s for s in replayed.emitted.targets
     }
@@ -179,11 +178,11 @@ def _windows_table(
     statuses: dict[tuple[str, Dimensions, int], TargetStatus],
 ) -> Table:
     table = Table(title="Windows", title_justify="left", header_style="bold")
-    for name, justify in (
-        ("KPI", "left"), ("series", "left"), ("start", "left"), ("end", "left"),
-        ("value", "right"), ("unit", "left"), ("events", "right"), ("target", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    add_columns(table, "KPI", "series", "start", "end")
+    add_columns(table, "value", justify="right")
+    add_columns(table, "unit")
+    add_columns(table, "events", justify="right")
+    add_columns(table, "target")
     for w in sorted((*replayed.emitted.windows, *replayed.open), key=lambda w: w.end_ms):
         kpi = plan.kpis[w.kpi]
         status = statuses.get((w.kpi, w.dimensions, w.end_ms))
@@ -199,8 +198,9 @@ def _windows_table(
 
 def _transitions_table(plan: Plan, replayed: Replayed) -> Table:
     table = Table(title="Rules", title_justify="left", header_style="bold")
-    for name in ("at", "rule", "severity", "series", "from", "to", "value", "bound"):
-        table.add_column(name, justify="right" if name == "value" else "left")
+    add_columns(table, "at", "rule", "severity", "series", "from", "to")
+    add_columns(table, "value", justify="right")
+    add_columns(table, "bound")
     for t in replayed.emitted.transitions:
         kpi = plan.subject(t.kpi)
         table.add_row(

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,17 +14,16 @@ from agent.core.model.plan import Plan
 from agent.core.model.printable import printable
 from agent.core.output.messages import iso
 from agent.restate.runner import Restatement
+from agent.tables import add_columns, console_of
 
 
 def write_review(review: Review, out: TextIO) -> None:
     """Write how many dead letters of each kind are good now, and the reasons of the others."""
-    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    console = console_of(out)
     table = Table(box=None, header_style="bold")
-    for name in ("topic", "event", "rejected as"):
-        table.add_column(name)
-    for name in ("dead letters", "good now"):
-        table.add_column(name, justify="right")
-    table.add_column("not good")
+    add_columns(table, "topic", "event", "rejected as")
+    add_columns(table, "dead letters", "good now", justify="right")
+    add_columns(table, "not good")
     for rejected, results in sorted(review.results.items()):
         good = results[ReviewResult.GOOD, ""]
         names = (rejected.topic, rejected.contract or "–", rejected.reason)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -24,13 +23,14 @@ from agent.core.output.messages import (
 from agent.core.restatement import losing_events
 from agent.replay.report import outcomes_text
 from agent.restate.runner import Restatement
+from agent.tables import add_columns, console_of
 
 ROWS_SHOWN = 100
 
 
 def write_table(plan: Plan, outcome: Restatement, out: TextIO) -> None:
     """Write a table of the first ROWS_SHOWN differences, and a summary."""
-    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    console = console_of(out)
     if outcome.corrections:
         console.print(_table(plan, outcome.corrections[:ROWS_SHOWN]))
     if len(outcome.corrections) > ROWS_SHOWN:
@@ -47,10 +47,8 @@ def write_json(plan: Plan, outcome: Restatement, corrected_ms: int, out: TextIO)
 
 def _table(plan: Plan, corrections: Iterable[Correction]) -> Table:
     table = Table(box=None, header_style="bold")
-    for name in ("kpi", "series", "window (UTC)"):
-        table.add_column(name)
-    for name in ("published", "restated", "events"):
-        table.add_column(name, justify="right")
+    add_columns(table, "kpi", "series", "window (UTC)")
+    add_columns(table, "published", "restated", "events", justify="right")
     for correction in corrections:
         table.add_row(*(Text(cell) for cell in _cells(plan, correction)))
     return table

@@ -19,6 +19,7 @@ from agent.core.model.printable import printable
 from agent.language.problems import render
 from agent.ruletests.compare import Result, Section
 from agent.ruletests.coverage import Coverage, Item, unseen
+from agent.tables import add_columns, console_of
 
 Format = Literal["human", "json", "github", "junit"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -71,7 +72,7 @@ def summary(report: Report) -> str:
 
 
 def _human(report: Report, out: TextIO) -> None:
-    console = Console(file=out, width=None if out.isatty() else 120, highlight=False)
+    console = console_of(out)
     for name, results in groupby(report.results, key=lambda r: r.case.source.name):
         console.print(name, style="bold", markup=False, soft_wrap=True)
         for result in results:
@@ -124,8 +125,9 @@ def _line(mark: str, cells: Sequence[str], widths: Sequence[int]) -> str:
 def _coverage_table(coverage: Coverage) -> Table:
     """A table of the items that no test has seen, grouped."""
     table = Table(title="Not seen by any test", title_justify="left", header_style="bold")
-    for name in ("of", "name", "seen", "not seen"):
-        table.add_column(name, overflow="fold", justify="right" if name == "seen" else "left")
+    add_columns(table, "of", "name")
+    add_columns(table, "seen", justify="right")
+    table.add_column("not seen", max_width=73)  # a sentence: a line of it can be read
     for (section, name, part), items in _grouped(coverage.items):
         missing = [item.what for item in items if item not in coverage.seen]
         if missing:
