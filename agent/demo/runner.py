@@ -60,14 +60,14 @@ async def demo(
     Raises RulesError where the rules are wrong, EnvironmentFault where no port is free.
     """
     screen = screen or Screen()
-    show = _retail() if retail else _company()
+    show, free = _retail() if retail else _company(), free_port(port)
     if rules is not None:
-        show = replace(show, rules=rules)
-    free = free_port(port)
+        reload = f"To use changed rules: curl -X POST http://localhost:{free}/-/reload"
+        show = replace(show, rules=rules, about=(*show.about, "", reload))
     if free != port:
         screen.print(f"port {port} is taken by another program: using {free}", "yellow")
     with EmbeddedBroker() as broker:
-        settings = _settings(broker.address, free, show.rules)
+        settings = _settings(broker.address, free, show.rules, may_reload=rules is not None)
         pages = _private_pages(show, settings)
         logs.configure(settings)
         # Warnings of a busy event loop do not matter in a demo.
@@ -180,7 +180,7 @@ def _retail() -> Show:
     )
 
 
-def _settings(address: str, port: int, rules: Path) -> Settings:
+def _settings(address: str, port: int, rules: Path, may_reload: bool) -> Settings:
     # Arguments override the settings of a real broker that the environment may have.
     return load_settings(
         brokers=address,
@@ -191,6 +191,7 @@ def _settings(address: str, port: int, rules: Path) -> Settings:
         # A new one each time; a real agent keeps its secret, so that people keep their hashes.
         person_secret=secrets.token_hex(),
         web_port=port,
+        web_reload=may_reload,
         log_level="warning",
         log_format="text",
     )

@@ -9,12 +9,13 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
 from rich.console import Console
 
-from agent.demo import runner
+from agent.demo import runner, shipped
 from agent.demo.screen import Screen
 from agent.errors import EnvironmentFault
 from agent.service.supervisor import Service
@@ -23,13 +24,17 @@ GUARD_SECONDS = 120.0  # against hanging
 
 
 @asynccontextmanager
-async def playing(retail: bool) -> AsyncIterator[tuple[str, io.StringIO]]:
+async def playing(
+    retail: bool, rules: Path | None = None
+) -> AsyncIterator[tuple[str, io.StringIO]]:
     """A running demo: its address and what it prints."""
     out, port = io.StringIO(), runner.free_port(29_108)
     screen = Screen(Console(file=out, width=120))
     services: list[Service] = []
     task = asyncio.create_task(
-        runner.demo(retail=retail, port=port, screen=screen, on_service=services.append)
+        runner.demo(
+            retail=retail, port=port, rules=rules, screen=screen, on_service=services.append
+        )
     )
     try:
         yield f"http://localhost:{port}", out
@@ -95,6 +100,19 @@ async def test_the_retailers_year_closes_its_first_weeks() -> None:
         assert float(line.split()[-1]) in {137.0, 143.0, 108.0, 133.0, 123.0, 132.0}
     assert "1 day a second" in out.getvalue()
     assert "CC BY 4.0" in out.getvalue()
+
+
+async def test_a_copy_of_the_rules_is_changed_while_the_demo_runs(tmp_path: Path) -> None:
+    shipped.copy(False, tmp_path)
+    async with playing(retail=False, rules=tmp_path / "rules") as (url, out):
+        await until(url, r'^kpi_info\{kpi="revenue",title="Revenue"', GUARD_SECONDS)
+        file = tmp_path / "rules" / "sales.yaml"
+        file.write_text(file.read_text().replace("title: Revenue\n", "title: Turnover\n"))
+        command = re.search(r"curl -X POST (\S+)", out.getvalue())
+        assert command is not None
+        async with aiohttp.ClientSession() as session, session.post(command[1]) as answer:
+            assert answer.status == 200, await answer.text()
+        await until(url, r'^kpi_info\{kpi="revenue",title="Turnover"', GUARD_SECONDS)
 
 
 async def test_it_ends_by_itself_after_the_seconds_it_was_given() -> None:
