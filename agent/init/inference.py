@@ -34,6 +34,9 @@ _DIRECTIONS = frozenset({
     "outbound",
 })  # fmt: skip
 """Values that are directions."""
+_VALUES = frozenset({"value", "reading", "measurement"})
+_KINDS_OF_VALUE = frozenset({"measurand", "metric", "unit", "units", "uom"})
+"""Last words in the names of values of all kinds, and of their kind."""
 MOST_TYPES = 20
 _SPLITS = (
     "op", "region", "country", "city", "channel", "market", "store", "device", "plan", "language",
@@ -134,12 +137,22 @@ def split_of(
 
 
 def needed_splits(fields: Sequence[FieldDraft], seen: Mapping[Path, Seen]) -> list[FieldDraft]:
-    """The fields over whose values sums are meaningless: operations, and the currency."""
+    """The fields over whose values sums are meaningless: operations, what is measured, and the
+    currency."""
     operation = next((f for f in fields if _is_operation(f, seen[f.path])), None)
     currency = next((f for f in fields if _is_currency(f)), None)
     if not any(f.is_number and _is_money(f) for f in fields):
         currency = None
-    return [field for field in (operation, currency) if field is not None]
+    kind = next((f for f in fields if _is_kind_of_value(f, seen[f.path])), None)
+    if not any(f.is_number and f.name.split("_")[-1] in _VALUES for f in fields):
+        kind = None
+    return [field for field in (operation, kind, currency) if field is not None]
+
+
+def _is_kind_of_value(field: FieldDraft, seen: Seen) -> bool:
+    """Whether a field says what a value beside it is of."""
+    is_named = field.name.split("_")[-1] in _KINDS_OF_VALUE
+    return is_named and field.type == "string" and seen.distinct > 1
 
 
 def _is_currency(field: FieldDraft) -> bool:

@@ -362,6 +362,61 @@ def _access(rng: random.Random, number: int, at: datetime) -> Record:
     }
 
 
+def _bus(rng: random.Random, number: int, at: datetime) -> Record:
+    kind = rng.choice(["OrderSubmitted", "OrderSubmitted", "OrderShipped"])
+    return {
+        "messageId": f"m{number}",
+        "messageType": [f"urn:message:Shop.Contracts:{kind}", "urn:message:Shop.Contracts:Order"],
+        "sentTime": at.strftime("%Y-%m-%dT%H:%M:%S.1234567Z"),
+        "message": {"totalAmount": _amount(rng), "currency": rng.choice(["NOK", "SEK"])},
+        "host": {"machineName": "web-1", "processId": 7},
+    }
+
+
+def _call(rng: random.Random, number: int, at: datetime) -> Record:
+    if rng.random() < 0.3:
+        body = {"connectorId": 1, "status": "Available", "timestamp": _iso(at)}
+        return {"point": "p1", "message": [2, str(number), "StatusNotification", body]}
+    power = {"measurand": "Power.Active.Import", "value": f"{rng.randrange(22_000)}.0", "unit": "W"}
+    energy = {"measurand": "Energy.Active.Import.Register", "value": f"{number}0.0", "unit": "Wh"}
+    values = [energy, power] if rng.random() < 0.5 else [power, energy]
+    body = {"connectorId": 1, "meterValue": [{"timestamp": _iso(at), "sampledValue": values}]}
+    return {"point": rng.choice(["p1", "p2"]), "message": [2, str(number), "MeterValues", body]}
+
+
+def _admission(rng: random.Random, number: int, at: datetime) -> Record:
+    arrived = at - timedelta(minutes=rng.randrange(600))
+    return {
+        "MSH": {
+            "MSH.7": at.strftime("%Y%m%d%H%M%S"),
+            "MSH.9": {"MSH.9.1": "ADT", "MSH.9.2": rng.choice(["A01", "A03"])},
+            "MSH.10": f"MSG{number:05}",
+        },
+        "PV1": {
+            "PV1.3": {"PV1.3.1": rng.choice(["ICU", "MED"])},
+            "PV1.44": arrived.strftime("%Y%m%d%H%M"),
+        },
+    }
+
+
+def _supply(rng: random.Random, number: int, at: datetime) -> Record:
+    events = [
+        {
+            "type": "ObjectEvent",
+            "eventID": f"urn:uuid:{number}-{i}",
+            "eventTime": at.isoformat(timespec="milliseconds"),
+            "bizStep": rng.choice(["shipping", "receiving"]),
+            "epcList": [
+                f"urn:epc:id:sgtin:0614141.{number}.{j}" for j in range(rng.randrange(1, 4))
+            ],
+            "bizLocation": {"id": f"urn:epc:id:sgln:0614141.{i}"},
+        }
+        for i in range(rng.randrange(1, 3))
+    ]
+    created = _iso(at + timedelta(seconds=9))
+    return {"type": "EPCISDocument", "creationDate": created, "epcisBody": {"eventList": events}}
+
+
 SHAPES: dict[str, Shape] = {
     "cloudevents": _cloudevent,
     "debezium": _change,
@@ -394,6 +449,12 @@ SHAPES: dict[str, Shape] = {
     "outbox": _outbox,
     "odata": _odata,
     "nginx": _access,
+    "masstransit": _bus,
+    "ocpp": _call,
+    "hl7": _admission,
+    "epcis": _supply,
 }
-REPEATED = frozenset({"cloudevents", "headers", "lines", "stripe", "github", "outbox"})
+REPEATED = frozenset(
+    {"cloudevents", "headers", "lines", "stripe", "github", "outbox", "masstransit", "hl7", "epcis"}
+)
 """Those whose truth leaves repeated events out."""

@@ -52,6 +52,10 @@ WANTED: dict[str, list[str]] = {
     "outbox": ["sum(total) by country"],
     "odata": ["sum(total_net_amount) by transaction_currency"],
     "nginx": ["quantile(request_time, 0.95) by status"],
+    "masstransit": ["sum(total_amount) by currency"],
+    "ocpp": ["avg(sampled_value) by measurand, point"],
+    "hl7": ["count(*) by msh_9_2"],
+    "epcis": ["count(*) by biz_step"],
 }
 
 Record = Callable[[random.Random, int, datetime], Any]
