@@ -44,11 +44,21 @@ EVERYTHING: dict[str, Any] = {
     "scheme": "HTTPS",
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/kpi"}},
     "service": {"type": "LoadBalancer", "port": 443, "annotations": {"internal": "true"}},
+    "ingress": {
+        "host": "kpis.example.org",
+        "className": "nginx",
+        "tlsSecret": "kpi-agent-tls",
+        "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
+    },
     "networkPolicy": {
         "from": [MONITORING],
         "egress": [{"to": [MONITORING], "ports": [{"port": 9093}]}],
     },
-    "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "podMonitor": {
+        "enabled": True,
+        "labels": {"release": "prometheus"},
+        "endpoint": {"authorization": {"credentials": {"name": "kpi-agent-token", "key": "token"}}},
+    },
     "prometheusRule": {"rules": ALERTS, "labels": {"release": "prometheus"}},
     "dashboards": {"files": DASHBOARDS},
     "nodeSelector": {"disk": "ssd"},
@@ -103,6 +113,36 @@ def test_the_agent_takes_the_settings(everything: list[dict[str, Any]]) -> None:
     assert settings.flush_interval == 0.5
     assert settings.ssl_check_hostname is True
     assert str(settings.sasl_password_file) == "/etc/kpi-agent/secrets/sasl_password_file"
+
+
+def test_a_board_behind_an_ingress_answers_to_its_name(everything: list[dict[str, Any]]) -> None:
+    (rule,) = only(everything, "Ingress")["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    services = {o["metadata"]["name"]: o for o in everything if o["kind"] == "Service"}
+    assert backend["port"]["name"] in {
+        port["name"] for port in services[backend["name"]]["spec"]["ports"]
+    }
+    pod = only(everything, "StatefulSet")["spec"]["template"]["spec"]
+    env = {v["name"]: v["value"] for v in pod["containers"][0]["env"]}
+    assert env["KPI_AGENT_WEB_HOSTS"] == rule["host"] == "kpis.example.org"
+    assert env["KPI_AGENT_EXTERNAL_URL"] == "https://kpis.example.org"
+    own = {"ingress": {"host": "kpis.example.org"}, "settings": {"web_hosts": "a.org,b.org"}}
+    pod = only(objects(own), "StatefulSet")["spec"]["template"]["spec"]
+    env = [(v["name"], v["value"]) for v in pod["containers"][0]["env"]]
+    assert [value for name, value in env if name == "KPI_AGENT_WEB_HOSTS"] == ["a.org,b.org"]
+
+
+def test_a_scrape_of_a_closed_port_has_credentials(everything: list[dict[str, Any]]) -> None:
+    (endpoint,) = only(everything, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    assert endpoint["authorization"]["credentials"]["name"] == "kpi-agent-token"
+
+
+def test_without_a_volume_the_state_is_in_the_pod() -> None:
+    workers = only(objects({"storage": {"size": ""}}), "StatefulSet")["spec"]
+    assert "volumeClaimTemplates" not in workers
+    volumes = {volume["name"]: volume for volume in workers["template"]["spec"]["volumes"]}
+    assert volumes["state"] == {"name": "state", "emptyDir": {}}
 
 
 def test_files_arrive_as_they_are(everything: list[dict[str, Any]]) -> None:
