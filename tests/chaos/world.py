@@ -61,6 +61,11 @@ class Worker(Agent):
             super().start()
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Its settings, as a command beside it needs them."""
+        return self._env
+
+    @property
     def was_started(self) -> bool:
         """Whether it belongs to the world by now, dead or alive."""
         return self.log.exists()
