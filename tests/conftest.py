@@ -18,7 +18,10 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from agent.core.model.plan import Plan
+    from agent.kafka.embedded import EmbeddedBroker
     from tests.integration.monitoring import Alertmanager
+    from tests.kafka.registry_server import Registry
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,3 +137,35 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
         yield server
     finally:
         server.clean_up()
+
+
+@pytest.fixture(scope="module")
+def plan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The plan of the module's RULES."""
+    from tests.core.simulated import plan_of
+
+    return plan_of(request.module.RULES, tmp_path_factory.mktemp("rules"))
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    """A broker of the test's own."""
+    from agent.kafka.embedded import EmbeddedBroker
+
+    with EmbeddedBroker() as embedded:
+        yield embedded
+
+
+@pytest.fixture
+def address(broker: EmbeddedBroker) -> str:
+    """The address of that broker."""
+    return broker.address
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    """A schema registry of the test's own."""
+    from tests.kafka.registry_server import running
+
+    with running() as server:
+        yield server

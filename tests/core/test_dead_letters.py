@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-
-import pytest
 
 from agent.core.dead_letters import (
     DeadLetter,
@@ -20,7 +17,6 @@ from agent.core.dead_letters import (
 )
 from agent.core.model.plan import Plan
 from agent.core.restatement import Period
-from agent.language.load import load
 
 AT_MS = 1_700_000_000_000
 RULES = """
@@ -40,12 +36,6 @@ kpis:
   visits: {from: visit, value: count(*), window: 1h every 10m}
   beats: {from: beat, value: count(*), window: 1m}
 """
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    (tmp_path / "rules.yaml").write_text(RULES)
-    return load(tmp_path / "rules.yaml")
 
 
 def letter(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +16,6 @@ from tests.core.simulated import (
     EVENTS,
     START_MS,
     World,
-    plan_of,
     sale,
     same,
     settle_with_crashes,
@@ -47,11 +45,6 @@ rules:
 )
 SPAN_MS = 600_000  # of the windows
 PHASES = 2
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return plan_of(RULES, tmp_path_factory.mktemp("rules"))
 
 
 def a_log(rng: random.Random, tag: str, phase: int, count: int) -> list[bytes]:

@@ -44,13 +44,6 @@ kpis:
 PERIOD = Period(START_MS, START_MS + 10 * MINUTE_MS)
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    path = tmp_path_factory.mktemp("rules") / "shop.yaml"
-    path.write_text(RULES)
-    return load(path)
-
-
 def window(minute: int, value: Number, events: int, region: str = "a") -> WindowValue:
     start_ms = START_MS + minute * MINUTE_MS
     return WindowValue("orders", (region,), start_ms, start_ms + MINUTE_MS, value, events)

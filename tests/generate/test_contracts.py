@@ -76,13 +76,6 @@ ORDER: dict[str, Any] = {
 VISIT: dict[str, Any] = {"event": {"kind": 3}, "sent_at": 1741000000}
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    file = tmp_path_factory.mktemp("rules") / "rules.yaml"
-    file.write_text(RULES)
-    return load(file)
-
-
 @pytest.mark.parametrize(
     ("contract", "event"),
     [

@@ -22,7 +22,7 @@ from agent.core.model.plan import Plan
 from agent.kafka.embedded import EmbeddedBroker
 from agent.language.load import load
 from tests.core.decode.protobuf_samples import classes, compiled
-from tests.kafka.registry_server import Registry, running
+from tests.kafka.registry_server import Registry
 
 START_MS = 1_741_000_000_000
 STATUS = {"type": "enum", "name": "Status", "symbols": ["NEW", "PAID"]}
@@ -67,12 +67,6 @@ message Payment {
   Address address = 5; optional string note = 6;
 }
 """
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with running() as made:
-        yield made
 
 
 def drafted(registry: Registry, folder: Path, *arguments: str, topic: str = "shop") -> Plan:

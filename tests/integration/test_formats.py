@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from agent.core.output.messages import iso
 from tests.core.decode.protobuf_samples import classes, compiled
-from tests.kafka.registry_server import Registry, running
+from tests.kafka.registry_server import Registry
 
 from .feeds import Event, produce
 from .stage import PARTITIONS, Stage, alike
@@ -99,12 +99,6 @@ FORMATS = {"avro": avro, "protobuf": protobuf, "json": json_schema}
 def _writer(serializer: Any, topic: str, of: Callable[[dict[str, Any]], Any]) -> Write:
     context = SerializationContext(topic, MessageField.VALUE)
     return lambda event: serializer(of(event), context)
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with running() as made:
-        yield made
 
 
 def events(seed: int, first_ms: int) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from agent.export.metrics.kpi_series import families
 from agent.export.metrics.label_cache import LabelCache
 from agent.export.metrics.text_format import render
 from agent.generate.grafana import dashboards
-from agent.language.load import load
 from tests.generate.queries import fill, queries
 
 from .monitoring import Prometheus
@@ -44,12 +43,6 @@ kpis:
     target: {at_least: 10}
 """
 PODS = ("a", "b")
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    (tmp_path / "rules.yaml").write_text(RULES)
-    return load(tmp_path / "rules.yaml")
 
 
 @pytest.fixture

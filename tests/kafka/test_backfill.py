@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.kafka.embedded import EmbeddedBroker
 from tests.kafka.support import RULES, Agent, Orders, Published
 
 pytestmark = pytest.mark.timeout(300)  # rebalances take long on the embedded broker
@@ -20,12 +18,6 @@ WITH_BIGGEST = RULES.replace(
     "rules:\n"
     "  high: {kpi: biggest, when: value > 1}\n",
 )
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with EmbeddedBroker() as broker:
-        yield broker.address
 
 
 def write_until_past(agent: Agent, orders: Orders, first: int, kpi: str) -> int:

@@ -56,13 +56,6 @@ def events() -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    path = tmp_path_factory.mktemp("rules") / "shop.yaml"
-    path.write_text(RULES)
-    return load(path)
-
-
-@pytest.fixture(scope="module")
 def broker() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker() as running:
         yield running

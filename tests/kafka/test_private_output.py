@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Message, Producer
 
 from agent.core.output.privacy import Privacy
-from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
+from agent.kafka.embedded import PARTITIONS
 from tests.kafka.support import Agent, Published
 
 pytestmark = pytest.mark.timeout(300)
@@ -96,12 +96,6 @@ def events() -> Iterator[bytes]:
     yield json.dumps({"employee": PEOPLE[5], "at": PEOPLE[5]}).encode()
     yield task(60, "big", PEOPLE[0], 1.0)[:-1]  # no JSON
     yield json.dumps([PEOPLE[5]]).encode()  # no object
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with EmbeddedBroker() as broker:
-        yield broker.address
 
 
 def headers_of(message: Message) -> bytes:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ from agent.core.model.events import Schema
 from agent.core.model.plan import Plan
 from agent.errors import EnvironmentFault
 from agent.kafka.schema_registry import SchemaRegistry
-from agent.language.load import load
 from agent.settings import Settings
 from tests.core.decode.protobuf_samples import compiled
-from tests.kafka.registry_server import Registry, running
+from tests.kafka.registry_server import Registry
 
 RULES = """
 version: 1
@@ -29,18 +27,6 @@ kpis:
 ORDER = json.dumps(
     {"type": "record", "name": "Order", "fields": [{"name": "amount", "type": "double"}]}
 )
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    (tmp_path / "rules.yaml").write_text(RULES)
-    return load(tmp_path)
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with running() as made:
-        yield made
 
 
 def client(registry: Registry, plan: Plan, **settings: Any) -> tuple[SchemaRegistry, list[Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,12 +35,6 @@ COLUMNS = {
     "type": "varchar", "at": "bigint", "id": "varchar", "region": "varchar", "amount": "double",
     "customer": "varchar",
 }  # fmt: skip
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,11 @@ from confluent_kafka import Message
 
 from agent.core.changes.inventory import from_bytes
 from agent.core.changes.outline import public_outline
-from agent.kafka.embedded import EmbeddedBroker
 from agent.language.load import load
 from tests.integration.waiting import until
 from tests.kafka.support import RULES, Agent, Orders, Published
 
 pytestmark = pytest.mark.timeout(300)  # rebalances take long on the embedded broker
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with EmbeddedBroker() as broker:
-        yield broker.address
 
 
 @pytest.fixture

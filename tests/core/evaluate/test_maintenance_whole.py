@@ -7,7 +7,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -15,7 +14,6 @@ from msgspec import structs
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, TargetState
 from agent.core.pipeline import Pipeline, joined
-from agent.language.load import load
 from tests.core.batches import batch_of
 
 MINUTE_MS = 60_000
@@ -42,13 +40,6 @@ maintenance:
   night: {every: week, on: sunday, at: "01:30", for: 3h, match: {region: north}}
   saturdays: {every: week, on: saturday, from: 2025-10-25T23:40}
 """
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    folder = tmp_path_factory.mktemp("rules")
-    (folder / "rules.yaml").write_text(RULES)
-    return load(folder)
 
 
 sales = st.lists(

@@ -62,11 +62,6 @@ class Partition:
         return [(t.at_ms, t.rule, t.state.value) for _, t in self.graph.advance().published]
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return plan_of(RULES, tmp_path_factory.mktemp("rules"))
-
-
 TABLE: dict[str, tuple[list[tuple[str, int, bool]], list[tuple[int, str, str]]]] = {
     "an alert without a dependency that fires is reported as it is": (
         [("few", 60_000, True), ("few", 120_000, False)],

@@ -7,7 +7,7 @@ import pytest
 from agent.core.evaluate.values import ValueExpression
 from agent.core.model.plan import Plan
 from agent.core.model.results import Number
-from tests.core.simulated import EVENTS, plan_of
+from tests.core.simulated import EVENTS
 
 RULES = f"""{EVENTS}kpis:
   orders: {{from: sale, value: count(*), by: [region], window: 1m}}
@@ -17,11 +17,6 @@ RULES = f"""{EVENTS}kpis:
   total: {{from: [orders], value: sum(orders), by: []}}
   busy: {{from: [orders], value: count(*), by: []}}
 """
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return plan_of(RULES, tmp_path_factory.mktemp("rules"))
 
 
 def expression(plan: Plan, kpi: str) -> ValueExpression:

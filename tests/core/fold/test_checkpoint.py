@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from agent.core.decode.batch import Batch
@@ -14,7 +12,7 @@ from agent.core.merge.watermark import TopicSources
 from agent.core.model.plan import Plan
 from agent.errors import UnknownVersionError
 from tests.core.batches import batch_of
-from tests.core.simulated import START_MS, TOPIC, World, plan_of, sale, settle
+from tests.core.simulated import START_MS, TOPIC, World, sale, settle
 
 RULES = """
 version: 1
@@ -24,11 +22,6 @@ events:
 kpis:
   revenue: {from: sale, value: sum(amount), window: 1m}
 """
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 def batch(offset: int, *events: tuple[int, float], written_ms: int = START_MS) -> Batch:

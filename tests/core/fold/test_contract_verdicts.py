@@ -6,8 +6,6 @@ of ten seconds; the last event's verdict is looked at.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
@@ -17,7 +15,6 @@ from agent.core.fold.contract_verdicts import ContractVerdicts
 from agent.core.fold.outcomes import FoldResult, Outcomes
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
-from tests.core.simulated import plan_of
 
 HOUR_MS = 1_760_000_400_000
 RULES = """
@@ -33,11 +30,6 @@ kpis:
 """
 FOLDED, DUPLICATE, LATE = Outcome.FOLDED, Outcome.DUPLICATE, Outcome.LATE
 Event = tuple[float, str | None]
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 class Log:

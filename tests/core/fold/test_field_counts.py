@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from agent.core.fold.field_counts import FieldCounts, in_words
 from agent.core.fold.folder import Folder, FoldResult, Resume
 from agent.core.model.plan import Plan
@@ -21,13 +19,6 @@ events:
 kpis:
   revenue: {from: order, value: sum(amount), window: 1m}
 """
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    file = tmp_path_factory.mktemp("rules") / "r.yaml"
-    file.write_text(RULES)
-    return load(file)
 
 
 def order(**changes: object) -> bytes:

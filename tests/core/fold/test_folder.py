@@ -10,7 +10,7 @@ from agent.core.fold.folder import Folder, FoldResult, Resume
 from agent.core.model.plan import Plan
 from agent.core.model.results import Outcome
 from tests.core.batches import batch_of
-from tests.core.simulated import START_MS, plan_of
+from tests.core.simulated import START_MS
 
 RULES = """
 version: 1
@@ -33,11 +33,6 @@ def record(kind: str, seconds: float, name: str | None = None, x: object = 1) ->
 
 def batch(values: list[bytes], first: int = 0) -> Batch:
     return batch_of("shop", values, offset=first, at_ms=START_MS)
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return plan_of(RULES, tmp_path_factory.mktemp("rules"))
 
 
 def verdict(plan: Plan, log: list[bytes], last: bytes) -> tuple[Outcome, dict[str, int]]:

@@ -6,7 +6,6 @@ Sales by region, in windows of a minute; times are seconds after a whole minute.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -18,7 +17,7 @@ from agent.core.fold.future_clock import FutureClock
 from agent.core.fold.kpi_fold import KpiFold, RowsToFold
 from agent.core.frame import Frame, decode
 from agent.core.model.plan import Plan
-from tests.core.simulated import EVENTS, START_MS, plan_of
+from tests.core.simulated import EVENTS, START_MS
 
 CLOCK_MS = START_MS + 600_000
 STATE_PARTITIONS = 2
@@ -60,11 +59,6 @@ class Stage:
             [self.fold], self.sources, CLOCK_MS, {0: idle_ms}, 1, {"other": 3}
         )
         return [(target, decode(data)) for target, data in frames]
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 def counts(frames: Sequence[tuple[int, Frame]]) -> list[int]:

@@ -7,7 +7,6 @@ hour. Times behind the frontier are folded for each window that is still open.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,7 +16,7 @@ from agent.core.fold.checkpoint import Resume, SourceProgress
 from agent.core.fold.kpi_fold import KpiFold, RowsToFold, group_kpis
 from agent.core.frame import dimensions_of_key
 from agent.core.model.plan import Plan
-from tests.core.simulated import EVENTS, plan_of
+from tests.core.simulated import EVENTS
 
 HOUR_MS = 1_760_000_400_000
 RULES = f"""{EVENTS}kpis:
@@ -29,11 +28,6 @@ RULES = f"""{EVENTS}kpis:
 Event = tuple[float, str]
 Partials = dict[str, int]
 """The count of each partial by "KPI region@slice", or "KPI region@slice of pane", in seconds."""
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 class Source:

@@ -18,7 +18,6 @@ from agent.core.fold.lookup_steps import MOST_CHARACTERS, LookupSteps
 from agent.core.fold.lookup_topics import LookupTopics
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
-from agent.language.load import load
 
 RULES = """
 version: 1
@@ -38,13 +37,6 @@ kpis:
 """
 START_MS = 1_760_000_040_000
 SHOPS, ZONES = ("a", "b"), ("near", "far", None)
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    path = tmp_path_factory.mktemp("rules") / "rules.yaml"
-    path.write_text(RULES)
-    return load(path)
 
 
 class Brokers:

@@ -2,18 +2,15 @@
 and every record has one outcome."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.decode.batch import Batch
 from agent.core.model.plan import Plan
 from agent.core.pipeline import Pipeline
-from agent.language.load import load
 
 RULES = """
 version: 1
@@ -63,13 +60,6 @@ orders = st.fixed_dictionaries(
         ),
     }
 )
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    rules: Path = tmp_path_factory.mktemp("rules") / "rules.yaml"
-    rules.write_text(RULES)
-    return load(rules)
 
 
 def outcome(plan: Plan, topic: str, records: list[Any], size: int) -> tuple[Any, Any]:

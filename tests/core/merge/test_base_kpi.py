@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from agent.core.merge.base_kpi import BaseKpi
 from agent.core.merge.live_series import series_limit
 from agent.core.model.kpis import OTHER
 from agent.core.model.plan import Plan
-from tests.core.simulated import EVENTS, plan_of
+from tests.core.simulated import EVENTS
 
 MINUTE_MS = 60_000
 NINE_MS = 1_760_000_400_000
@@ -53,11 +52,6 @@ class Advance:
     minute: int
     closed: dict[str, float]
     expired: str = ""
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 def base_kpi(plan: Plan, name: str, is_read: bool = False) -> BaseKpi:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from agent.core.model.kpis import OTHER
 from agent.core.model.plan import Plan
 from agent.core.model.results import Number, WindowValue
 from agent.core.state.series import Series
-from tests.core.simulated import EVENTS, plan_of
+from tests.core.simulated import EVENTS
 
 MINUTE_MS = 60_000
 NINE_MS = 1_760_000_400_000
@@ -113,11 +112,6 @@ def label(window: WindowValue) -> str:
 
 def both(minute: int) -> dict[str, int]:
     return {"orders": minute, "visits": minute}
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 ONE_OF_FOUR = [Slice("orders", 0, "a", 1), Slice("visits", 0, "a", 4)]

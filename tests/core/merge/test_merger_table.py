@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,7 +19,7 @@ from agent.core.merge import source_snapshots
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted
-from tests.core.simulated import START_MS, plan_of
+from tests.core.simulated import START_MS
 
 RULES = """
 version: 1
@@ -185,11 +184,6 @@ POSITIONS: dict[str, tuple[list[Event], int]] = {
     ),
 }
 """Events, and the first of them that a restart needs."""
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return plan_of(RULES, tmp_path)
 
 
 def apply(merger: Merger, data: bytes, position: int) -> Emitted:
