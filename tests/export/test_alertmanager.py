@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -27,6 +27,7 @@ from tests.export.invented import COMPANY, NOW_MS, RESPONSE, absence, plan, thre
 from tests.export.running_agent import FilledFleet, running_agent
 from tests.generate import plans
 from tests.integration.monitoring import Alertmanager
+from tests.kafka.support import until
 
 MINUTE_MS = 60_000
 SLOW = threshold(
@@ -246,12 +247,6 @@ class World:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "TICK_SECONDS", 0.01)
     monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.01)
-
-
-async def until(look: Callable[[], Any], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not look():  # noqa: ASYNC110  what is looked at says nobody that it changed
-            await asyncio.sleep(0.01)
 
 
 async def some_ticks() -> None:

@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 from agent.kafka.fetched import Record
 from agent.kafka.values_reader import Deliver
 from agent.settings import load_settings
-from tests.kafka.test_values_reader import TOPIC, produce, reading, until
+from tests.kafka.support import until
+from tests.kafka.test_values_reader import TOPIC, produce, reading
 
 from .broker import Broker
 

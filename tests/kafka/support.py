@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -178,3 +179,10 @@ class Orders:
     def flush(self) -> None:
         """Wait until the broker has it."""
         self._producer.flush()
+
+
+async def until(look: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is true; nothing says when it becomes so."""
+    async with asyncio.timeout(seconds):
+        while not look():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)

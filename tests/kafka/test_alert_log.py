@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from agent.kafka import alert_log
 from agent.kafka.alert_log import AlertLog
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.settings import load_settings
+from tests.kafka.support import until
 
 
 def transition(number: int, state: str = "firing", **more: Any) -> tuple[bytes, bytes]:
@@ -84,9 +84,3 @@ async def test_a_worker_that_starts_has_what_was_published_before_it(
         finally:
             reading.cancel()
             await asyncio.wait([reading])
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not done():  # noqa: ASYNC110  what is waited for is another task's reading
-            await asyncio.sleep(0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,7 @@ from agent.kafka.publish import Publisher
 from agent.kafka.topics import TopicNames
 from agent.language.load import load
 from agent.settings import load_settings
-from tests.kafka.support import RULES
+from tests.kafka.support import RULES, until
 
 WINDOW = WindowValue("revenue", ("a",), 0, 5_000, 1.5, 3)
 WINDOW_AFTER = WindowValue("revenue", ("a",), 5_000, 10_000, 2.5, 3)
@@ -182,9 +181,3 @@ async def test_of_many_changes_windows_that_closed_are_written_first_and_each_ch
     board.rows = {}
     await writer.tick()
     assert board.rows == {}
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not done():  # noqa: ASYNC110  what is waited for is another task's reading
-            await asyncio.sleep(0.05)

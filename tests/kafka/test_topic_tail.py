@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from agent.kafka.client import new_producer
 from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.topic_tail import tail
 from agent.settings import Settings, load_settings
+from tests.kafka.support import until
 
 
 @pytest.fixture
@@ -29,12 +30,6 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         yield producer
     finally:
         await producer.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

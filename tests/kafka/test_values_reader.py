@@ -6,7 +6,7 @@ How workers share the topic, and what retention takes: tests/integration/test_va
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from agent.kafka.client import new_producer
@@ -15,6 +15,7 @@ from agent.kafka.fetched import Record
 from agent.kafka.values_reader import Deliver, ValuesReader
 from agent.service.tasks import keep
 from agent.settings import Settings, load_settings
+from tests.kafka.support import until
 
 TOPIC = "values"
 
@@ -54,12 +55,6 @@ async def reading(settings: Settings, deliver: Deliver) -> AsyncIterator[Progres
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def until(done: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not done():  # noqa: ASYNC110 - what is read here is set by nobody who knows of us
-            await asyncio.sleep(0.05)
 
 
 async def test_what_was_not_acknowledged_is_delivered_again_and_nothing_else() -> None:
