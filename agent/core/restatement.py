@@ -108,7 +108,7 @@ def corrections(
     """
     statuses = {window_key(status.window): status for status in emitted.targets}
     computed = {window_key(window): window for window in emitted.windows}
-    made: list[Correction] = []
+    corrections: list[Correction] = []
     for kpi in kpis:
         old = {key: w for key, w in published.windows(kpi).items() if period.has(w)}
         new = {key: w for key, w in computed.items() if w.kpi == kpi and period.has(w)}
@@ -123,10 +123,10 @@ def corrections(
             before = old.get(key)
             if _differs(window, before):
                 status = statuses.get(key) or states.get(key)
-                made.append(
+                corrections.append(
                     Correction(window, before, _with_previous(status, published.status(key)))
                 )
-    return made
+    return corrections
 
 
 def _differs(window: WindowValue, before: WindowValue | None) -> bool:
@@ -167,6 +167,6 @@ def _emptied(
     return windows, {window_key(status.window): status for status in emitted.targets}
 
 
-def losing_events(made: Iterable[Correction]) -> Iterator[Correction]:
+def losing_events(corrections: Iterable[Correction]) -> Iterator[Correction]:
     """The corrections to fewer events than published."""
-    return (c for c in made if c.before is not None and c.window.events < c.before.events)
+    return (c for c in corrections if c.before is not None and c.window.events < c.before.events)

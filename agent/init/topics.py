@@ -23,12 +23,12 @@ def samples(batches: Iterable[FileBatch]) -> list[Sample]:
     groups: list[tuple[Sample, list[str | None]]] = []
     for topic in topics:
         sample = _sample(files, [topic])
-        alike = next((of for first, of in groups if _are_alike(first, sample)), None)
+        alike = next((members for first, members in groups if _are_alike(first, sample)), None)
         if alike is not None:
             alike.append(topic)
         elif sample.events:
             groups.append((sample, [topic]))
-    return [first if len(of) == 1 else _sample(files, of) for first, of in groups]
+    return [first if len(members) == 1 else _sample(files, members) for first, members in groups]
 
 
 def _sample(files: Sequence[FileBatch], topics: Sequence[str | None]) -> Sample:

@@ -120,7 +120,7 @@ class FaustApp:
         frames = self._raw_topic(self._names.frames)
         self._app.agent(frames, name="merge")(self._on_frames)
 
-    # ---- life
+    # ---- start and stop
 
     def start(self) -> None:
         """Join the group in the background; `check` raises its failures."""

@@ -80,7 +80,7 @@ class MergeStage:
         await self._held.at_rest()
         return list(self._held.mergers().values())
 
-    # ---- life
+    # ---- start and stop
 
     def stop(self) -> None:
         """Ask `run` to commit, leave the group and return."""

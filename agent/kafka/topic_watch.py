@@ -98,7 +98,7 @@ def loss(names: TopicNames, changes: TopicChanges) -> str | None:
 
 
 class TopicWatch:
-    """Remembers the agent's topics and their end offsets, over all lives of the stages."""
+    """Remembers the agent's topics and their end offsets, while stages stop and start."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,7 +1,7 @@
 """`kpi-agent run`: both stages, the board and the exports in one process, on one event loop.
 
 web server, alert delivery    from the first moment to the last
-└─ one life of the stages     ends with other rules, or the end (`life`)
+└─ the stages                 until a reload of the rules, or the end (`stage_runner`)
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from agent.kafka.rule_sets import this_worker
 from agent.kafka.topics import TopicNames
 from agent.kafka.value_log import past_windows
 from agent.service.fleet_view import FleetView
-from agent.service.life import Life
 from agent.service.malloc_trim import trim_regularly
 from agent.service.signals import handling
+from agent.service.stage_runner import StageRunner
 from agent.service.status import StatusReporter
 from agent.service.tasks import STOP_TIMEOUT_SECONDS, alongside
 from agent.settings import Settings, misspelt_variables
@@ -65,7 +65,7 @@ class Service:
         self._settings = settings
         self._load_plan = load_plan
         self._end = asyncio.Event()
-        self._over = asyncio.Event()  # the life under way ends
+        self._stopping = asyncio.Event()  # set: the stages stop
         self._privacy = Privacy(
             *settings.secrets_of("person"), link_secrets=settings.secrets_of("link")
         )
@@ -96,7 +96,7 @@ class Service:
             timezone=settings.timezone,
             documents=ContractDocuments(event_schema, asyncapi),
         )
-        self._life = Life(settings, self.state, status, fleet, board, alert_log)
+        self._stages = StageRunner(settings, self.state, status, fleet, board, alert_log)
         self._delivery = Delivery(
             self.state, settings.alertmanager_urls, clock.now_ms, settings.alert_resend
         ) if settings.alertmanager_urls else None  # fmt: skip
@@ -114,7 +114,7 @@ class Service:
         if not self._end.is_set():
             log.info("stopping: flushing, committing, leaving the groups")
         self._end.set()
-        self._over.set()
+        self._stopping.set()
 
     async def reload(self) -> tuple[bool, str]:
         """Load the rules again: all of them are valid and come into use, or nothing changes.
@@ -136,9 +136,9 @@ class Service:
         changes = await asyncio.to_thread(lambda: compare(outline(before), outline(plan)))
         self.plan = plan
         self._fleet.replan(plan)
-        self._over.set()
+        self._stopping.set()
         with contextlib.suppress(TimeoutError):  # the log says which stage does not stop
-            await asyncio.wait_for(self._life.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
+            await asyncio.wait_for(self._stages.at_rest.wait(), 2 * STOP_TIMEOUT_SECONDS)
         counts = f"{len(plan.kpis)} KPIs and {len(plan.rules)} rules are in use now"
         message = f"{summary(changes)}; {counts}"
         log.info("reloaded: %s", message)
@@ -168,10 +168,10 @@ class Service:
             raise EnvironmentFault(str(error)) from error
 
     async def _lives(self) -> None:
-        """Run one life of the stages after the other: each reload ends one and begins another."""
+        """Run the stages; each reload stops them and runs them again."""
         while not self._end.is_set():
-            self._over.clear()
-            await self._life.live(self._over)
+            self._stopping.clear()
+            await self._stages.run(self._stopping)
 
 
 async def run(

@@ -62,11 +62,11 @@ async def alongside(*runs: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyn
             await asyncio.wait(tasks, timeout=STOP_TIMEOUT_SECONDS)
 
 
-async def until(over: asyncio.Event, *runs: Coroutine[Any, Any, None]) -> None:
-    """Run coroutines until one of them ends, or `over` is set. Raises the error of one that
+async def until(stopping: asyncio.Event, *runs: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines until one of them ends, or `stopping` is set. Raises the error of one that
     failed."""
     async with alongside(*runs) as tasks:
-        await first_of(over, *tasks)
+        await first_of(stopping, *tasks)
         for task in tasks:
             if task.done():
                 task.result()
@@ -85,10 +85,10 @@ async def close(what: str, closing: Coroutine[Any, Any, None]) -> None:
 
 async def keep(
     once: Callable[[], Awaitable[None]],
-    over: asyncio.Event,
+    stopping: asyncio.Event,
     on_failure: Callable[[Exception, float], None],
 ) -> None:
-    """Run `once` until it returns or `over` is set; run it again after an error.
+    """Run `once` until it returns or `stopping` is set; run it again after an error.
 
     `on_failure` is called with the error and the pause (seconds) before the next try, which
     doubles.
@@ -104,23 +104,23 @@ async def keep(
             on_failure(error, pause_seconds)
         # Not in step with other workers that failed for the same reason.
         jitter = random.uniform(0.5, 1.5)  # noqa: S311  no secret
-        if await pause(over, pause_seconds * jitter):
+        if await pause(stopping, pause_seconds * jitter):
             return
         pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
 
 
 async def run_until(
-    over: asyncio.Event,
+    stopping: asyncio.Event,
     name: str,
     running: Coroutine[Any, Any, None],
     stop: Callable[[], None],
     *beside: asyncio.Task[None],
 ) -> None:
-    """Run a stage until it or a task beside it fails, or `over` is set; then stop it, within a time
-    limit. Raises the error."""
+    """Run a stage until it or a task beside it fails, or `stopping` is set; then stop it, within a
+    time limit. Raises the error."""
     stage = asyncio.create_task(running, name=name)
     try:
-        await first_of(over, stage, *beside)
+        await first_of(stopping, stage, *beside)
     finally:
         stop()
         done, _ = await asyncio.wait([stage], timeout=STOP_TIMEOUT_SECONDS)

@@ -22,7 +22,7 @@ CHECK_SECONDS = 5.0
 
 
 class TopicKeeper:
-    """The agent's topics, over all lives of the stages."""
+    """The agent's topics, while stages stop and start."""
 
     def __init__(self, settings: Settings, status: StatusReporter) -> None:
         self._settings = settings
@@ -48,22 +48,22 @@ class TopicKeeper:
         admin: AIOKafkaAdminClient,
         consumer: AIOKafkaConsumer,
         state_partitions: int,
-        over: asyncio.Event,
+        stopping: asyncio.Event,
     ) -> None:
-        """Create deleted topics again, if they hold no state. Sets `over` if the board has to be
-        written again, or the number of state partitions was changed, which the next life refuses.
+        """Create deleted topics again, if they hold no state. Sets `stopping` if the board has to
+        be written again, or the number of state partitions was changed, which the next run refuses.
         Raises StateLost."""
         names = self._names
-        while not await pause(over, CHECK_SECONDS):
+        while not await pause(stopping, CHECK_SECONDS):
             if await has_changed(admin, names.frames, names.series, state_partitions):
-                over.set()
+                stopping.set()
                 return
             changes = await self._watch.look(admin, consumer)
             if changes.deleted:
                 await self._create_again(admin, changes.deleted)
             if names.board in changes.deleted | changes.recreated:
                 log.info("writing all rows of topic %s again", names.board)
-                over.set()
+                stopping.set()
 
     async def _create_again(self, admin: AIOKafkaAdminClient, deleted: frozenset[str]) -> None:
         """Create topics that were deleted and hold no state, where the agent may."""

@@ -32,9 +32,9 @@ MISSING: dict[np.dtype[Any], Any] = {INT: NO_INT, FLOAT: np.nan, OBJECT: None}
 
 def object_column(values: Sequence[bytes | None]) -> Column:
     """A column of sketches."""
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
 
 
 def from_polars(values: pl.Series) -> Column:

@@ -77,8 +77,8 @@ def _outline(plan: Plan, private: frozenset[str], persons: frozenset[str]) -> Ou
     return Outline(
         plan.config_hash,
         {
-            section: {name: parts(name, thing) for name, thing in made.items()}
-            for section, made in sections(plan).items()
+            section: {name: parts(name, thing) for name, thing in declared.items()}
+            for section, declared in sections(plan).items()
         },
         {
             name: KpiOutline(
@@ -106,8 +106,10 @@ def _digest(parts: Parts) -> str:
 def sections(plan: Plan) -> dict[str, Mapping[str, Any]]:
     """The declarations of a plan by section, as in the YAML files; contracts are `events`."""
     values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    named = {"events" if name == "contracts" else name: made for name, made in values.items()}
-    return {name: made for name, made in named.items() if isinstance(made, Mapping)}
+    named = {
+        "events" if name == "contracts" else name: declared for name, declared in values.items()
+    }
+    return {name: declared for name, declared in named.items() if isinstance(declared, Mapping)}
 
 
 def _families(kpi: Kpi) -> dict[str, str]:

@@ -71,10 +71,10 @@ def _with(tree: Any, path: Path, value: Any) -> Any:
         return value
     step, rest = path[0], path[1:]
     inner = value_at(tree, (step,))
-    made = _with(inner, rest, value)
+    member = _with(inner, rest, value)
     if isinstance(tree, dict):
-        return {**tree, step: made}
-    return [made if item is inner else item for item in tree]
+        return {**tree, step: member}
+    return [member if item is inner else item for item in tree]
 
 
 OPENERS: Mapping[EnvelopeName, Callable[[Envelope], Opener]] = {

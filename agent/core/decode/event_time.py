@@ -106,9 +106,9 @@ class _Reading:
         if values.size and values.min() >= SECONDS_BELOW and values.max() < COMPACT_FIRST:
             self.at[where], self.readable[where] = values * finer, True  # what most producers write
             return
-        made = self._scaled(values, 0, 0)
+        at = self._scaled(values, 0, 0)
         good = ((values >= LEAST_SECONDS) & ~_are_compact(values)) | (values == 0)
-        self.at[where], self.readable[where] = made, good
+        self.at[where], self.readable[where] = at, good
 
     def _scaled(self, values: Any, of_second: Any, of_millisecond: Any) -> Instants:
         """Whole epoch numbers, whose unit follows from their magnitude, in the requested unit, plus
@@ -118,8 +118,8 @@ class _Reading:
         milliseconds = np.where(values < MILLISECONDS_BELOW, values, 0) * finer + of_millisecond
         per_unit = np.where(values < MICROSECONDS_BELOW, 1000 // finer, 1_000_000 // finer)
         rest = np.where(values < MILLISECONDS_BELOW, milliseconds, values // per_unit)
-        made: Instants = np.where(values < SECONDS_BELOW, seconds, rest)
-        return made
+        scaled: Instants = np.where(values < SECONDS_BELOW, seconds, rest)
+        return scaled
 
     def fill_floats(self, times: pl.Series) -> None:
         """Parse epoch numbers, truncated to the millisecond of their shortest decimal form."""

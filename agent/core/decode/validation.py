@@ -205,9 +205,9 @@ class _Types:
         for f in contract.fields:
             mask = self._wrong(f.name, f.path, "time" if is_converted(f) else f.type)  # type: ignore[arg-type]
             if is_converted(f) or f.text is not None or f.computed is not None:
-                made, unread = self._read(f)
+                parsed, unread = self._read(f)
                 mask = unread if mask is None else mask | unread
-                values.append(made)
+                values.append(parsed)
             if mask is None or not mask.any():
                 continue
             if f.required or (f.path in needed and not is_converted(f)):

@@ -87,7 +87,9 @@ class MissedRecords:
         """A copy with the spans from the start of a log: what came before is gone with an earlier
         log of the topic, or with frames, and can't be read again."""
         copied = MissedRecords(self._lateness_ms)
-        copied._spans = {s: {None: of[None]} for s, of in self._spans.items() if None in of}
+        copied._spans = {
+            source: {None: spans[None]} for source, spans in self._spans.items() if None in spans
+        }
         return copied
 
     def overlaps(self, start_ms: int, end_ms: int) -> bool:

@@ -41,7 +41,7 @@ class WindowValues:
         values = self._evaluator.values.evaluate_states(states)
         spans: dict[int, tuple[int, bool]] = {}  # many series, few ends
         hides = self._evaluator.values.hides
-        made = []
+        windows = []
         for (series, end), pair, value in zip(ends, states, values, strict=True):
             span = spans.get(end)
             if span is None:
@@ -49,7 +49,7 @@ class WindowValues:
                 span = spans[end] = start, self._missed.overlaps(start, end)
             dimensions, (start, is_incomplete) = series.dimensions or (), span
             hidden = hides(pair[0])
-            made.append(
+            windows.append(
                 WindowValue(
                     name,
                     dimensions,
@@ -63,7 +63,7 @@ class WindowValues:
                     hidden,
                 )
             )
-        return made
+        return windows
 
     def states(
         self, series: Series, start_ms: int, end_ms: int, without: Collection[PartialId] = ()

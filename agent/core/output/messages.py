@@ -98,10 +98,10 @@ def dimensions_json(kpi: Kpi | None, dimensions: Dimensions) -> dict[str, Scalar
 
 def window_json(kpi: Kpi, window: WindowValue) -> Json:
     """A window's value."""
-    made: Json = {"kind": "window", **_window(kpi, window)}
+    message: Json = {"kind": "window", **_window(kpi, window)}
     if window.open:
-        made["open"] = True
-    return made
+        message["open"] = True
+    return message
 
 
 def target_json(kpi: Kpi, status: TargetStatus) -> Json:
@@ -117,11 +117,11 @@ def target_json(kpi: Kpi, status: TargetStatus) -> Json:
     }
 
 
-def correction_json(made: Json, before: WindowValue | None, corrected_ms: int) -> Json:
-    """A window's value or target state (`made`) as a correction. `before`: the window as it was
+def correction_json(message: Json, before: WindowValue | None, corrected_ms: int) -> Json:
+    """A window's value or target state (`message`) as a correction. `before`: the window as it was
     published; None: it was not."""
     return {
-        **made,
+        **message,
         "corrected_at": iso(corrected_ms),
         "previous_value": None if before is None else finite(before.value),
         "previous_events": None if before is None else before.events,
@@ -206,15 +206,15 @@ def summary_json(
 ) -> Json:
     """The last line of a replay: the number of records by outcome, those of 0 included.
     `late_rows`: by KPI, the events that came too late for a window of it."""
-    made: Json = {
+    message: Json = {
         "kind": "summary",
         "records": records,
         "outcomes": {outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
         "reasons": {reason.value: n for reason in Reason if (n := reasons.get(reason, 0))},
     }
     if late_rows:
-        made["late_by_kpi"] = dict(sorted(late_rows.items()))
-    return made
+        message["late_by_kpi"] = dict(sorted(late_rows.items()))
+    return message
 
 
 def window_key(kpi: Kpi, window: WindowValue) -> bytes:
@@ -251,7 +251,7 @@ def _kpi_name(transition: Transition) -> str | None:
 
 
 def _window(kpi: Kpi, window: WindowValue) -> Json:
-    made: Json = {
+    message: Json = {
         "kpi": window.kpi,
         "dimensions": dimensions_json(kpi, window.dimensions),
         "start": iso(window.start_ms),
@@ -260,12 +260,12 @@ def _window(kpi: Kpi, window: WindowValue) -> Json:
         "events": window.events,
     }
     if window.maintenance is not None:
-        made["maintenance"] = window.maintenance
+        message["maintenance"] = window.maintenance
     if window.incomplete:
-        made["incomplete"] = True
+        message["incomplete"] = True
     if window.hidden:
-        made["hidden"] = hidden_text(kpi)
-    return made
+        message["hidden"] = hidden_text(kpi)
+    return message
 
 
 def _escalation(rule: Rule | None) -> list[Json]:

@@ -223,12 +223,12 @@ def _kind(value: object) -> str:
 @lru_cache(maxsize=1)
 def environment() -> SandboxedEnvironment:
     """The environment in which templates are compiled: no globals; unknown names are errors."""
-    made = _Environment(undefined=StrictUndefined, autoescape=False, finalize=_finalize)
-    made.globals.clear()
-    made.filters = {name: made.filters[name] for name in _JINJA} | dict(_OWN)
+    environment = _Environment(undefined=StrictUndefined, autoescape=False, finalize=_finalize)
+    environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in _JINJA} | dict(_OWN)
     tests = ("defined", "undefined", "none", "number", "string")
-    made.tests = {name: f for name, f in made.tests.items() if name in tests}
-    return made
+    environment.tests = {name: f for name, f in environment.tests.items() if name in tests}
+    return environment
 
 
 def _finalize(value: Any) -> Any:
@@ -331,8 +331,12 @@ def render(text: str, variables: Mapping[str, object]) -> str:
     the template as written, followed by what is wrong with it.
     """
     try:
-        made = _compiled(text).render(variables)
+        rendered = _compiled(text).render(variables)
     except Exception as error:  # any mistake in a template: it is reported in the text
         problem = f" (this text could not be filled in: {error})"[: MAX_RENDERED_CHARS // 2]
-        made = text[: MAX_RENDERED_CHARS - len(problem)] + problem
-    return made if len(made) <= MAX_RENDERED_CHARS else made[: MAX_RENDERED_CHARS - 1] + "…"
+        rendered = text[: MAX_RENDERED_CHARS - len(problem)] + problem
+    return (
+        rendered
+        if len(rendered) <= MAX_RENDERED_CHARS
+        else rendered[: MAX_RENDERED_CHARS - 1] + "…"
+    )

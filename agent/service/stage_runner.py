@@ -1,13 +1,13 @@
-"""One life of the stages: from a broker that answers until other rules, or the end.
+"""Runs both stages, with readers and watches, by one set of rules: until a reload, or the end.
 
     stage 1    source topics → frames
     stage 2    frames → windows, targets, alerts, and the board topic
     readers    the board topic and the alerts topic → this worker's view of the fleet
     writer     the values topic → a receiver of remote write, where the settings name one
-    watches    the agent's own topics; whether the stages get on
+    watches    the agent's own topics; whether the stages make progress
 
-A stage starts from what is committed. It ends with everything committed, or crashes without: the
-next one starts in the same way. A stage that fails is started again, without the others.
+A stage starts from what is committed. It ends with everything committed, or it crashes; the next
+one starts in the same way. A stage that fails is started again, without the others.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Life:
-    """Runs the stages. `live` runs them once, by the plan that `state` has at its start."""
+class StageRunner:
+    """Runs the stages. Each `run` uses the plan that `state` has at its start."""
 
     def __init__(
         self,
@@ -92,13 +92,13 @@ class Life:
             self._remote_write = RemoteWriteMetrics(state.metrics.registry)
             state.metrics.errors.labels(REMOTE_WRITE)
 
-    async def live(self, over: asyncio.Event) -> None:
-        """Run everything until `over` is set; start all of it again after a failure."""
-        await keep(lambda: self._once(over), over, self._on_failure(BROKER))
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run everything until `stopping` is set; start all of it again after a failure."""
+        await keep(lambda: self._once(stopping), stopping, self._on_failure(BROKER))
 
-    async def _once(self, over: asyncio.Event) -> None:
+    async def _once(self, stopping: asyncio.Event) -> None:
         self._status.starting()
-        admin = await self._reach_broker(over)
+        admin = await self._reach_broker(stopping)
         if admin is None:
             return
         consumer = new_reader(self._settings)
@@ -108,17 +108,17 @@ class Life:
             self._status.waiting(BROKER, None)
             self._status.waiting(BOARD, None)
             ingest_reporter = IngestReporter(self._state.plan, self._state.metrics, self._status)
-            ingest = partial(self._run_ingest, admin, state_partitions, ingest_reporter, over)
-            merge = partial(self._run_merge, state_partitions, over)
-            remote_write = partial(self._run_remote_write, over)
+            ingest = partial(self._run_ingest, admin, state_partitions, ingest_reporter, stopping)
+            merge = partial(self._run_merge, state_partitions, stopping)
+            remote_write = partial(self._run_remote_write, stopping)
             self.at_rest.clear()
             await all_of([
-                keep(ingest, over, self._on_failure(INGEST)),
-                keep(merge, over, self._on_failure(MERGE)),
-                keep(partial(self._run_readers, over), over, self._on_failure(BOARD)),
-                keep(remote_write, over, self._on_remote_write_failure),
-                self._topics.watch(admin, consumer, state_partitions, over),
-                self._watch_flushes(ingest_reporter, over),
+                keep(ingest, stopping, self._on_failure(INGEST)),
+                keep(merge, stopping, self._on_failure(MERGE)),
+                keep(partial(self._run_readers, stopping), stopping, self._on_failure(BOARD)),
+                keep(remote_write, stopping, self._on_remote_write_failure),
+                self._topics.watch(admin, consumer, state_partitions, stopping),
+                self._watch_flushes(ingest_reporter, stopping),
             ])  # fmt: skip
         finally:
             self.at_rest.set()
@@ -143,19 +143,19 @@ class Life:
             pause_seconds, exc_info=error if is_ours else None,
         )  # fmt: skip
 
-    async def _reach_broker(self, over: asyncio.Event) -> AIOKafkaAdminClient | None:
+    async def _reach_broker(self, stopping: asyncio.Event) -> AIOKafkaAdminClient | None:
         """An admin client once a broker answers; None when the end comes first."""
         waiting = asyncio.create_task(
             wait_for_broker(self._settings, lambda reason: self._status.waiting(BROKER, reason))
         )
-        await first_of(over, waiting)
+        await first_of(stopping, waiting)
         if not waiting.done():
             waiting.cancel()
             return None
         return waiting.result()
 
-    async def _watch_flushes(self, reporter: IngestReporter, over: asyncio.Event) -> None:
-        while not await pause(over, 1.0):
+    async def _watch_flushes(self, reporter: IngestReporter, stopping: asyncio.Event) -> None:
+        while not await pause(stopping, 1.0):
             reporter.check_flushes(2 * self._settings.flush_interval)
 
     async def _run_ingest(
@@ -163,7 +163,7 @@ class Life:
         admin: AIOKafkaAdminClient,
         state_partitions: int,
         reporter: IngestReporter,
-        over: asyncio.Event,
+        stopping: asyncio.Event,
     ) -> None:
         """Stage 1."""
         producer = new_producer(self._settings)
@@ -179,12 +179,12 @@ class Life:
                 self._settings, plan, Publisher(producer, self._names), outputs, admin,
                 state_partitions, reporter,
             )  # fmt: skip
-            await run_until(over, INGEST, ingest.run(), ingest.stop)
+            await run_until(stopping, INGEST, ingest.run(), ingest.stop)
         finally:
             await close("the ingest's producer", producer.stop())
             await close("the producer of dead letters", side_producer.stop())
 
-    async def _run_merge(self, state_partitions: int, over: asyncio.Event) -> None:
+    async def _run_merge(self, state_partitions: int, stopping: asyncio.Event) -> None:
         """Stage 2, and the writer of its series to the board topic."""
         producer = new_producer(self._settings)
         fleet, plan, privacy = self._fleet, self._state.plan, self._state.privacy
@@ -201,21 +201,21 @@ class Life:
             replying = self._board.requests.run(publisher, plan.config_hash, fleet.explain_held)
             try:
                 async with alongside(writer.run(), replying) as tasks:
-                    await run_until(over, MERGE, merge.run(), merge.stop, *tasks)
+                    await run_until(stopping, MERGE, merge.run(), merge.stop, *tasks)
             finally:
                 fleet.detach()
         finally:
             await close("the merge's producer", producer.stop())
 
-    async def _run_readers(self, over: asyncio.Event) -> None:
+    async def _run_readers(self, stopping: asyncio.Event) -> None:
         """The readers of the board topic and of the alerts topic."""
-        await until(over, self._board.run(), self._alert_log.run())
+        await until(stopping, self._board.run(), self._alert_log.run())
 
-    async def _run_remote_write(self, over: asyncio.Event) -> None:
+    async def _run_remote_write(self, stopping: asyncio.Event) -> None:
         """Send closed windows to the remote write receiver of the settings, if there is one."""
         if self._remote_write is None:
             return
         from agent.service.remote_writer import RemoteWriter
 
         writer = RemoteWriter(self._settings, self._state.plan, self._remote_write)
-        await until(over, writer.run())
+        await until(stopping, writer.run())
