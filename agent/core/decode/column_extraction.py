@@ -26,7 +26,7 @@ from agent.core.decode.extraction import Documents, Extractor
 from agent.core.decode.format import Demand, Flags, Format, Kind
 from agent.core.decode.json_format import MAYBE_NO_ID, MAYBE_NO_STRING, JsonFormat
 from agent.core.decode.record_columns import record_column
-from agent.core.decode.schema_times import misread
+from agent.core.decode.schema_times import with_units
 from agent.core.decode.single_record import all_strings, tree_of
 from agent.core.decode.tree import value_at
 from agent.core.decode.validation import columns_of, validate
@@ -226,12 +226,6 @@ class ColumnExtraction:
         for is_deep, frame in ((False, events), (True, lines)):
             proofs = [p for p in columns.proofs if (p[0].depth > 0) == is_deep]
             doubtful |= unproven(proofs, frame, batch, self._format, self._column)
-            of_lines = _rows(frame)
-            for source in columns.times:
-                if (source.depth > 0) == is_deep:
-                    records = [batch.value(row) for row in of_lines.tolist()]
-                    wrong = misread(frame[self._column(source)], records)
-                    doubtful[of_lines[wrong]] = True
         if doubtful.any():
             events, lines = (
                 f.filter(pl.Series(~doubtful[f["_row"].to_numpy()])) for f in (events, lines)
@@ -263,6 +257,11 @@ class ColumnExtraction:
         frame = lines.select(
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
             *(columns.member(demand, self._column) for demand in columns.members),
+        )
+        records = [batch.value(row) for row in rows.tolist()] if columns.times else []
+        frame = frame.with_columns(
+            with_units(frame[columns.column(demand)], records, columns.members[demand].path[1:])
+            for demand in columns.times
         ).select(columns_of(extractor.flat, columns))
         proven = ProvenFormat(extractor, self._format, batch, rows)
         sure = np.zeros(rows.size, np.bool_)

@@ -11,21 +11,22 @@ org.apache.kafka.connect.data in Kafka's source.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
-from agent.core.decode.format import Flags
+from agent.core.decode.format import UnreadableError, WrongPlaceError
+from agent.core.decode.single_record import tree_of
 from agent.core.decode.time_text import (
     COMPACT_FIRST,
     MICROSECONDS_BELOW,
     MILLISECONDS_BELOW,
     SECONDS_BELOW,
 )
+from agent.core.decode.tree import value_at
+from agent.core.model.paths import Path
 
 DAYS: Final = 0
 """Stands for "units per second" of days since the epoch."""
@@ -59,9 +60,6 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1)
 _FIRST_SECOND = -62_135_596_800  # of year 1
 _END_SECOND = 253_402_300_800  # of year 9999
-_NAMES = re.compile(
-    b"|".join(re.escape(name.encode()) for name in UNITS) + rb"|\\u00"  # letters may be escaped
-)
 _INTEGER = r"^(-?[0-9]{1,19})$"
 _SCHEMA, _PAYLOAD = b'{"schema"', b'"payload":'
 """How Kafka Connect writes records: the schema, which is mostly the same, comes first."""
@@ -110,23 +108,73 @@ def day(days: int) -> str:
         return f"day {days}"
 
 
-def misread(values: pl.Series, records: Iterable[bytes]) -> Flags:
-    """Which numbers in a String column of times may have another unit than their magnitude says, by
-    the schemas in their records (in the order of the column)."""
+def with_units(values: pl.Series, records: Sequence[bytes], path: Path) -> pl.Series:
+    """A String column of times, in which the numbers that the schemas in their records give another
+    unit than their magnitude does are ISO 8601. `path`: of the values in the payload; `records`:
+    that of each value."""
     numbers = values.str.extract(_INTEGER).cast(pl.Int64, strict=False).to_list()
-    known: dict[bytes, list[tuple[int, int]]] = {}
-    out = np.zeros(len(values), np.bool_)
+    before, name = b"", None
+    changed: dict[int, str] = {}
     for index, (number, record) in enumerate(zip(numbers, records, strict=True)):
-        if not number:
+        if number is None:
             continue
-        schema = record[: record.find(_PAYLOAD)] if record.startswith(_SCHEMA) else record
-        if (ranges := known.get(schema)) is None:
-            known[schema] = ranges = _ranges(schema)
-        out[index] = any(not first <= number < end for first, end in ranges)
-    return out
+        if not before or not record.startswith(before):  # the schema is mostly the same
+            before = _schema_before(record)
+            name = _name_at(record, path)
+        if name is None:
+            continue
+        time = SchemaTime.of(number, name).as_time
+        if isinstance(time, str) and _is_integer(number, record, path):
+            changed[index] = time
+    if not changed:
+        return values
+    return values.scatter(list(changed), list(changed.values()))
 
 
-def _ranges(schema: bytes) -> list[tuple[int, int]]:
-    """The ranges of plain numbers of each kind of time in a schema."""
-    names = {name.decode() for name in _NAMES.findall(schema)}
-    return [PLAIN_RANGES.get(UNITS.get(name, DAYS), (0, 0)) for name in names]
+def _schema_before(record: bytes) -> bytes:
+    """The begin of a record with its whole schema; empty if it does not begin with that."""
+    before = record[: record.find(_PAYLOAD)]
+    if not record.startswith(_SCHEMA):
+        return b""
+    try:
+        tree_of(before.rstrip().removesuffix(b",") + b"}", None)
+    except UnreadableError:  # the schema has a member `payload`
+        return b""
+    return before
+
+
+def _name_at(record: bytes, path: Path) -> str | None:
+    """The name of the schema at a path of the payload, if it is one of UNITS."""
+    try:
+        at = tree_of(record, None).get("schema")
+    except UnreadableError:
+        return None
+    for step in path:
+        at = _below(at, step)
+    name = at.get("name") if isinstance(at, dict) else None
+    return name if isinstance(name, str) and name in UNITS else None
+
+
+def _below(schema: Any, step: object) -> Any:
+    """The schema of a member or of the elements of an array. Both images of a changed row have one
+    schema, of which records may have only that of the other."""
+    if not isinstance(schema, dict):
+        return None
+    if not isinstance(step, str):
+        return schema.get("items")
+    fields = schema.get("fields")
+    named = [f for f in fields if isinstance(f, dict)] if isinstance(fields, list) else []
+    members = {f["field"]: f for f in named if isinstance(f.get("field"), str)}
+    other = {"before": "after", "after": "before"}.get(step, step)
+    return members.get(step, members.get(other))
+
+
+def _is_integer(number: int, record: bytes, path: Path) -> bool:
+    """Whether an integer of a column is one in its record, not a text or a fraction."""
+    digits = b"%d" % number
+    if digits not in record or b'"%s"' % digits not in record:
+        return digits in record
+    try:
+        return isinstance(value_at(tree_of(record, None)["payload"], path), int)
+    except (UnreadableError, WrongPlaceError):
+        return False

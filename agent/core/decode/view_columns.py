@@ -53,7 +53,7 @@ class ViewColumns:
     - `array`: a column whose lists have an item for each line; None: an event is its only line.
     - `members`: the columns of the documents (`extraction`).
     - `proofs`: the String columns whose values must be proven to have been strings, or ids.
-    - `times`: the columns of times whose unit the record's schema may say.
+    - `times`: the members that are times whose unit the schema of the payload may say.
     """
 
     view: View
@@ -63,7 +63,7 @@ class ViewColumns:
     array: Source | None
     members: Mapping[Demand, Source]
     proofs: tuple[tuple[Source, Kind], ...]
-    times: tuple[Source, ...]
+    times: tuple[Demand, ...]
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
@@ -156,10 +156,22 @@ def view_columns(extractor: Extractor, view: View, format: Format) -> ViewColumn
         None if lines is None else _array(lines, members),
         members,
         tuple(proofs),
-        tuple(s for (path, _), s in members.items() if view.has_schema and extractor.is_time(path)),
+        tuple(
+            demand
+            for demand, source in members.items()
+            if _has_unit(extractor, view, demand, source)
+        ),
     )
     is_reached = all(_is_reached(source, lines, format) for source in columns.sources)
     return columns if is_reached and (type_ or contract.type_path is None) else None
+
+
+def _has_unit(extractor: Extractor, view: View, demand: Demand, source: Source) -> bool:
+    """Whether a member is a time whose unit the schema of the payload may say."""
+    path, dtype = demand
+    is_text = dtype == pl.String and source.path[0] == "payload"
+    is_around = extractor.path_of(path)[0] == Root("envelope") and not view.envelope
+    return view.has_schema and is_text and extractor.is_time(path) and not is_around
 
 
 def _kinds(contract: Contract) -> Iterator[tuple[Path, Kind]]:

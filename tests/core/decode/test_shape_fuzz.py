@@ -37,8 +37,8 @@ def _lacks_all(records: Any, _: Any) -> Any:
     return pl.Series([True] * len(records), dtype=pl.Boolean)
 
 
-def _all_plain(values: pl.Series, _: Any) -> Any:
-    return np.zeros(len(values), np.bool_)
+def _all_plain(values: pl.Series, *_: Any) -> Any:
+    return values
 
 
 FAULTS: dict[str, tuple[object, str, Any]] = {
@@ -47,7 +47,7 @@ FAULTS: dict[str, tuple[object, str, Any]] = {
     "wrong types are taken": (layout.Layout, "is_proven", lambda *_: True),
     "records of any look are viewed": (ViewColumns, "is_viewed", lambda *_: pl.lit(True)),
     "decimals in a schema are not seen": (column_extraction, "_lack", _lacks_all),
-    "units in a schema are not seen": (column_extraction, "misread", _all_plain),
+    "units in a schema are not seen": (column_extraction, "with_units", _all_plain),
 }
 
 
