@@ -27,7 +27,7 @@ from agent.core.model.kpis import Dimensions, Kpi
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, WindowValue
 from agent.core.model.windows import MAX_SLICE_MS, previous_end
-from agent.core.pipeline import joined
+from agent.core.pipeline import in_event_time_order
 from agent.core.state.series import Series
 
 
@@ -68,7 +68,7 @@ class FixedWindows:
         # Contracts without fixed windows are at the end already, so that no other waits for them.
         emitted = [finish([n for n in self._plan.contracts if n not in contracts], past)]
         emitted += [finish(fixed, at) for at in [*ends, past]]
-        return joined(emitted)
+        return in_event_time_order(emitted)
 
     def advance(self, at_ms: int) -> Emitted:
         """Close the windows that end by an instant, of all contracts."""

@@ -31,18 +31,18 @@ from agent.core.model.windows import MAX_SLICE_MS
 
 
 class Pipeline:
-    """The core over a fixed set of sources.
+    """The core over a fixed set of sources: the partitions of topics.
 
-    `sources`: the number of partitions of each topic; a contract with no topic in it gets one
-    source. `until_ms`: windows that end later stay open, so the state is that of this instant.
-    `on_evaluation` is called with every evaluation of a rule. `lookups`: the tables of the lookup
-    topics, to which rows can be added.
+    `partitions`: their number by topic. A contract none of whose topics is named reads one
+    partition of its own. `until_ms`: windows that end later stay open, so the state is that of this
+    instant. `on_evaluation` is called with every evaluation of a rule. `lookups`: the tables of the
+    lookup topics, to which rows can be added.
     """
 
     def __init__(
         self,
         plan: Plan,
-        sources: Mapping[str, int] | None = None,
+        partitions: Mapping[str, int] | None = None,
         state_partitions: int = 1,
         until_ms: int | None = None,
         on_evaluation: OnEvaluation | None = None,
@@ -50,8 +50,8 @@ class Pipeline:
     ) -> None:
         self.plan = plan
         self.counts: Counter[CountKey] = Counter()
-        sources = sources or {}
-        self._partitions = {t: sources.get(t, 1) for t in plan.topics_with(sources)}
+        partitions = partitions or {}
+        self._partitions = {t: partitions.get(t, 1) for t in plan.topics_with(partitions)}
         self.lookups = lookups or LookupTopics(plan.lookups)
         self._folders = {
             t: Folder(plan, t, state_partitions, lookups=self.lookups) for t in self._partitions
@@ -92,7 +92,7 @@ class Pipeline:
                 self._position += 1
         for merger in self.mergers:
             merger.mark_durable()
-        return joined(emitted)
+        return in_event_time_order(emitted)
 
     def is_past(self, topic: str, partition: int, at_ms: int) -> bool:
         """Whether every later record of a source is too late for windows that end by an instant."""
@@ -116,14 +116,14 @@ class Pipeline:
         emitted = [self.flush()]
         newest_ms = self.newest_ms
         if newest_ms is None:
-            return joined(emitted)
+            return in_event_time_order(emitted)
         idle_after_ms = max(c.idle_after_ms for c in self.plan.contracts.values())
         reached_ms = newest_ms + (idle_ms if idle_ms >= idle_after_ms else 0)
         for topic, folder in self._folders.items():
             if any(source.watermark_ms is not None for source in folder.sources.values()):
-                contracts = self._contracts_of(topic)
+                contracts = self._contract_names(topic)
                 emitted += [merger.finish(contracts, reached_ms) for merger in self.mergers]
-        return joined(emitted)
+        return in_event_time_order(emitted)
 
     def advance_to(self, until_ms: int) -> Emitted:
         """Advance event time without events: close every window that ends by an instant, and
@@ -135,11 +135,11 @@ class Pipeline:
             contracts = self.plan.contracts_of(topic)
             # Absence rules are evaluated by whole slices, once the watermark has passed them.
             watermark_ms = until_ms + max(c.lateness_ms for c in contracts) + MAX_SLICE_MS + 1
-            names = self._contracts_of(topic)
+            names = self._contract_names(topic)
             emitted += [merger.finish(names, watermark_ms) for merger in self.mergers]
-        return joined(emitted)
+        return in_event_time_order(emitted)
 
-    def _contracts_of(self, topic: str) -> list[str]:
+    def _contract_names(self, topic: str) -> list[str]:
         return [contract.name for contract in self.plan.contracts_of(topic)]
 
     @property
@@ -150,21 +150,21 @@ class Pipeline:
 
     def open_windows(self) -> list[WindowValue]:
         """The open windows that have events, in the order of their ends."""
-        windows = [
+        open_windows = [
             window
             for merger in self.mergers
-            for of_kpi in merger.state.open_windows().values()
-            for window in of_kpi
+            for windows in merger.state.open_windows().values()
+            for window in windows
         ]
-        return sorted(windows, key=lambda w: w.end_ms)
+        return sorted(open_windows, key=lambda w: w.end_ms)
 
     def views(self) -> list[SeriesView]:
         """Every series, as a board sees it."""
         return [view for merger in self.mergers for view in merger.views()]
 
 
-def joined(emitted: Sequence[Emitted]) -> Emitted:
-    """Several `Emitted` as one, in event-time order."""
+def in_event_time_order(emitted: Sequence[Emitted]) -> Emitted:
+    """Several results as one, in event-time order."""
     whole = concatenated(emitted)
     return replace(
         whole,

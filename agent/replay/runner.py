@@ -24,7 +24,7 @@ from agent.core.fold.folder import FoldResult
 from agent.core.model.paths import Path as EventPath
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, Reason, Reject, WindowValue
-from agent.core.pipeline import Pipeline, joined
+from agent.core.pipeline import Pipeline, in_event_time_order
 from agent.errors import EnvironmentFault, KpiAgentError
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 from agent.replay.file_schemas import FileSchemas
@@ -147,7 +147,7 @@ def replay(
     """Send all files through the core. `clock_ms` is used as the broker's timestamp of every
     record: an event further in its future than the contract allows is rejected."""
     out = Replayed()
-    out.emitted = joined(list(stream(plan, files, clock_ms, out, progress)))
+    out.emitted = in_event_time_order(list(stream(plan, files, clock_ms, out, progress)))
     return out
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agent.core.model.plan import Plan
 from agent.core.model.results import Correction
 from agent.core.output.privacy import Privacy
-from agent.core.pipeline import joined
+from agent.core.pipeline import in_event_time_order
 from agent.core.restatement import (
     Period,
     TooManySeries,
@@ -72,7 +72,7 @@ async def restate(
     ):
         emitted.append(privacy.emitted(plan, batch))
     try:
-        corrected = corrections(plan, kpis, published, joined(emitted), period)
+        corrected = corrections(plan, kpis, published, in_event_time_order(emitted), period)
     except TooManySeries as error:
         raise EnvironmentFault(
             f"{error} has more series than max_series in this period: which of them are in "

@@ -13,7 +13,7 @@ from agent.core.evaluate.thresholds import Evaluation
 from agent.core.fixed_windows import FixedWindows
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, Outcome, TargetStatus, Transition, WindowValue
-from agent.core.pipeline import Pipeline, joined
+from agent.core.pipeline import Pipeline, in_event_time_order
 from agent.language.source import Span
 from agent.replay.runner import Replayed, sources, stream
 from agent.ruletests.cases import Case, Record
@@ -74,7 +74,7 @@ def _run_events(plan: Plan, case: Case, records: Sequence[Record], result: RunRe
             result.refused += [(of_topic[row].span, "late") for row, _ in added.late]
     for (outcome, _, _), number in pipeline.counts.items():
         result.outcomes[outcome] += number
-    return joined([pipeline.flush(), pipeline.advance_to(case.until_ms or 0)])
+    return in_event_time_order([pipeline.flush(), pipeline.advance_to(case.until_ms or 0)])
 
 
 def _pipeline(plan: Plan, case: Case, result: RunResult, topics: Sequence[str] = ()) -> Pipeline:
@@ -107,4 +107,4 @@ def _run_file(plan: Plan, case: Case, result: RunResult) -> tuple[Emitted, int]:
     if until > newest:
         emitted.append(pipeline.advance_to(until))
     result.outcomes += out.outcomes
-    return joined(emitted), newest
+    return in_event_time_order(emitted), newest

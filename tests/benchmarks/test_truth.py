@@ -7,7 +7,7 @@ import pytest
 import benchmarks.workload
 from agent.core.model.plan import Plan
 from agent.core.output.messages import window_json
-from agent.core.pipeline import Pipeline, joined
+from agent.core.pipeline import Pipeline, in_event_time_order
 from agent.language.load import load
 from benchmarks import scale
 from benchmarks.truth import Value, Window, compare, windows
@@ -35,7 +35,7 @@ def published(
         pipeline.end("bench-w", partition)
     merger_end = SHAPE.closing_ms
     emitted += [merger.finish(plan.contracts, merger_end) for merger in pipeline.mergers]
-    closed = joined(emitted).windows
+    closed = in_event_time_order(emitted).windows
     return plan, expected, [window_json(plan.kpis[w.kpi], w) for w in closed]
 
 

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from agent.core.model.plan import Plan
 from agent.core.model.results import Emitted, TargetState
-from agent.core.pipeline import Pipeline, joined
+from agent.core.pipeline import Pipeline, in_event_time_order
 from tests.core.batches import batch_of
 
 MINUTE_MS = 60_000
@@ -67,7 +67,7 @@ def run(plan: Plan, events: list[tuple[int, str, int]], cuts: list[int]) -> Emit
         assert not pipeline.add(batch_of("shop", lines, offset=first)).rejects
         emitted.append(pipeline.flush())
         first = cut
-    published = joined([*emitted, pipeline.finish()])
+    published = in_event_time_order([*emitted, pipeline.finish()])
     # What happens at one instant may be published in any order.
     return replace(
         published,
