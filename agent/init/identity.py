@@ -15,7 +15,8 @@ IDENTIFIES = ("cloudevents",)
 _DELIVERY_IDS = ("delivery", "webhook_id", "event_id", "message_id")
 """Last parts of names of headers with the id of a webhook's delivery."""
 _EVENT_IDS = (
-    "insert_id", "event_id", "event_uuid", "message_id", "uuid", "delivery", "webhook_id",
+    "insert_id", "event_id", "event_uuid", "event_identifier", "message_id", "uuid", "delivery",
+    "webhook_id",
 )  # fmt: skip
 _POSITIONS: Sequence[tuple[Path, ...]] = (
     tuple((Root("envelope"), "source", name) for name in ("file", "pos", "row")),

@@ -167,6 +167,7 @@ def test_the_time_is_when_it_happened_and_not_when_it_was_handled() -> None:
         ({"messageId": "e{}", "order": {"id": "{}"}}, ("messageId",)),
         ({"sg_event_id": "e{}", "sg_message_id": "{}"}, ("sg_event_id",)),
         ({"event": {"id": "{}"}}, ("event", "id")),
+        ({"eventIdentifier": "e{}", "type": "Account"}, ("eventIdentifier",)),
         ({"meeting": {"uuid": "{}"}}, None),
         ({"order": {"id": "{}"}}, None),
     ],

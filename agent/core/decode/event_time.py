@@ -174,8 +174,10 @@ class _Reading:
     def _fill_numbers(self, values: pl.Series, rows: Any) -> bool:
         """Parse the values if all of them are epoch numbers; returns whether they are."""
         first = values[0]
-        is_date = len(first) == _DATE_LENGTH
-        if not NUMBER.fullmatch(first) or len(first) > 19 or is_date or _has_compact(values):
+        is_date = len(first) == _DATE_LENGTH or (
+            len(first) == _TIME_LENGTH and values.str.contains(_COMPACT_TIME).any()
+        )
+        if not NUMBER.fullmatch(first) or len(first) > 19 or is_date:
             return False
         if first.isdigit() and first[0] != "0":
             numbers = values.cast(pl.Int64, strict=False)
@@ -306,12 +308,6 @@ def local_offsets(timezone: str, local_seconds: Instants) -> Instants | int:
     for row in np.flatnonzero(np.isin(inverse, changing)).tolist():
         offsets[row] = offset_seconds(timezone, int(seconds[row]))
     return offsets
-
-
-def _has_compact(values: pl.Series) -> bool:
-    """Whether any text is a date and a time of day in digits; they have one length."""
-    is_able = values.str.len_bytes()[0] == _TIME_LENGTH
-    return is_able and values.str.contains(_COMPACT_TIME).any()
 
 
 def _are_compact(values: Any) -> Any:
