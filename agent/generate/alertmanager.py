@@ -1,4 +1,4 @@
-"""An Alertmanager configuration from the plan: routes, receivers and inhibition.
+"""An Alertmanager configuration from the plan: routes, receivers, inhibition and messages.
 
 Receivers are written by people, in `receivers.yml` beside the generated file, and copied from there
 with their channels and secrets. A receiver that is not described there sends nothing; its alerts
@@ -22,6 +22,7 @@ from agent.generate.inhibition import inhibit_rules
 
 WHAT = "alertmanager"
 CONFIG_FILE = "alertmanager.yml"
+MESSAGES_FILE = "kpi-agent.tmpl"
 RECEIVERS_FILE = "receivers.yml"
 
 EVERYONE, ON_CALL, DIGEST = "everyone", "on-call", "digest"
@@ -36,7 +37,11 @@ def alertmanager_files(
 ) -> dict[str, str]:
     """The generated files by path, relative to the output directory. Raises RulesError for a
     receiver that no route uses."""
-    return {CONFIG_FILE: configuration(plan, receivers or {}, external)}
+    messages = Path(__file__).with_name("messages.tmpl").read_text(encoding="utf-8")
+    return {
+        CONFIG_FILE: configuration(plan, receivers or {}, external),
+        MESSAGES_FILE: f"{{{{/* {files.mark(WHAT)} */}}}}\n{messages}",
+    }
 
 
 def read_receivers(file: Path) -> dict[str, Entry]:
@@ -88,6 +93,7 @@ def configuration(plan: Plan, receivers: Receivers, external: Sequence[str] = ()
         },
         "receivers": [receivers.get(name, {"name": name}) for name in known],
         "inhibit_rules": inhibit_rules(plan, external),
+        "templates": [MESSAGES_FILE],
     }
     lines = [
         files.mark(WHAT),

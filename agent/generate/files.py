@@ -13,7 +13,7 @@ Files = Mapping[str, str]
 """Texts by path, relative to the output directory, with `/` between the parts."""
 
 
-SUFFIXES = frozenset({".yml", ".yaml", ".json"})
+SUFFIXES = frozenset({".yml", ".yaml", ".json", ".tmpl"})
 
 
 def mark(what: str) -> str:

@@ -33,7 +33,7 @@ from tests.pictures.mail import Mailbox, as_page, mailbox, with_mail
 from tests.pictures.terminal import screenshot
 
 IMAGES = ROOT / "docs" / "images"
-RULE, TEAM = "slow_support", "support"
+SUMMARY, TEAM = "waits", "support"
 FIRES_SECONDS = 150
 DEMO_SECONDS = 420
 AFTER_SECONDS = 20
@@ -77,7 +77,7 @@ def company(folder: Path) -> Iterator[Company]:
 
 
 def _mails(box: Mailbox) -> list[str]:
-    return [mail["Subject"] for mail in box.mails if RULE in mail["Subject"]]
+    return [mail["Subject"] for mail in box.mails if SUMMARY in mail["Subject"]]
 
 
 @contextmanager
@@ -153,9 +153,9 @@ def grafana_boards(browser: webdriver.Chrome, answers: dict[str, Json], images: 
 def mail(browser: webdriver.Chrome, box: Mailbox, folder: Path, images: Path) -> None:
     """The alert as it arrives."""
     page = folder / "mail.html"
-    page.write_text(as_page(next(mail for mail in box.mails if RULE in mail["Subject"])))
+    page.write_text(as_page(next(mail for mail in box.mails if SUMMARY in mail["Subject"])))
     browser.get(page.as_uri())
-    take(browser, images / "alert-mail.webp", 800, 900)
+    take(browser, images / "alert-mail.webp", 800, 400)
 
 
 def terminals(images: Path) -> None:

@@ -80,6 +80,7 @@ def with_mail(receiver: str, port: int, folder: Path) -> Path:
             "require_tls": False,
         }
     ]
+    config["templates"] = [str(DEPLOY / "alertmanager" / "kpi-agent.tmpl")]
     file = folder / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
     return file

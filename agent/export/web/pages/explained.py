@@ -97,11 +97,12 @@ def _because(document: Mapping[str, Any], alert: Mapping[str, Any], kpi: Kpi) ->
         span = seconds_text(alert["no_data_for_seconds"])
         sentences.append(f"It fires after {span} without an event.")
     # The condition that can change the state: `clear` of a firing alert, else `when`.
-    condition = alert.get("clear" if alert["state"] == "firing" else "when")
-    if condition is None or condition["sql"] is None:
-        condition = alert.get("when")
+    clear = alert.get("clear") if alert["state"] == "firing" else None
+    clears = clear is not None and clear["sql"] is not None
+    condition = clear if clears else alert.get("when")
     for clause in condition["clauses"] if condition else ():
-        sentences.append(_clause_text(clause, window and window["value"], kpi))
+        shown = _clause_text(clause, window and window["value"], kpi)
+        sentences.append(f"Clears when {shown}" if clears else shown)
     sentences += [f"{fact['sql']}: {fact['words']}." for fact in document["facts"]]
     if document["rule_override"]:
         sentences.append(f"The rule is as its override for {_match(document['rule_override'])}.")

@@ -52,7 +52,7 @@ def test_an_alert_has_fired_since_it_fired_and_not_since_it_was_pending() -> Non
 def test_of_what_fires_the_end_is_explained_and_values_are_in_peoples_units() -> None:
     assert words(document())["because"] == [
         "The value is 10 min 40 s, of 1,200 events.",
-        "value < 480 (10 min 40 s < 8 min): does not hold.",
+        "Clears when value < 480 (10 min 40 s < 8 min): does not hold.",
     ]
 
 
