@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.common import (
+    add_brokers,
     add_now,
     add_period,
     check_known,
@@ -51,8 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="compare with the rules of a git revision or of another folder",
     )
     parser.add_argument("--format", choices=("human", "json", "html"), default="human")
-    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_brokers(parser)
     parser.add_argument(
         "--warm-up",
         type=span,

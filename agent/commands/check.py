@@ -6,10 +6,9 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import OK, WRONG, is_colored
+from agent.commands.common import OK, WRONG, add_settings, is_colored
 from agent.core.model.printable import printable
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="also say where a registered schema no longer fits; default: the setting "
         "schema_registry",
     )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_settings(parser)
     parser.add_argument("--format", choices=("human", "json", "github"), default="human")
 
 

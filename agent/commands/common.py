@@ -115,6 +115,17 @@ def clock_ms(now: int | None = None) -> int:
     return now if now is not None else clock.now_ms()
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The option `--settings`."""
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+
+
+def add_brokers(parser: argparse.ArgumentParser) -> None:
+    """The options `--brokers` and `--settings`."""
+    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
+    add_settings(parser)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """A block that writes a path. Raises EnvironmentFault, which names it, if that fails."""

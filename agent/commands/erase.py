@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import OK, WRONG, check_known, say, topic_progress
+from agent.commands.common import OK, WRONG, add_brokers, check_known, say, topic_progress
 from agent.core.model.printable import aligned
 from agent.errors import EnvironmentFault, RulesError
 
@@ -40,8 +40,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--apply", action="store_true", help="delete the series; default: only show what there is"
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
-    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_brokers(parser)
 
 
 def run(options: Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.commands.common import add_now, clock_ms, usage, writing
+from agent.commands.common import add_now, add_settings, clock_ms, usage, writing
 from agent.core.model.printable import printable
 from agent.errors import RulesError
 
@@ -46,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--subject", metavar="NAME", help="the registry's subject; default: by the topic's name"
     )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_settings(parser)
     parser.add_argument("--name", metavar="NAME", help="the name of the file; default: the topic")
     parser.add_argument("--topic", metavar="NAME", help="the Kafka topic")
     parser.add_argument("--event", metavar="NAME", help="without a sample: the event type")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from agent.commands.common import nearest, usage
+from agent.commands.common import add_settings, nearest, usage
 from agent.errors import EnvironmentFault, RulesError
 
 ABOUT = "print the address of the private page of a person or an owner"
@@ -29,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="print the person's hash instead, then those by earlier secrets",
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_settings(parser)
     parser.add_argument(
         "--base", default="http://localhost:9108", metavar="URL", help="the address of the agent"
     )

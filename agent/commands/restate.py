@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands.common import (
     OK,
     WRONG,
+    add_brokers,
     check_known,
     clock_ms,
     instant,
@@ -60,8 +60,7 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_brokers(parser)
 
 
 def run(options: Namespace) -> int:

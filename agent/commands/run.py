@@ -6,7 +6,7 @@ import signal
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from agent.commands.common import OK, port
+from agent.commands.common import OK, add_brokers, port
 
 ABOUT = "run the agent on Kafka"
 EXAMPLES = (
@@ -18,8 +18,7 @@ EXAMPLES = (
 def arguments(parser: ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--rules", metavar="DIR", help="default: rules, or KPI_AGENT_RULES")
-    parser.add_argument("--brokers", metavar="HOST:PORT", help="default: KPI_AGENT_BROKERS")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="or KPI_AGENT_SETTINGS")
+    add_brokers(parser)
     parser.add_argument("--port", type=port, metavar="N", help="port of the board and /metrics")
 
 

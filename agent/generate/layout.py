@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import dashboard
@@ -143,16 +143,10 @@ class Board:
             )
         )
         for name in self.external_labels:
-            built.with_variable(
-                dashboard.QueryVariable(name)
-                .label(name.replace("_", " "))
-                .datasource(SOURCE)
-                .query(f"label_values({BUILD_INFO}, {name})")
-                .refresh(models.VariableRefresh.ON_DASHBOARD_LOAD)
-                .sort(models.VariableSort.NATURAL_ASC)
-            )
-        for variable in _dimension_variables(self.dimensions):
-            built.with_variable(variable)
+            variable = _variable(name, name, BUILD_INFO)
+            built.with_variable(variable.refresh(models.VariableRefresh.ON_DASHBOARD_LOAD))
+        for kpi, name in self.dimensions:
+            built.with_variable(_multiple(variable_name(name), name, kpi.metric))
         for label, metric in self.choices:
             built.with_variable(_multiple(label, label, metric))
         for each in self.marks:
@@ -164,25 +158,20 @@ class Board:
         return built.link(kpis.tags([TAG]).as_dropdown(True).keep_time(True))
 
 
-def _dimension_variables(
-    dimensions: Iterable[tuple[Kpi, str]],
-) -> Iterable[dashboard.QueryVariable]:
-    for kpi, name in dimensions:
-        yield _multiple(variable_name(name), name, kpi.metric)
-
-
 def _multiple(variable: str, label: str, metric: str) -> dashboard.QueryVariable:
     """A variable for several values of a label, at first all of them."""
     every = models.VariableOption(selected=True, text="All", value="$__all")
+    chosen = _variable(variable, label, metric).multi(True).include_all(True)
+    chosen.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    return chosen.all_value(".*").current(every)
+
+
+def _variable(variable: str, label: str, metric: str) -> dashboard.QueryVariable:
+    """A variable for the values that a label has in a metric."""
     return (
         dashboard.QueryVariable(variable)
         .label(label.replace("_", " "))
         .datasource(SOURCE)
         .query(f"label_values({metric}, {label})")
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.NATURAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(every)
     )

@@ -77,17 +77,14 @@ def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract
     """Whether all fields are of the contract, or of one for all types of the topic."""
     fields = _fields(context, contract)
     known = True
-    for name in spec.model_extra or {}:
+    beside = {(*at, name): name for name in spec.model_extra or {}}
+    within = {(*at, "fields", name): name for name in spec.fields}
+    for place, name in (beside | within).items():
         if name not in fields:
-            hint = suggest(name, [*fields, *_WORDS], f"fields of {contract.name}")
+            words = [*fields, *_WORDS] if place in beside else fields
+            hint = suggest(name, words, f"fields of {contract.name}")
             message = f"'{name}' is not a field of {contract.name}"
-            context.wrong((*at, name), message, hint, on="key")
-            known = False
-    for name in spec.fields:
-        if name not in fields:
-            hint = suggest(name, fields, f"fields of {contract.name}")
-            message = f"'{name}' is not a field of {contract.name}"
-            context.wrong((*at, "fields", name), message, hint, on="key")
+            context.wrong(place, message, hint, on="key")
             known = False
     if spec.id is not None and not contract.ids:
         message = f"{contract.name} has no id"
