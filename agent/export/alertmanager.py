@@ -50,6 +50,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from agent.core.model import metrics
 from agent.core.model.kpis import SeriesRef
 from agent.core.output.messages import iso
+from agent.errors import reason_of
 from agent.export.agent_state import AgentState
 from agent.export.outgoing_alerts import Key, OutgoingAlert, alerts_to_send
 
@@ -150,9 +151,8 @@ class Delivery:
         self._metrics.failures.labels(receiver.url).inc()
         if self._reached.get(receiver.url, True):
             is_ours = not isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
-            reason = error if str(error) else type(error).__name__
             log.error(
-                "alerts not delivered to %s, retrying: %s", receiver.url, reason,
+                "alerts not delivered to %s, retrying: %s", receiver.url, reason_of(error),
                 exc_info=error if is_ours else None,
             )  # fmt: skip
         self._set_reached(receiver.url, False)
