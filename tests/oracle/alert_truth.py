@@ -73,8 +73,10 @@ class Series:
         return self.ending(self.windows[i].end - count * self.size)
 
     def disjoint(self, i: int, after: float) -> list[Window]:
-        """Windows that end after an instant, up to one that none of them overlaps."""
+        """Windows that end after an instant, up to one that none of them overlaps. Calendar windows
+        that only clock changes have brought there do not count."""
         end = self.windows[i].end
+        after += 2 * UNIT_MS["h"] if self.unit else 0
         return [
             w
             for w in self.windows[: i + 1]

@@ -138,8 +138,8 @@ def evaluated(
 
 
 def within(days: Sequence[Day], last: int, span: int) -> list[Day]:
-    """The windows up to the `last` that end within a span before its end."""
-    return [d for d in days[: last + 1] if d.end > days[last].end - span]
+    """The windows up to the `last` that end within a span before its end, by the clock."""
+    return [d for d in days[: last + 1] if d.end > days[last].end - span + 2 * DAY // 24]
 
 
 def line(days: Sequence[Day]) -> tuple[float, float, float]:

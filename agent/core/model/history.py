@@ -15,6 +15,10 @@ from agent.core.model.windows import DAY_MS, CalendarWindow, Window
 
 Floats = NDArray[np.float64]
 
+CLOCK_CHANGE_MS = 7_200_000
+"""The most that clocks go forward at once without skipping a day (Antarctica/Troll, IANA tz
+database)."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureContext:
@@ -40,9 +44,14 @@ class FeatureContext:
 
     def disjoint_windows(self, span_ms: int) -> NDArray[np.intp]:
         """The indices in `past` of the windows that end within `(end - span, end]` and do not
-        overlap, oldest first, the window itself last."""
+        overlap, oldest first, the window itself last. Of calendar windows, as many as without clock
+        changes."""
         window, past = self.window, self.past
-        since = past.since(self.end_ms - span_ms)
+        after_ms = self.end_ms - span_ms
+        if isinstance(window, CalendarWindow):
+            # After a day of 23 hours, the span reaches into one period more.
+            after_ms += CLOCK_CHANGE_MS
+        since = past.since(after_ms)
         indices: NDArray[np.intp] = np.arange(since.start, since.stop, dtype=np.intp)
         if isinstance(window, CalendarWindow) or window.hop_ms == window.size_ms:
             return indices

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agent.core.history.trend import Run, Trend
-from agent.core.model.windows import FixedWindow
-from tests.core.history.looks import DAY, HOUR, look
+from agent.core.model.windows import CalendarWindow, FixedWindow
+from tests.core.history.looks import DAY, HOUR, MONDAY, look
 
 
 def test_a_trend_is_a_slope_a_day_where_it_is_no_chance() -> None:
@@ -60,3 +60,11 @@ def test_a_run_is_unbroken() -> None:
     assert falling.compute(look([3.0, 2, 1])) is None
     assert falling.compute(look([9.0, 4, None, 2, 1])) is None
     assert Run("", "rising", 2).compute(look([5.0, 1, 2, 3])) == 1
+
+
+@pytest.mark.parametrize("zone", ["Europe/Oslo", "America/New_York", "Antarctica/Troll"])
+def test_a_span_of_days_holds_as_many_days_though_clocks_changed(zone: str) -> None:
+    days = CalendarWindow("day", zone)
+    for count in range(15, 366):  # a year from a Monday in winter
+        seen = look([float(i) for i in range(count)], days, start_ms=MONDAY)
+        assert [len(seen.disjoint_windows(n * DAY)) for n in (1, 7, 14)] == [1, 7, 14]
