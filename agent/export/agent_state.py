@@ -42,8 +42,8 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """A change of the rules: when the first worker adopted it (wall clock), and what, in words.
-    `about`: what of it is about a KPI, by name; `is_general`: it may be about any of them."""
+    """A change of the rules: when the first worker adopted it (wall clock, ms), and its
+    description. `about`: by KPI, the part that concerns it; `is_general`: it may concern any."""
 
     at_ms: int
     text: str
@@ -94,8 +94,8 @@ class Fleet(Protocol):
         can't be evaluated."""
 
     def is_leader(self) -> bool:
-        """Whether this is the worker that exports what belongs to no single series: objectives and
-        `per: kpi` rules."""
+        """Whether this worker exports what is not of a single series: objectives and `per: kpi`
+        rules."""
 
     def is_ours(self, series: SeriesRef) -> bool:
         """Whether this worker holds a series."""

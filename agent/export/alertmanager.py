@@ -61,10 +61,10 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 TIMEOUT_SECONDS = 10.0
 ENDS_AFTER_RESENDS = 4
-"""A firing alert ends by itself after so many missing resends, as in Prometheus (rules/manager.go,
-`sendAlerts`), and not before `GAP_MS`."""
+"""A firing alert ends by itself after this number of missing resends, as in Prometheus
+(rules/manager.go, `sendAlerts`), and not before `GAP_MS`."""
 GAP_MS = 10 * 60_000
-"""How long an alert goes on without being sent, as while its worker restarts. The generated
+"""How long an alert stays active without being sent, as while its worker restarts. The generated
 Prometheus rules wait as long (`agent/generate/names.py`)."""
 MAX_ALERTS_PER_REQUEST = 256
 

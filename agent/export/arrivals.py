@@ -14,7 +14,7 @@ from agent.core.output.privacy import masked
 
 MINUTE_MS = 60_000
 MINUTES = 15
-"""Rates are over so many minutes, or since the worker started."""
+"""The period of rates; shorter if the worker started later."""
 
 
 class Arrivals:

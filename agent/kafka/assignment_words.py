@@ -46,8 +46,8 @@ WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
     ),
     (Kind.TRUNCATED, False): (
         logging.WARNING,
-        "the log ends at {at}, before what was read of it: the broker has lost its end (an unclean "
-        "leader election?). Reading goes on there",
+        "the log ends at {at}, before the last offset that was read: the broker has lost its end "
+        "(an unclean leader election?). Reading continues there",
     ),
     (Kind.SKIPPED, True): (
         logging.ERROR,
@@ -60,13 +60,13 @@ WORDS: Mapping[tuple[Kind, bool], tuple[int, str]] = {
     (Kind.DELETED, False): (
         logging.WARNING,
         "records of unfinished windows were deleted from the log; all of them had been counted, "
-        "and reading goes on at {at}. Repeats of them would not be noticed: windows that are open "
-        "now are marked as incomplete",
+        "and reading continues at {at}. Repeats of them would not be noticed: windows that are "
+        "open now are marked as incomplete",
     ),
     (Kind.MOVED_BACK, False): (
         logging.WARNING,
-        "the group's offset was moved from outside; reading goes on at {at}, where it was: windows "
-        "that are closed are not opened again",
+        "the group's offset was moved from outside; reading continues at {at}, where it was: "
+        "windows that are closed are not opened again",
     ),
 }
 """Level and text of the message, by the kind of the finding and whether records are missing."""

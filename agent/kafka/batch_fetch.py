@@ -79,7 +79,7 @@ class _BatchReader:
         self._rest_end = 0
 
     def getall(self, max_records: int | None = None) -> Fetched:
-        """The next records, at most so many; none when the partition was revoked or sought."""
+        """The next records, at most `max_records`; none if the partition was revoked or sought."""
         result = self._result
         if not result.check_assignment(result._topic_partition) or not result.has_more():
             return Fetched()

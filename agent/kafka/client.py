@@ -135,7 +135,7 @@ def new_reader(
     """A consumer without a group, which commits nothing. It is assigned all partitions of `topics`;
     without topics, the caller assigns some. `name` is the suffix of its client id.
 
-    Where records are deleted that it has not read yet, it goes on at those that are left; with
+    If records are deleted before it has read them, it continues at the first that is left; with
     `auto_offset_reset="none"`, it raises OffsetOutOfRangeError instead.
     """
     client_id = f"{settings.group}-{name}" if name else settings.group
@@ -145,7 +145,7 @@ def new_reader(
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
-        # aiokafka would go on at the end of the log.
+        # aiokafka would continue at the end of the log.
         **{"auto_offset_reset": "earliest", **options},
     )
 

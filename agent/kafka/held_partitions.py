@@ -31,8 +31,8 @@ VIEWS_SECONDS = 1.0
 """The least pause between two refreshes of views, as often as the board is written: with more
 frequent ones, nearly every view would change each time."""
 REQUESTED_SECONDS = 2.0
-"""Views that were made on request are not refreshed after rounds for so long: the board requests
-them every second, and seldom finds a partition busy."""
+"""The pause before rounds refresh views again that were made on request: the board requests them
+every second, and seldom finds a partition busy."""
 BUSY_SECONDS = 0.02  # between checks whether a thread is done
 
 Parameters = ParamSpec("Parameters")

@@ -164,8 +164,8 @@ async def _partitions(settings: Settings, plan: Plan) -> dict[str, list[int]]:
 
 
 async def partitions_of(settings: Settings, topics: Sequence[str] | None) -> dict[str, list[int]]:
-    """The partitions of topics; None: of all that there are. Raises EnvironmentFault where one of
-    them isn't there."""
+    """The partitions of topics; None: of all topics. Raises EnvironmentFault if one does not
+    exist."""
     async with running(new_admin(settings)) as admin:
         described = await describe(admin, topics)
     missing = [topic for topic in topics or () if topic not in described]

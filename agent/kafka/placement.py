@@ -76,7 +76,7 @@ async def has_changed(
 
 
 def start_over(settings: Settings, frames: str, series: str) -> str:
-    """The hint where the agent can't go on with the state that it has."""
+    """The hint if the agent can't continue with its state."""
     return (
         "Stop all agents, delete both topics (kafka-topics.sh --bootstrap-server "
         f"{settings.brokers} --delete --topic '{frames}|{series}') and start again: windows that "

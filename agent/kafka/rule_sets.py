@@ -75,7 +75,7 @@ class RuleSets:
 
     @staticmethod
     def forgotten(rows: Iterable[WorkerRow], now_ms: int) -> list[str]:
-        """The workers that have not run for so long that their rows can be deleted."""
+        """The workers whose rows can be deleted, because they stopped long ago."""
         return [row.worker for row in rows if now_ms - row.at_ms > FORGOTTEN_MS]
 
 

@@ -114,8 +114,8 @@ class SideOutputs:
         return Sent(topic, record, headers, acknowledged)
 
     async def _send_cut(self, sent: Sent) -> None:
-        """Send a record truncated, in a batch of its own; a small one whole: it was refused with
-        its batch."""
+        """Send a record again in a batch of its own: truncated, or whole if it is small, because
+        then only its batch was too large."""
         origin = f"topic {sent.record.topic} partition {sent.record.partition} offset "
         origin += str(sent.record.offset)
         attempts: list[tuple[bytes | None, bytes | None, Headers]] = []
@@ -169,7 +169,7 @@ def origin_headers(record: Record, reason: str, detail: str, contract: str | Non
 
 
 def cut(record: Record, headers: Headers, size: int) -> tuple[bytes | None, bytes | None, Headers]:
-    """Key, value and headers of a record, truncated to about so many bytes.
+    """Key, value and headers of a record, truncated to about `size` bytes.
 
     Headers are added with the length and the SHA-256 of the whole value, and the length of a key
     that is left out. The producer's own headers are left out if they are large.

@@ -13,39 +13,39 @@ class IngestProgress(Protocol):
     """The receiver of stage 1's reports; all calls are on the event loop."""
 
     def folded(self, topic: str, added: FoldResult, seconds: float) -> None:
-        """A batch was folded."""
+        """A batch was folded, which took `seconds`."""
 
     def flushed(self, frames: int, seconds: float) -> None:
-        """Frames were acknowledged, so long after their flush began."""
+        """All frames of a flush were acknowledged, `seconds` after it began."""
 
     def unacknowledged(self, seconds: float) -> None:
-        """Frames sent so long ago are not acknowledged yet."""
+        """Frames are not acknowledged yet, `seconds` after their flush began."""
 
     def watermark(self, topic: str, partition: int, watermark_ms: int | None) -> None:
         """The watermark of a source partition."""
 
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """How many records of a source partition are not read yet."""
+        """The number of records of a source partition that are not read yet."""
 
     def missed(self, topic: str, partition: int, records: int) -> None:
-        """So many records of a source partition were deleted before they were read; usually 0."""
+        """The number of records of a source partition that were deleted before they were read."""
 
     def shortened(self, topic: str, series: Mapping[str, int]) -> None:
-        """How many series have had a dimension value that was too long, by KPI of a topic."""
+        """By KPI of a topic, the number of series that had a dimension value that was too long."""
 
     def source_topics(self, topics: Sequence[str], missing: Sequence[str]) -> None:
-        """The source topics that exist, and those and patterns for which there is none (yet)."""
+        """The source topics that exist, and the declared topics and patterns that have none."""
 
     def schemas(self, reason: str | None) -> None:
         """Why the schemas of records can't be fetched; None: they can."""
 
     def lookups(self, unreadable: Mapping[str, int]) -> None:
-        """How many record keys of each lookup topic have no row that can be read, by lookup."""
+        """By lookup, the number of record keys of its topic without a readable row."""
 
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
-        """The group has assigned so many source partitions to this worker that it reads. `paused`
-        (topic, partition): those that it does not read, as another version of the agent committed
-        last."""
+        """The number of assigned source partitions that this worker reads. `paused` (topic,
+        partition): those that it does not read, because another version of the agent committed
+        them last."""
 
     def forget(self, topic: str, partition: int) -> None:
         """A source partition was revoked."""
@@ -64,14 +64,14 @@ class MergeProgress(Protocol):
         """The active alerts of the state partitions that are ready now."""
 
     def missed(self, topic: str, partition: int, records: int) -> None:
-        """So many frames of a state partition were deleted before they were merged; usually 0."""
+        """The number of frames of a state partition that were deleted before they were merged."""
 
     def frames_lag(self, partition: int, frames: int) -> None:
-        """About how many frames of a state partition are not merged yet."""
+        """The approximate number of frames of a state partition that are not merged yet."""
 
     def merging(self, frames: int, seconds: float) -> None:
-        """So many frames wait or are not published, and no round was done for so long; 0 s: none
-        do."""
+        """The number of frames whose round is not done, and the time since the last round; 0 s:
+        no frame waits."""
 
     def frame_failed(self, partition: int, offset: int, error: Exception) -> None:
         """A frame could not be applied and was skipped: a bug of the agent."""

@@ -180,12 +180,12 @@ class IngestReporter:
             self._status.waiting(SCHEMAS, reason)
 
     def lookups(self, unreadable: Mapping[str, int]) -> None:
-        """Set how many record keys have no row that can be read."""
+        """Set the number of record keys without a readable row, by lookup."""
         for lookup, keys in unreadable.items():
             self._metrics.lookup_unreadable_keys.labels(lookup).set(keys)
 
     def assigned(self, partitions: int, paused: Sequence[tuple[str, int]] = ()) -> None:
-        """The ingest has so many source partitions, and does not read those in `paused`."""
+        """Set the number of source partitions that are read, and those in `paused` as not ready."""
         self._flushed_at = time.monotonic() if partitions else None
         self._metrics.paused_partitions.set(len(paused))
         names = ", ".join(f"{topic} {partition}" for topic, partition in paused)

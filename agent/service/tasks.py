@@ -21,7 +21,7 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 async def first_of(event: asyncio.Event, *tasks: asyncio.Task[Any]) -> None:
-    """Wait until the event is set or one of the tasks is done. The tasks go on."""
+    """Wait until the event is set or one of the tasks is done. The tasks continue."""
     waiting = asyncio.create_task(event.wait())
     try:
         await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)

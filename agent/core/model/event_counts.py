@@ -1,4 +1,4 @@
-"""What became of the records of each event, as one worker or all of them have counted it."""
+"""The outcomes of each event's records, counted by one worker or by all."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class AgentMetrics:
             "Consumed records by outcome; every record has exactly one.",
             labels=["topic", "outcome", "reason", "contract"],
         )
-        self.source_topics: tuple[str, ...] = ()  # that there are
+        self.source_topics: tuple[str, ...] = ()  # those that exist
         self.field_nulls = counter(
             metrics.FIELD_NULLS,
             "Events of a contract in which an optional field is null.",

@@ -291,7 +291,7 @@ def _cell(text: str) -> str:
 
 
 def not_found(state: AgentState, name: str, reason: str) -> str:
-    """The page of an address without one, such as that of a series that expired: where to go on."""
+    """The page for an address that has none, such as an expired series: links to others."""
     kpi = public_plan(state.plan).kpis.get(name)
     return html(
         "not_found.html",
