@@ -40,13 +40,6 @@ CLOSED = 33 * 180
 NOW_MS = 1_800_000_000_000
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    folder = tmp_path_factory.mktemp("rules")
-    (folder / "orders.yaml").write_text(RULES)
-    return load(folder)
-
-
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_expression_of_the_page_compiles(plan: Plan, expression: str) -> None:
     contract = plan.contracts["order.delivered"]

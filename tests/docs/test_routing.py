@@ -21,12 +21,6 @@ RULES, STEPS, RECEIVERS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | 
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    (tmp_path / "bakery.yaml").write_text(RULES)
-    return load(tmp_path)
-
-
-@pytest.fixture
 def config(plan: Plan, tmp_path: Path) -> Path:
     (tmp_path / "receivers.yml").write_text(RECEIVERS)
     file = tmp_path / CONFIG_FILE
