@@ -14,7 +14,7 @@ from agent.init.sample import Seen
 
 TYPE_NAMES = (
     "type", "event", "event_type", "kind", "event_name", "detail_type", "resource_type",
-    "message_type", "event_code", "payload_type", "topic", "action", "name",
+    "message_type", "event_code", "payload_type", "type_id", "topic", "action", "name",
 )  # fmt: skip
 _WEAK_NAMES = frozenset({"topic", "action", "name"})
 """Names of the type of an event only if no other field has one."""

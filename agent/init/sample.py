@@ -36,6 +36,8 @@ _ATTRIBUTES = frozenset({
 _KEYS, _VALUES = ("key", "name", "Key", "Name"), ("value", "values", "Value", "Values")
 _TRANSPORT = ("ce_", "traceparent", "tracestate", "content-type", "b3", "x-b3-", "spring_", "__")
 """Prefixes of headers that are about the transport."""
+_SPRING_TYPE = "__TypeId__"
+"""The header in which Spring's JsonSerializer writes the class of the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def fields_in(event: Occurrence | Mapping[str, Any]) -> Iterator[tuple[Path, Any
                     if not isinstance(inner, list) and 0 not in path:
                         yield path, inner
     for name in dict.fromkeys(name for name, _ in event.headers):
-        if not name.lower().startswith(_TRANSPORT):
+        if name == _SPRING_TYPE or not name.lower().startswith(_TRANSPORT):
             yield (Root("header", name),), event.at((Root("header", name),))
     if event.key is not None:
         yield (Root("key_text"),), event.at((Root("key_text"),))

@@ -75,6 +75,14 @@ def test_the_event_in_a_header_comes_before_the_action_in_it() -> None:
     assert inference.type_of(profile(events), 40) == (Root("header", "X-GitHub-Event"),)
 
 
+def test_the_class_that_spring_writes_in_a_header_is_the_type() -> None:
+    events = [
+        Occurrence({"id": n}, headers=(("__TypeId__", b"shop.Paid"), ("__ContentTypeId__", b"x")))
+        for n in range(20)
+    ]
+    assert inference.type_of(profile(events), 20) == (Root("header", "__TypeId__"),)
+
+
 def test_the_type_may_be_in_a_header_or_be_the_key() -> None:
     by_header = [Occurrence({"n": n}, headers=[("X-Event", b"ab"[n % 2 :][:1])]) for n in range(40)]
     assert inference.type_of(profile(by_header), 40) == (Root("header", "X-Event"),)
