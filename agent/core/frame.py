@@ -90,6 +90,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     - `missed`: the last span of event time, from the watermark before a gap to its end (ms), in
       which records of this source are missing. Windows that overlap it may be incomplete. Every
       frame repeats it, so that the merger knows it before it closes such a window.
+    - `covered_before`: what the frame before it of the same owner covered; None: there was none.
     """
 
     topic: str
@@ -109,6 +110,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     epoch: int = 0
     missed: tuple[int | None, int] | None = None
     siblings: dict[str, int] = {}
+    covered_before: int | None = None
 
 
 VERSION = 1

@@ -26,6 +26,7 @@ class FrameBuilder:
         self._backfilled = {kpi.name: kpi.fingerprint for kpi in backfilled}
         self._clock = clock
         self._unsent: set[int] = set()  # sources without a frame yet
+        self._covered: dict[int, int] = {}  # by the last frame of a source
         # For sources with an unknown log before the first offset: the maximum time of events there.
         # None until the clock is known.
         self._unread_until_ms: dict[int, int | None] = {}
@@ -40,6 +41,7 @@ class FrameBuilder:
     def revoke(self, partition: int) -> None:
         """Drop a source partition."""
         self._unsent.discard(partition)
+        self._covered.pop(partition, None)
         self._unread_until_ms.pop(partition, None)
 
     def build(
@@ -77,6 +79,7 @@ class FrameBuilder:
         )
         messages = list(_encoded(frames))
         self._unsent.difference_update(ready)
+        self._covered |= {p: source.covered for p, source in ready.items()}
         return messages
 
     def _frame(
@@ -108,6 +111,7 @@ class FrameBuilder:
             source.epoch,
             source.missed_until(clock_ms + self._clock.most_ms),
             siblings,
+            self._covered.get(partition),
         )
 
     def _since_ms(self, partition: int, source: SourceProgress, clock_ms: int) -> int | None:

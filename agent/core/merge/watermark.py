@@ -88,9 +88,17 @@ class TopicSources:
     def covers_new_records(self, frame: Frame) -> bool:
         """Whether a frame covers only records that no earlier frame covered."""
         status = self.statuses.get(frame.partition)
-        if status is None or self.is_of_another_log(frame):
-            return not frame.resent
-        return not frame.resent and (frame.epoch, frame.covered) > (status.epoch, status.covered)
+        if frame.resent:
+            return False
+        if status is None or self.is_of_another_log(frame) or frame.epoch > status.epoch:
+            return True
+        # That of an owner who lost the source without noticing may overlap its successor's.
+        begin = status.covered if frame.covered_before is None else frame.covered_before
+        return (
+            frame.epoch == status.epoch
+            and status.covered <= begin
+            and (status.covered < frame.covered)
+        )
 
     def is_final(self, partition: int, epoch: int, watermark_ms: int) -> bool:
         """Whether a source is past a watermark in an epoch: its partials of slices that it seals by

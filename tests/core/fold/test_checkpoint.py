@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from agent.core.decode.batch import Batch
@@ -117,6 +118,31 @@ def test_frames_of_a_log_that_is_gone_are_stale() -> None:
     sources.update(recreated)
     assert sources.is_stale(frame(1, 101, "first", 0))
     assert not sources.is_stale(frame(1, 1, "second", 4))
+
+
+@pytest.mark.parametrize(
+    ("before", "covered", "is_new"), [(100, 110, True), (90, 110, False), (100, 100, False)]
+)
+def test_the_records_of_a_frame_are_new_where_it_goes_on_behind_all_others(
+    before: int, covered: int, is_new: bool
+) -> None:
+    sources = TopicSources()
+    sources.update(frame(0, 100, "first", 0))
+    # An owner who lost the source without noticing may repeat what its successor has sent.
+    later = msgspec.structs.replace(frame(0, covered, "first", 0), covered_before=before)
+    assert sources.covers_new_records(later) == is_new
+    assert not sources.covers_new_records(msgspec.structs.replace(later, resent=True))
+    assert sources.covers_new_records(msgspec.structs.replace(later, epoch=1))
+
+
+def test_frames_say_what_those_before_them_covered(plan: Plan) -> None:
+    world = World(plan, [[]], state_partitions=1)
+    folder = Folder(plan, TOPIC, 1)
+    folder.assign(0, Resume(50, 50, 1_000, 1_000, "id", 1))
+    assert send(world, folder)[0].covered_before is None
+    folder.add(batch(50, (90, 1.0)))
+    assert [f.covered_before for f in send(world, folder)] == [50]
+    assert [f.covered_before for f in send(world, folder)] == [51]
 
 
 def test_a_topic_made_again_with_fewer_partitions_waits_for_none_that_is_gone() -> None:
