@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent.core.merge.backfill_buffer import BEGINNING_MS
@@ -73,6 +74,7 @@ class Run:
     # From when on workers have new rules, and from when on all of them; 0: from the start.
     changed_ms: int = 0
     rolled_ms: int = 0
+    clocks_ms: Sequence[int] = (0,)  # how far the workers' clocks are ahead of the brokers'
     is_mixed: bool = False  # workers with other rules come and go until the end
     seen: Counter[str] = field(default_factory=Counter)
 
@@ -80,6 +82,7 @@ class Run:
         self._disk_rng = random.Random(self.seed)  # its own: the other faults stay as they are
         self._retention_rng = random.Random(f"{self.seed} retention")
         self._creation_rng = random.Random(f"{self.seed} creation")
+        self._clock_rng = random.Random(f"{self.seed} clock")
 
     # ---- the group
 
@@ -93,7 +96,7 @@ class Run:
             disk = Disk()
         plan = self.rules()
         worker = Worker(
-            IngestSide(plan, self.broker, self.rng),
+            IngestSide(plan, self.broker, self.rng, self._clock_rng.choice(self.clocks_ms)),
             MergeSide(plan, self.broker, self.rng, disk),
             self.broker.now_ms,
         )
@@ -271,6 +274,9 @@ class Run:
         before = self.broker.now_ms
         self.broker.now_ms += self.rng.choice([300, 800, 1_500, 2_500])
         self.broker.now_ms = min(self.broker.now_ms, self.broker.history.end_ms)
+        for worker in self.workers:
+            if self._clock_rng.random() < 0.02:
+                worker.ingest.ahead_ms = self._clock_rng.choice(self.clocks_ms)
         if before < self.rolled_ms <= self.broker.now_ms:
             self.roll()
         if self.broker.partitions(self.broker.now_ms) != known:

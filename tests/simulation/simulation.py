@@ -21,6 +21,8 @@ from tests.simulation.history import START_MS, History, Key, history_of, truth
 from tests.simulation.run import MOST_WORKERS, Faults, Run
 
 NEVER_MS = 1 << 62
+MOST_SKEW_MS = 1_000
+"""How far a worker's clock may be off, and jump: the rest of the lateness is for delays."""
 Windows = Mapping[Key, tuple[float | None, int]]
 
 
@@ -51,6 +53,8 @@ def new_run(seed: int, faults: Faults | None = None, case: Case | None = None) -
     if case is BACKFILL and random.Random(f"{seed} creation").random() < 1 / 3:
         drawn = replace(drawn, creation=0.01)
     run = Run(seed, rng, case, plan_of(case), broker, faults or drawn)
+    if random.Random(f"{seed} skew").random() < 1 / 4:
+        run.clocks_ms = -MOST_SKEW_MS, 0, MOST_SKEW_MS
     run.is_mixed = case.before is not None and dice.random() < 1 / 3
     if case.before is not None:
         run.changed_ms = START_MS + rng.randint(0, history.end_ms - START_MS - 60_000)

@@ -35,10 +35,11 @@ FLUSH_SECONDS = 4.0  # between two flushes, in most cases
 
 
 class IngestSide:
-    """Stage 1 of a worker: fetch, fold, flush, deliver, commit, in the order of `kafka.ingest`."""
+    """Stage 1 of a worker: fetch, fold, flush, deliver, commit, in the order of `kafka.ingest`.
+    Its clock is ahead of the brokers' by `ahead_ms`."""
 
-    def __init__(self, plan: Plan, broker: Broker, rng: random.Random) -> None:
-        self.broker, self.rng = broker, rng
+    def __init__(self, plan: Plan, broker: Broker, rng: random.Random, ahead_ms: int = 0) -> None:
+        self.broker, self.rng, self.ahead_ms = broker, rng, ahead_ms
         self.folders = Folders(plan, broker.state_partitions, broker.places)
         self.idleness = IdleDetector(SESSION_MS / 1000, FLUSH_SECONDS)
         self.reads: dict[int, int] = {}
@@ -49,6 +50,11 @@ class IngestSide:
         self.generation = 0
         self.ended: list[int] = []  # partitions to begin again with: the run of the stage has ended
 
+    @property
+    def clock_ms(self) -> int:
+        """What its clock says."""
+        return self.broker.now_ms + self.ahead_ms
+
     def assign(self, partitions: Iterable[int], generation: int) -> None:
         """Go on with partitions from what is committed."""
         self.generation = generation
@@ -57,7 +63,7 @@ class IngestSide:
             resume = self._begin_at(p)
             self.folders.assign(p, resume)
             self.reads[p] = resume.offset
-            self.idleness.begin(self._tp(p), self.broker.now_ms)
+            self.idleness.begin(self._tp(p), self.clock_ms)
         self.idleness.confirm_membership(self.broker.now_ms / 1000)
 
     def _begin_at(self, partition: int) -> Resume:
@@ -113,7 +119,7 @@ class IngestSide:
 
     def tick(self) -> None:
         """One round of the loop, as the idle detector sees it."""
-        self.idleness.tick(self.broker.now_ms / 1000, self.broker.now_ms)
+        self.idleness.tick(self.broker.now_ms / 1000, self.clock_ms)
 
     def fetch(self, cut_off: frozenset[int], most: int = 1_000_000) -> None:
         """Read what is there (up to `most` a partition) and fold it; `cut_off` can't be reached."""
@@ -123,12 +129,12 @@ class IngestSide:
             if p in cut_off or begin < self.broker.starts[p]:
                 continue
             end = min(self.stale_ends.get(p, 1 << 60), self.broker.end(p, now))
-            self.ends[p] = (end, now)
+            self.ends[p] = (end, self.clock_ms)
             chunk = self.broker.read(p, begin, min(end, begin + most))
             if chunk:
                 records += [(p, begin + i, r.appended_ms, r.value) for i, r in enumerate(chunk)]
                 self.reads[p] = begin + len(chunk)
-                self.idleness.received(self._tp(p), now)
+                self.idleness.received(self._tp(p), self.clock_ms)
         self.stale_ends = {}
         if records:
             self._fold(records)
@@ -159,9 +165,8 @@ class IngestSide:
         for p in self.reads:
             end, seen_ms = self.ends.get(p, (1 << 60, 0))
             quiet[p] = self.idleness.idle_ms(self._tp(p), seen_ms if self.reads[p] >= end else None)
-        now = self.broker.now_ms
-        count = self.broker.partitions(now)
-        self.sending = self.folders.flush(now, quiet, count)
+        count = self.broker.partitions(self.broker.now_ms)
+        self.sending = self.folders.flush(self.clock_ms, quiet, count)
         self.commits = self.folders.commits()
 
     def _reads_another_log(self) -> bool:
