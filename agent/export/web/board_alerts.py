@@ -63,7 +63,9 @@ def alerts_json(
     of series by KPI. Many series of a rule in the same phase are one group: its most severe and
     newest alert, with the others in short.
     """
-    resolved = [a for a in alerts if _is_recently_resolved(plan, a, until_ms)]
+    over = [a for a in alerts if _is_recently_resolved(plan, a, until_ms)]
+    # An episode is over once none of its severities is active.
+    resolved = [a for a in _one_a_series([*active, *over]) if a.phase == AlertPhase.RESOLVED]
     resolved = sorted(resolved, key=lambda a: -(a.since_ms or 0))[:MOST_RESOLVED]
     groups: dict[tuple[str, AlertPhase], list[Alert]] = {}
     for alert in in_order([*active, *resolved]):
@@ -81,8 +83,13 @@ def alerts_json(
 def active_alerts(alerts: Iterable[Alert]) -> list[Alert]:
     """The active alerts, one for each series and rule: a firing one before a pending one, then the
     most severe."""
+    return _one_a_series(alert for alert in alerts if alert.phase in ACTIVE_PHASES)
+
+
+def _one_a_series(alerts: Iterable[Alert]) -> list[Alert]:
+    """The first alert in order of each series and rule."""
     by_series: dict[tuple[str, str, Any], Alert] = {}
-    for alert in in_order(alert for alert in alerts if alert.phase in ACTIVE_PHASES):
+    for alert in in_order(alerts):
         by_series.setdefault((alert.rule, alert.kpi, alert.dimensions), alert)
     return list(by_series.values())
 

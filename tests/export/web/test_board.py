@@ -13,6 +13,7 @@ from agent.core.model.events import Topics
 from agent.core.model.kpis import Target, TargetOverride
 from agent.core.model.plan import Maintenance
 from agent.core.model.results import AlertPhase, SeriesView
+from agent.core.model.rules import Severity
 from agent.core.model.schedules import Schedule
 from agent.export.agent_state import AgentState, Alert
 from agent.export.web.board import Board, change
@@ -300,6 +301,25 @@ async def test_what_resolved_long_ago_is_forgotten() -> None:
         for m in minutes
     ]  # fmt: skip
     assert [a["series"] for a in (await _board(state))["alerts"]] == ["r1", "r30", "r59"]
+
+
+async def test_a_resolved_episode_is_one_card_once_all_of_it_is_over() -> None:
+    def alert(severity: Severity, region: str, phase: AlertPhase) -> Alert:
+        since_ms = NOW_MS - invented.MINUTE_MS
+        return Alert("slow_support", severity, "response_time", (region,), phase, since_ms)
+
+    state = company_state()
+    state.fleet.active = [
+        alert("warning", "emea", AlertPhase.RESOLVED),
+        alert("critical", "emea", AlertPhase.RESOLVED),
+        alert("warning", "apac", AlertPhase.FIRING),
+        alert("critical", "apac", AlertPhase.RESOLVED),
+    ]
+    alerts = (await _board(state))["alerts"]
+    assert [(a["series"], a["severity"], a["phase"]) for a in alerts] == [
+        ("apac", "warning", "firing"),
+        ("emea", "critical", "resolved"),
+    ]
 
 
 async def test_a_view_of_a_kpi_as_a_whole_is_no_row() -> None:

@@ -107,6 +107,7 @@ export function drawChart(parent, data) {
   const plot = new uPlot({
     width: parent.clientWidth,
     height: narrow ? 240 : HEIGHT,
+    padding: [null, Math.ceil(widest(["00:00:00"], axis.font) / 2), null, null], // the last time is whole
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), data.timezone),
     legend: { show: false },
     cursor: { drag: { x: true, y: false }, y: false },
