@@ -107,7 +107,7 @@ def _tests(plan: Plan, source: Source, spec: TestFileSpec, suite: Suite) -> None
             continue
         entry = Entry("tests", name, source, recovered.model, recovered.holes, recovered.keys)
         case, problems = resolve(plan.in_json(), entry, spec)
-        suite.problems += problems
+        suite.problems += [problem for problem in problems if problem not in suite.problems]
         if case is not None and not (recovered.mistakes or nulls or problems):
             suite.cases.append(case)
 

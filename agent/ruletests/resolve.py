@@ -36,8 +36,9 @@ def resolve(
     try:
         clock = clock_of(zone, spec.start or file.start)
     except TimeError as error:
-        at: Place = ("start",) if spec.start else ()
-        problem = entry.problem(at, error.message, error.hint, on="value" if spec.start else "key")
+        # The file's own start is the same problem in each of its tests.
+        source = entry if spec.start else entry.source
+        problem = source.problem(("start",), error.message, error.hint)
         return None, [problem] if problem else []
     context = ResolveContext(plan, entry, clock, frozenset(spec.rules or ()))
     context.rules = _rules(context)
