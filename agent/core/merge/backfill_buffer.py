@@ -254,13 +254,13 @@ class BackfillBuffers:
             return None
         if not {source for source, _ in self._sources_of(buffer).sources()} <= set(sources):
             return None
-        self._rows.append(_marker_row(buffer.kpi, handoff_ms, False))
+        self._rows.append(_marker_row(buffer.kpi, handoff_ms, is_done=False))
         return self._done(kpi, handoff_ms, rows)
 
     def _done(self, kpi: str, handoff_ms: int, rows: Sequence[Row]) -> BackfillBuffer:
         buffer = self._buffers.pop(kpi)
         begun_ms = BEGINNING_MS if buffer.frontier_ms is None else buffer.frontier_ms
-        self._rows += [*rows, _marker_row(buffer.kpi, handoff_ms, True, begun_ms)]
+        self._rows += [*rows, _marker_row(buffer.kpi, handoff_ms, begun_ms, is_done=True)]
         self.handoffs[kpi], self.begun[kpi] = handoff_ms, begun_ms
         return buffer
 
@@ -280,6 +280,6 @@ def marker_key(kpi: str) -> bytes:
     return _encoder.encode([kpi])
 
 
-def _marker_row(kpi: Kpi, handoff_ms: int, done: bool, begun_ms: int = BEGINNING_MS) -> Row:
-    marker = BackfillMarker(kpi.fingerprint, handoff_ms, done, begun_ms)
+def _marker_row(kpi: Kpi, handoff_ms: int, begun_ms: int = BEGINNING_MS, *, is_done: bool) -> Row:
+    marker = BackfillMarker(kpi.fingerprint, handoff_ms, is_done, begun_ms)
     return marker_key(kpi.name), versioned(_encoder.encode(marker))
