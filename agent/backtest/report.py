@@ -11,7 +11,7 @@ from agent.core.model.kpis import Dimensions
 from agent.core.model.plan import Plan
 from agent.core.model.printable import aligned, printable
 from agent.core.model.rules import Rule
-from agent.core.model.text import duration
+from agent.core.model.text import duration, seconds_text
 from agent.core.output.episodes import AlertHistory, Episode, EpisodeChanges, compare_episodes
 from agent.core.output.messages import Json, dimensions_json, iso, summary_json
 from agent.replay.report import number, outcomes_text, series_text
@@ -101,7 +101,9 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield "no window closed: there is nothing that the rules could look at"
     else:
         since, until = time_text(after.since_ms), time_text(after.until_ms)
-        yield f"{since} to {until} UTC: {after.weeks:.3g} weeks"
+        span_seconds = (after.until_ms - after.since_ms) / 1000
+        span = f"{after.weeks:.3g} weeks" if after.weeks >= 1 else seconds_text(span_seconds)
+        yield f"{since} to {until} UTC: {span}"
     for name in comparison.shown_rules():
         if name in after.plan.rules:
             yield ""
