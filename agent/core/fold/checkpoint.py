@@ -260,7 +260,10 @@ class SourceProgress:
         later = sum(at > offset for at, _ in self.clocks)
         del self.clocks[: max(0, len(self.clocks) - later - 1)]
         self.lookups.forget_before(offset)
+        # As its frames say: a commit can't hold a span without an end.
+        span = self.missed_until(self.unread_until_ms) if self.unread_until_ms is not None else None
+        missed = self.missed if span is None else MissedSpan(*span)
         return Resume(
-            offset, self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, self.missed,
+            offset, self.covered, self.watermark_ms, floor, self.topic_id, self.epoch, missed,
             clocks=tuple(self.clocks), lookups=self.lookups.text(),
         )  # fmt: skip

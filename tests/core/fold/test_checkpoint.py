@@ -170,6 +170,10 @@ def test_what_was_missed_ends_with_the_first_record_behind_it_or_when_that_was_f
     hour_ms = 3_600_000  # max_future
     assert send(world, folder)[0].missed == (1_000, START_MS + hour_ms)  # the clock
     assert send(world, folder, START_MS + 50_000)[0].missed == (1_000, START_MS + hour_ms)
+    unread = folder.commits()[0]  # a restart knows it before the first record, too
+    assert Resume.parse(unread.offset, unread.metadata).missed == MissedSpan(
+        1_000, START_MS + hour_ms
+    )
     folder.add(batch(50, (90, 1.0), written_ms=START_MS + written_s * 1_000))
     span = 1_000, START_MS + until_s * 1_000 + hour_ms
     assert send(world, folder)[0].missed == span
