@@ -29,6 +29,7 @@ from agent.service.signals import handling
 from agent.service.supervisor import Service
 from agent.settings import Settings, load_settings
 
+LOOPBACK = "127.0.0.1"
 UPDATE_SECONDS = 0.5
 PORTS_TRIED = 20
 
@@ -190,6 +191,7 @@ def _settings(address: str, port: int, rules: Path, may_reload: bool) -> Setting
         rules=rules,
         # A new one each time; a real agent keeps its secret, so that people keep their hashes.
         person_secret=secrets.token_hex(),
+        web_host=LOOPBACK,  # it takes reloads, and prints the addresses of private pages
         web_port=port,
         web_reload=may_reload,
         log_level="warning",
@@ -219,7 +221,7 @@ def free_port(wanted: int) -> int:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
-                probe.bind(("0.0.0.0", port))  # noqa: S104 - as the web server will
+                probe.bind((LOOPBACK, port))  # as the web server will
                 return port
     raise EnvironmentFault(
         f"ports {wanted} to {wanted + PORTS_TRIED - 1} are all taken",

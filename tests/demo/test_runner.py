@@ -125,7 +125,7 @@ async def test_it_ends_by_itself_after_the_seconds_it_was_given() -> None:
 
 def test_a_taken_port_gives_way_to_the_next() -> None:
     with socket.socket() as listener:
-        listener.bind(("0.0.0.0", 0))
+        listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
         assert port < runner.free_port(port) <= port + runner.PORTS_TRIED
@@ -136,7 +136,7 @@ def test_ports_that_are_all_taken_are_said_with_the_way_out(
 ) -> None:
     monkeypatch.setattr(runner, "PORTS_TRIED", 1)
     with socket.socket() as listener:
-        listener.bind(("0.0.0.0", 0))
+        listener.bind(("127.0.0.1", 0))
         listener.listen()
         with pytest.raises(EnvironmentFault, match="--port"):
             runner.free_port(listener.getsockname()[1])
