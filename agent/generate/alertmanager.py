@@ -58,7 +58,7 @@ def read_receivers(file: Path) -> dict[str, Entry]:
         isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries
     ):
         hint = "for example `receivers: [{name: on-call}]`"
-        raise RulesError(f"{file} should hold `receivers:`, a list with names, and no more", hint)
+        raise RulesError(f"{file} must contain only `receivers:`, a list of named receivers", hint)
     named = [entry["name"] for entry in entries]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:

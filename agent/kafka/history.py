@@ -109,7 +109,7 @@ async def _read(
             raise EnvironmentFault(
                 f"records of {', '.join(sorted({tp.topic for tp in begins}))} were deleted before "
                 "they were read",
-                "Run it again: it begins with what is left.",
+                "Run it again: it continues with the rest.",
             ) from error
         for tp, records in fetched.items():
             within = records.before(ends[tp])

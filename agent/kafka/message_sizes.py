@@ -48,7 +48,7 @@ def refuse_small(limits: Mapping[str, int]) -> None:
     if small:
         named = ", ".join(f"{topic} ({SETTING}={limit})" for topic, limit in sorted(small.items()))
         raise EnvironmentFault(
-            f"the agent sends messages of up to {LEAST_BYTES} bytes, and these topics take less: "
+            f"the agent sends messages of up to {LEAST_BYTES} bytes, and these topics accept less: "
             f"{named}",
             "\n".join(
                 f"kafka-configs.sh --alter --topic {topic} --add-config {SETTING}={LEAST_BYTES}"

@@ -287,7 +287,7 @@ def _check_keys(file: _File, table: pl.DataFrame) -> None:
     twice = table.with_columns(first.alias("_first"))
     for row in twice.filter(pl.col(_LINE) != pl.col("_first")).iter_rows(named=True):
         message = f"{_key(row, keys)} is in line {row['_first']} already"
-        hint = "keep one row for each key; or say from when each holds: `from: valid_from`"
+        hint = "keep one row for each key; or add when each becomes valid: `from: valid_from`"
         file.wrong(row[_LINE], message, hint)
 
 

@@ -25,7 +25,7 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
     (
         r"found undefined alias|found undefined",
         "an alias without its anchor",
-        "an anchor (&name) must stand before its alias (*name); "
+        "an anchor (&name) must come before its alias (*name); "
         "text that begins with * needs quotes",
     ),
     (

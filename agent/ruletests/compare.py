@@ -250,7 +250,7 @@ class _Comparison:
             alert = alert_of(step)
             if step.state is AlertPhase.FIRING and alert not in named:
                 named.add(alert)
-                hint = "name it in `alerts_at`, or the rules that the test looks at in `rules`"
+                hint = "name it in `alerts_at`, or limit the test to other rules with `rules`"
                 yield Row(
                     self.show(step.at_ms), self._name(alert), NOTHING, "firing", False,
                     self.case.span, f"{self._why(step)}\n{hint}",

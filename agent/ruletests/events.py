@@ -55,7 +55,7 @@ def _times(context: ResolveContext, at: Place, spec: EventsSpec) -> range | list
     if spec.every is None:
         for key, given in (("from", spec.from_), ("until", spec.until)):
             if given is not None and not context.entry.has_hole(*at, "every"):
-                hint = "say how often: every: 5s; or write `at`"
+                hint = "add `every`, for example `every: 5s`; or write `at`"
                 context.wrong((*at, key), f"`{key}` without `every`", hint, on="key")
         at_ms = context.time((*at, "at"), spec.at)
         return [context.clock.start_ms if at_ms is None else at_ms]
@@ -64,12 +64,16 @@ def _times(context: ResolveContext, at: Place, spec: EventsSpec) -> range | list
             hint = "leave one out; `from` is when it begins"
             context.wrong((*at, key), f"`{key}` and `every`", hint, on="key")
     if spec.until is None:
-        context.wrong(at, "`every` without `until`", "say when it ends", on="key")
+        context.wrong(
+            at, "`every` without `until`", "add `until`, the time at which they end", on="key"
+        )
     first = context.time((*at, "from"), spec.from_)
     until = context.time((*at, "until"), spec.until)
     first = context.clock.start_ms if first is None else first
     if until is not None and until <= first:
-        context.wrong((*at, "until"), "`until` is not after the first event", "no event would come")
+        context.wrong(
+            (*at, "until"), "`until` is not after the first event", "there would be no event"
+        )
     return range(first, first if until is None else until, spec.every)
 
 
@@ -93,7 +97,7 @@ def _fields_known(context: ResolveContext, at: Place, spec: EventsSpec, contract
     for name, value in [*(spec.model_extra or {}).items(), *spec.fields.items(), ("id", spec.id)]:
         if isinstance(value, list) and (spec.every is None or not value):
             place = (*at, "fields", name) if name in spec.fields else (*at, name)
-            hint = "an event that repeats (`every`) takes one after the other"
+            hint = "a list gives the values of a repeated event (`every`), one after the other"
             context.wrong(place, "a list of values" if value else "an empty list", hint)
             known = False
     return known

@@ -32,13 +32,13 @@ def expectations(context: ResolveContext, *, closed_only: bool) -> Expectations:
     on current values is evaluated."""
     spec = context.entry.model.expect
     if not spec.model_fields_set & set(_SECTIONS) and not context.entry.has_hole("expect"):
-        hint = f"say what must come out: {', '.join(_SECTIONS)}"
+        hint = f"add at least one of {', '.join(_SECTIONS)}"
         context.wrong(("expect",), "nothing is expected", hint, on="key")
     for section in ("windows", "targets", "objectives"):
         if section in spec.model_fields_set:
             _refuse_empty(context, ("expect", section), getattr(spec, section))
     if spec.outcomes is not None and closed_only:
-        message = "`outcomes` of events, but the test has none"
+        message = "`outcomes` counts events, but the test has none"
         context.wrong(("expect", "outcomes"), message, "leave it out", on="key")
     alerts = _Alerts(context, closed_only)
     outcomes = None
@@ -68,10 +68,12 @@ def _span(
 def _refuse_empty(context: ResolveContext, at: Place, section: Mapping[str, object]) -> None:
     """Note empty expectations as problems: they would always hold."""
     if not section and not context.entry.has_hole(*at):
-        context.wrong(at, "nothing is expected here", "leave it out, or say what must be", on="key")
+        context.wrong(
+            at, "nothing is expected here", "leave it out, or state what is expected", on="key"
+        )
     for name, expected in section.items():
         if isinstance(expected, dict) and not expected and not context.entry.has_hole(*at, name):
-            hint = "say when, and what: `10:05: …`"
+            hint = "give a time and what is expected then: `10:05: …`"
             context.wrong((*at, name), f"nothing is expected of '{name}'", hint, on="key")
 
 
@@ -111,7 +113,9 @@ def _window(
     spec = expected if isinstance(expected, WindowSpec) else None
     value = spec.value if spec else expected
     if spec is not None and spec.value is None and spec.events is None:
-        context.wrong(at, "nothing is expected of this window", "say its value or events", on="key")
+        context.wrong(
+            at, "nothing is expected of this window", "give its value or events", on="key"
+        )
     tolerance = context.entry.model.expect.tolerance
     if spec is not None and spec.tolerance is not None:
         tolerance = spec.tolerance
@@ -165,7 +169,7 @@ def _end(context: ResolveContext, at: Place, text: str, kpi: Kpi | None) -> int 
     if after == end:
         return end
     before = previous_end(kpi.window, after)
-    near = f"windows of it end at {context.clock.show(before)} and {context.clock.show(after)}"
+    near = f"its windows end at {context.clock.show(before)} and {context.clock.show(after)}"
     context.wrong(at, f"no window of '{kpi.name}' ends at {text}", near, on="key")
     return None
 
@@ -197,7 +201,7 @@ class _Alerts:
             at: Place = ("expect", "transitions", text)
             alert = self._named(at, text, "key")
             if alert is not None and alert[1] is not None:
-                hint = f"{{… {alert[1].value}}} belongs behind the time"
+                hint = f"{{… {alert[1].value}}} goes after the time"
                 self.context.wrong(at, f"a phase in the name of an alert: '{text}'", hint, on="key")
             for time, phase in phases.items():
                 at_ms = self.context.time((*at, time), time, on="key")
@@ -218,7 +222,9 @@ class _Alerts:
         phase = alert[1] or AlertPhase.FIRING
         if phase not in (AlertPhase.PENDING, AlertPhase.FIRING):
             message = f"'{phase.value}' in a list of the alerts that are pending or firing"
-            self.context.wrong(place, message, "leave it out: what is not named is neither")
+            self.context.wrong(
+                place, message, "leave it out: alerts that are not listed are neither"
+            )
         span = _span(self.context, place)
         return ExpectedAlert(alert[0], phase, spec.value, spec.summary, spec.description, span)
 
@@ -228,7 +234,7 @@ class _Alerts:
             return None
         rule = self.context.plan.rules[alert[0].rule]
         if rule.name not in self.context.rules:
-            message = f"'{rule.name}' is not among the `rules` that this test looks at"
+            message = f"'{rule.name}' is not among this test's `rules`"
             self.context.wrong(at, message, "add it there", on=on)
         if self.closed_only and isinstance(rule, ThresholdRule) and rule.on == "current":
             message = (

@@ -28,7 +28,9 @@ OutcomeName = Literal["folded", "rejected", "late", "duplicate", "empty", "ignor
 
 def _value_text(value: str) -> str:
     if value != NONE:
-        raise wrong(f"'{value}' is no value", "a number, or `none` where the window has no value")
+        raise wrong(
+            f"'{value}' is not a value", "a number, or `none` where the window has no value"
+        )
     return value
 
 

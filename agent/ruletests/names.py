@@ -24,7 +24,7 @@ def series_of(plan: Plan, text: str) -> tuple[Kpi, Dimensions]:
     """The KPI and series that a text names. Raises NotationError."""
     named = read_name(text)
     for word in named.words:
-        raise NotationError(f"'{word.text}' behind the name", "leave it out", word.chars)
+        raise NotationError(f"'{word.text}' after the name", "leave it out", word.chars)
     kpi = plan.kpis.get(named.name.text)
     if kpi is None:
         hint = suggest(named.name.text, plan.kpis, "KPIs")

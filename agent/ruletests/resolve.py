@@ -44,7 +44,7 @@ def resolve(
     context.rules = _rules(context)
     given = [key for key in ("events", "series", "file") if entry.is_written(key)]
     if len(given) != 1:
-        message = "both `" + "` and `".join(given) + "`" if given else "nothing comes in"
+        message = "both `" + "` and `".join(given) + "`" if given else "the test has no input"
         hint = "make two tests of it" if given else "give it `events`, `series` or a `file`"
         context.wrong((given[-1],) if given else (), message, hint, on="key")
     expected = expectations(context, closed_only=spec.series is not None)
@@ -132,7 +132,9 @@ def _windows(context: ResolveContext) -> tuple[WindowValue, ...]:
             continue
         kpi, dimensions = series
         if (kpi.name, dimensions) in seen:
-            context.wrong(at, "the same series twice", "put the values together", on="key")
+            context.wrong(
+                at, "the same series twice", "merge their values into one entry", on="key"
+            )
         seen.add((kpi.name, dimensions))
         default = spec.events if isinstance(spec, ValuesSpec) else None
         events = _enough_events(context.plan, kpi) if default is None else default
@@ -157,6 +159,6 @@ def _path(context: ResolveContext) -> Path | None:
     path = Path(context.entry.source.name).parent / str(context.entry.model.file)
     if not path.is_file():
         context.wrong(
-            ("file",), f"there is no file {path}", "its path is from the test file's folder"
+            ("file",), f"there is no file {path}", "the path is relative to the test file's folder"
         )
     return path

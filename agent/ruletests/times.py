@@ -26,7 +26,7 @@ _HINT = "write 10:05, 10:05:30, +20m, 2026-03-02 or 2026-03-02 10:05"
 
 
 class TimeError(ValueError):
-    """A text that is no time; `hint` has valid ones."""
+    """A text that is not a time; `hint` has valid ones."""
 
     def __init__(self, message: str, hint: str | None = _HINT) -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ def clock_of(zone: str, start: str | None) -> Clock:
 def _instant(text: str, zone: str, day: date) -> int:
     match = _TIME.fullmatch(text)
     if match is None or not (match["date"] or match["clock"]):
-        raise TimeError(f"'{text}' is no time")
+        raise TimeError(f"'{text}' is not a time")
     if match["offset"] and not match["clock"]:
         raise TimeError(f"'{text}' has an offset, but no time of day")
     try:
@@ -90,7 +90,7 @@ def _instant(text: str, zone: str, day: date) -> int:
         clock = match["clock"] or "00:00"
         at = time.fromisoformat(clock if clock[2] == ":" else f"0{clock}")
     except ValueError as error:
-        raise TimeError(f"'{text}' is no time: {error}") from error
+        raise TimeError(f"'{text}' is not a time: {error}") from error
     naive = datetime.combine(on, at)
     if match["offset"]:
         offset = match["offset"].replace("Z", "+00:00")

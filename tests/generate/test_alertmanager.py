@@ -71,9 +71,9 @@ def test_a_receiver_that_no_route_leads_to_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("receivers: 5", "should hold `receivers:`"),
-        ("receivers: [{nam: x}]", "should hold `receivers:`"),
-        ("receivers: []\nroute: {}", "should hold `receivers:`"),
+        ("receivers: 5", "must contain only `receivers:`"),
+        ("receivers: [{nam: x}]", "must contain only `receivers:`"),
+        ("receivers: []\nroute: {}", "must contain only `receivers:`"),
         ("receivers: [{name: a}, {name: a}]", "describes a more than once"),
         ("receivers: [", "can't be read"),
     ],

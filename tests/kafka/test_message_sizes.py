@@ -27,7 +27,7 @@ def test_topics_that_take_less_are_refused_with_what_to_change() -> None:
     with pytest.raises(EnvironmentFault) as refused:
         refuse_small({"agent-series": 100_000, "kpi-values": 1_048_588, "agent-frames": 9})
     assert refused.value.message == (
-        "the agent sends messages of up to 262144 bytes, and these topics take less: "
+        "the agent sends messages of up to 262144 bytes, and these topics accept less: "
         "agent-frames (max.message.bytes=9), agent-series (max.message.bytes=100000)"
     )
     assert refused.value.hint == (

@@ -171,7 +171,7 @@ class _Log:
         try:
             cells = msgspec.json.decode(value, type=dict[str, Any])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise ValueError(f"the value is no JSON object: {error}") from error
+            raise ValueError(f"the value is not a JSON object: {error}") from error
         row = {}
         for name, dtype in self._types.items():
             cell = cells.get(name)
@@ -179,7 +179,7 @@ class _Log:
                 cell = _cell_of_key(key, dtype)
             row[name] = cell_of_json(cell, dtype)
             if cell is not None and row[name] is None:
-                raise ValueError(f"{name}: {cell!r} is no {str(dtype).lower()}")
+                raise ValueError(f"{name}: {cell!r} is not of type {str(dtype).lower()}")
             if row[name] is None and name in self._lookup.keys:
                 raise ValueError(f"the key '{name}' is missing")
         for name in filter(None, (self.topic.begins, self.topic.ends)):
@@ -237,4 +237,4 @@ def _time(name: str, cell: Any, timezone: str) -> int | None:
         ms, readable = parse_times(pl.Series([cell]), timezone)
         if readable[0]:
             return int(ms[0])
-    raise ValueError(f"{name}: {cell!r} is no date or time")
+    raise ValueError(f"{name}: {cell!r} is not a date or time")

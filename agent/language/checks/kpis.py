@@ -115,7 +115,7 @@ def _days_of_utc(declared: Declared, entry: Entry[KpiSpec]) -> None:
         return
     message = f"`{window}` begins at midnight of UTC, not of {zone}"
     unit = "week" if window.size_ms == 7 * DAY_MS else "day"
-    hint = f"write `{unit}`, which goes by the clocks of {zone}"
+    hint = f"write `{unit}`, which follows the clocks of {zone}"
     if window.size_ms not in (DAY_MS, 7 * DAY_MS) or window.hop_ms != window.size_ms:
         hint = f"`day`, `week` and `month` go by the clocks of {zone}"
     declared.report(entry, ("window",), message, hint, severity="warning")

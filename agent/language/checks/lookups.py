@@ -32,7 +32,7 @@ def _lookup(declared: Declared, entry: Entry[LookupSpec]) -> None:
             declared.report(entry, at, message, "use a string, integer or boolean column")
     is_timed = entry.is_written("from") or entry.is_written("topic")
     if model.until is not None and not is_timed:
-        hint = "add `from`: the column that says from when on the row holds"
+        hint = "add `from`: the column with the time from which a row is valid"
         declared.report(entry, ("until",), "`until` without `from`", hint, on="key")
 
 

@@ -166,7 +166,7 @@ def _derivable(declared: Declared, shapes: Mapping[str, Shape], hides: Collectio
                 message = f"it gives away the groups that '{other}' hides"
                 hint = f"roll up what is shown: `from: [{other}]`"
                 if not is_total:
-                    hint = "say here too who the people are: `person`"
+                    hint = "name the people here, too: `person`"
                 declared.report(entry, ("value",), message, hint, severity="warning")
 
 

@@ -19,7 +19,7 @@ SUFFIXES = (".csv", ".ndjson", ".jsonl")
 def _file(path: str) -> str:
     parts = path.replace("\\", "/").split("/")
     if parts[0] == "" or ":" in parts[0] or ".." in parts:
-        message = f"'{path}' leads out of the folder of the rules"
+        message = f"'{path}' is outside the rules folder"
         raise wrong(message, "keep the file beside the rules, and name it from there: rates.csv")
     if not path.lower().endswith(SUFFIXES):
         message = f"'{path}' is neither CSV nor NDJSON by its name"

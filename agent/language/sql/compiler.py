@@ -72,7 +72,8 @@ def compile_column(text: str, fields: Mapping[str, SqlType], timezone: str = "UT
     why = "a computed field looks at one event at a time"
     typed = rows_scope(text, fields, timezone, why, "aggregate in a KPI").translate(node)
     if typed.type not in _COLUMN_TYPES and not is_decimal(typed.type):
-        hint = "a text, number, time or truth: `len(x)`, `list_contains(x, 'a')`, `epoch(x)`"
+        hint = "use a string, number, timestamp or boolean: "
+        hint += "`len(x)`, `list_contains(x, 'a')`, `epoch(x)`"
         fail(node, f"a field can't be {words(typed.type)}", hint)
     return Typed(finite(typed.expr), typed.type) if typed.type == "float" else typed
 
@@ -148,7 +149,7 @@ def compile_derived(text: str, inputs: Sequence[str], whole: Collection[str] = (
 
     def special(node: exp.Expression) -> Typed | None:
         if is_aggregate(node):
-            hint = f"take `{inputs[0]}` as it is; to aggregate its series, say by what: `by: []`"
+            hint = f"use `{inputs[0]}` directly; to aggregate its series, add `by`: `by: []`"
             fail(node, "the input is a value already, one for each series", hint)
         return without(node)
 

@@ -177,7 +177,7 @@ def written_time(node: exp.Expression, text: str, type_: SqlType, timezone: str)
     """A literal as a timestamp or date."""
     typed = time_of(text, type_, timezone)
     if typed is None:
-        fail(node, f"'{text}' is no {type_}", "for example '2025-03-03' or '2025-03-03 08:30'")
+        fail(node, f"'{text}' is not a {type_}", "for example '2025-03-03' or '2025-03-03 08:30'")
     return typed
 
 

@@ -43,7 +43,7 @@ def compile_roll_up(text: str, inputs: Sequence[str], whole: Collection[str] = (
     """
     types = value_types(inputs, whole)
     hint = "a second KPI with `from: [the first]` can use its value"
-    inside = without_aggregates(text, "there is one around it already", hint)
+    inside = without_aggregates(text, "aggregates cannot be nested", hint)
     inner = Scope(text, SCALARS, types, _column, inside)
 
     def special(node: exp.Expression) -> Typed | None:

@@ -155,10 +155,10 @@ def test_a_row_that_is_deleted_before_it_would_begin_never_counts() -> None:
 @pytest.mark.parametrize(
     ("value", "detail"),
     [
-        (b"rubbish", "the value is no JSON object"),
-        (b"[1]", "the value is no JSON object"),
-        (b'{"rate": "x"}', "rate: 'x' is no float64"),
-        (b'{"rate": 1, "since": "never"}', "since: 'never' is no date or time"),
+        (b"rubbish", "the value is not a JSON object"),
+        (b"[1]", "the value is not a JSON object"),
+        (b'{"rate": "x"}', "rate: 'x' is not of type float64"),
+        (b'{"rate": 1, "since": "never"}', "since: 'never' is not a date or time"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_reported_and_ends_the_row_of_its_key(

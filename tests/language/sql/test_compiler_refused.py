@@ -57,7 +57,7 @@ REFUSED_WHERE = [
     ("⟦a.b⟧ > 1", "without dots", "path"),
     ("x > 1, ⟦b⟧", "one expression", "comma"),
     ("b from ⟦t⟧", "`from` has no place", ""),
-    ("c = ⟦i in (1)⟧", "belongs together", "parentheses"),
+    ("c = ⟦i in (1)⟧", "ambiguous", "parentheses"),
     ("⟦x ^ 2⟧ > 1", "not supported", "power(x, y)"),
     ("⟦x // 2⟧ > 1", "not supported", "floor"),
     ("upper(⟦x⟧) = 'A'", "a string is needed", ""),

@@ -225,7 +225,7 @@ def test_an_aggregate_is_that_of_duckdb(
     ("expression", "message"),
     [
         ("a > 5", "a timestamp and an integer don't go together"),
-        ("a > 'soon'", "'soon' is no timestamp"),
+        ("a > 'soon'", "'soon' is not a timestamp"),
         ("a + b > '2003-01-01'", "a timestamp and a timestamp can't be added or subtracted"),
         ("hour(s) = 1", "a timestamp is needed here, this is a string"),
         ("extract(century from a) = 1", "a time has no part 'century'"),

@@ -77,7 +77,7 @@ def _to_time(scope: Scope, node: exp.Cast, to: SqlType) -> Typed:
         hint = f"let the contract read it: `type: {to}`, with a `format` where it is not ISO 8601"
         fail(node, f"a string is not cast to a {to}", hint)
     if typed.type not in (*_TIMES, "null"):
-        fail(node, f"{words(typed.type)} is no {to}", "`type: timestamp` with a `unit` reads it")
+        fail(node, f"{words(typed.type)} is not a {to}", "`type: timestamp` with a `unit` reads it")
     if to == "date" and typed.type == "timestamp":
         return Typed(local(typed, scope.timezone).dt.date(), "date")
     return Typed(in_zone(typed, to, scope.timezone), to)

@@ -23,7 +23,7 @@ def operand(node: exp.Expression) -> exp.Expression:
         hint = "put the inner condition in parentheses"
         if node.find(exp.BitwiseAnd, exp.BitwiseOr) is not None:
             hint = instead.LOGIC
-        fail(node, "it is not clear what belongs together here", hint)
+        fail(node, "the order of evaluation is ambiguous", hint)
     return node
 
 

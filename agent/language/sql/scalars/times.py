@@ -73,7 +73,7 @@ _ALIASES = {
 def _part_of(scope: Scope, node: exp.Expression, name: str, time: exp.Expression | None) -> Typed:
     """One part of a time, by its name."""
     if time is None:
-        fail(node, "a part is taken of a time", f"for example `{name}(ordered_at)`")
+        fail(node, "only a time has parts", f"for example `{name}(ordered_at)`")
     name = _ALIASES.get(name.lower(), name.lower())
     if name == "epoch":
         return _epoch(scope, time)
