@@ -38,7 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="URL",
-        help="also say where a registered schema no longer fits; default: the setting "
+        help="also report registered schemas that no longer fit; default: the setting "
         "schema_registry",
     )
     add_settings(parser)

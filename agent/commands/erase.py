@@ -33,11 +33,11 @@ def arguments(parser: ArgumentParser) -> None:
         "--file",
         default="-",
         metavar="FILE",
-        help="has the person's name in that dimension; default: standard input. It is no argument, "
-        "so that it stays out of the shell's history",
+        help="has the person's name in that dimension; default: standard input. It is not an "
+        "argument, so that it stays out of the shell's history",
     )
     parser.add_argument(
-        "--apply", action="store_true", help="delete the series; default: only show what there is"
+        "--apply", action="store_true", help="delete the series; default: only list them"
     )
     parser.add_argument("--rules", default="rules", metavar="DIR")
     add_brokers(parser)

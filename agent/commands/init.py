@@ -62,7 +62,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--by", metavar="NAME,…", help="the dimensions of KPIs; or none")
     parser.add_argument("--window", metavar="WINDOW", help="5m, 1h, day, …")
     parser.add_argument("--owner", metavar="WHO", help="the owner of the KPIs")
-    parser.add_argument("--yes", action="store_true", help="ask nothing, and accept all defaults")
+    parser.add_argument("--yes", action="store_true", help="do not ask; accept all defaults")
     add_now(parser)
 
 

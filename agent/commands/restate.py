@@ -45,7 +45,7 @@ def arguments(parser: ArgumentParser) -> None:
     for option, which in (("--since", "after"), ("--until", "before")):
         parser.add_argument(
             option, type=instant, metavar="TIME",
-            help=f"windows that lie partly or wholly {which} this time; ISO 8601, UTC without an "
+            help=f"windows that are partly or wholly {which} this time; ISO 8601, UTC without an "
             "offset",
         )  # fmt: skip
     parser.add_argument(

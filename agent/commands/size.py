@@ -27,7 +27,7 @@ def arguments(parser: ArgumentParser) -> None:
         required=True,
         type=_rate,
         metavar="N",
-        help="of all source topics, at the peak that workers shall keep up with",
+        help="of all source topics, at the peak that the workers must handle",
     )
     parser.add_argument(
         "--series",

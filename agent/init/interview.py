@@ -101,7 +101,7 @@ def _samples(names: Sequence[str], ask: Ask) -> list[Sample]:
     batches = chain.from_iterable(batches_of(file) for file in files if file)
     of_topics = samples(batch for batch, _ in batches)
     if not of_topics:
-        raise KpiAgentError("the sample holds no JSON object", "Write one event per line.")
+        raise KpiAgentError("the sample contains no JSON object", "Write one event per line.")
     stem = "events" if names[0] == STANDARD_INPUT else FilePath(names[0]).name.split(".")[0]
     by_file = re.sub(r"[^A-Za-z0-9._-]+", "-", stem) or "events"
     of_topics = [

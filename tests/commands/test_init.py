@@ -116,7 +116,7 @@ def test_on_a_terminal_what_is_left_open_is_asked_for(
 @pytest.mark.parametrize(
     ("sample", "arguments", "code", "said"),
     [
-        ("", [], 1, "the sample holds no JSON object"),
+        ("", [], 1, "the sample contains no JSON object"),
         ('{"a": 1}\n', ["--time", "b"], 1, "no event has a field b"),
         ('{"at": "2025-03-01"}\n', ["--brokers", "localhost:1"], 2, "name a --topic and no files"),
         (
