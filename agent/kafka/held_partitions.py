@@ -1,8 +1,8 @@
 """The state partitions that this worker holds: a merger for each, and its position in the frames.
 
-Frames are applied, and rows and views made, in a thread: that may take long, and heartbeats,
-scrapes and signals must not wait for it. A merger is not thread-safe, so it has one such task at a
-time; `is_busy` is true meanwhile.
+Large frames are applied in a thread, and with many series rows and views are made there, too: that
+may take long, and heartbeats, scrapes and signals must not wait for it. A merger is not
+thread-safe, so it has one such task at a time; `is_busy` is true meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ from agent.kafka.faust_app import FrameMessage
 log = logging.getLogger(__name__)
 
 HEAVY_SERIES = 2_000
-"""With more series, views are made after rounds in a thread, not on request."""
+"""With more series, frames are applied and rows and views made in a thread, and views after rounds,
+not on request. With fewer, that takes some milliseconds, a stride of windows a tenth of a second,
+and changing the thread costs more (decision 0015)."""
+HEAVY_BYTES = 64 * 1024
+"""Messages with more bytes of frames are applied in a thread."""
 VIEWS_SHARE = 3  # at most a third of the time is spent on the views of many series
 VIEWS_SECONDS = 1.0
 """The least pause between two refreshes of views, as often as the board is written: with more
@@ -108,13 +112,14 @@ class HeldPartition:
     async def apply(self, frames: Sequence[bytes], offset: int) -> list[Exception | None]:
         """Apply frames of a message, up to one after which the merger must catch up. Returns for
         each of these None, or the error for which it was skipped."""
-        applied = await self._in_thread(_apply, self.merger, frames, offset)
+        is_heavy = self._is_heavy or sum(map(len, frames)) > HEAVY_BYTES
+        applied = await self._run(is_heavy, _apply, self.merger, frames, offset)
         self._emitted += [result for result in applied if isinstance(result, Emitted) and result]
         return [result if isinstance(result, Exception) else None for result in applied]
 
     async def catch_up(self) -> None:
         """Close more of the windows that one frame lets close, a limited number at a time."""
-        if emitted := await self._in_thread(self.merger.catch_up):
+        if emitted := await self._run(True, self.merger.catch_up):
             self._emitted.append(emitted)
 
     # ---- rounds
@@ -123,8 +128,8 @@ class HeldPartition:
         """Let the merger adopt backfills. One that does not fit any more is read again later."""
         filled, self._filled = self._filled, []
         for read in filled:
-            await self._in_thread(
-                self.merger.adopt, read.kpi, read.handoff_ms, read.sources, read.rows
+            await self._run(
+                True, self.merger.adopt, read.kpi, read.handoff_ms, read.sources, read.rows
             )
 
     def drain_emitted(self) -> list[Emitted]:
@@ -134,7 +139,7 @@ class HeldPartition:
 
     async def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
         """The changed rows; None deletes."""
-        return await self._in_thread(self.merger.drain_rows)
+        return await self._run(self._is_heavy, self.merger.drain_rows)
 
     def acknowledge_before(self, offset: int) -> None:
         """Acknowledge the messages before an offset: a restart does not need them."""
@@ -156,7 +161,7 @@ class HeldPartition:
         """Refresh the views if they are due."""
         started = time.monotonic()
         if started > self._views_at:
-            self._views = await self._in_thread(self.merger.views)
+            self._views = await self._run(True, self.merger.views)
             now = time.monotonic()
             self._views_at = now + max(VIEWS_SECONDS, (VIEWS_SHARE - 1) * (now - started))
 
@@ -175,10 +180,13 @@ class HeldPartition:
         """Whether a backfill is not adopted yet."""
         return bool(self._filled)
 
-    async def _in_thread(
-        self, work: Callable[Parameters, Result], /, *args: Parameters.args,
+    async def _run(
+        self, is_heavy: bool, work: Callable[Parameters, Result], /, *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:  # fmt: skip
+        """Call `work`, in a thread if it is heavy."""
+        if not is_heavy:
+            return work(*args, **kwargs)
         self.is_busy = True
         try:
             return await asyncio.to_thread(work, *args, **kwargs)

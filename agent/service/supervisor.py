@@ -50,9 +50,10 @@ GC_THRESHOLDS = (200_000, 10, 10)
 """The cyclic garbage collector runs after so many new objects, more than two batches of records
 make. With Python's default of 700 it took half of the event loop's time (decision 0014)."""
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.002
 """How long a thread may keep the GIL while another waits for it. Folding needs it some hundred
-times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop."""
+times a batch, for an instant each: with Python's default of 5 ms it mostly waited for the loop.
+Shorter ones cost more in changes of the thread (decision 0015)."""
 
 LoadPlan = Callable[[], Plan]
 

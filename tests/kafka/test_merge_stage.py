@@ -12,6 +12,7 @@ from faust.transport.consumer import Consumer
 
 from agent.core.merge.merger import Merger
 from agent.core.model.plan import Plan
+from agent.kafka import held_partitions
 from agent.kafka.embedded import PARTITIONS, EmbeddedBroker
 from agent.kafka.held_partitions import HeldPartition
 from agent.kafka.merge_stage import MergeStage
@@ -101,6 +102,7 @@ async def test_the_event_loop_goes_on_while_a_frame_takes_long_and_what_waits_is
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(GUARD_SECONDS)
         return apply(merger, data, position)
 
+    monkeypatch.setattr(held_partitions, "HEAVY_BYTES", 0)
     monkeypatch.setattr(Merger, "apply", slow_apply)
     async with stage_running(settings, plan, progress):
         async with asyncio.timeout(GUARD_SECONDS):
