@@ -40,16 +40,30 @@ _EPOCH_DAY = rf"{_EPOCH}|^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$"
 _LIST = r"^\s*\["
 _FIRST_DATE, _FIRST_TIME = 1000_01_01, 1970_01_01
 """The least numbers, except 0, that are read as a time of a field, and of an event."""
+_LAST_DATE = 9999_12_31
 _SIGN = "[-+\N{MINUS SIGN}]"
 _SPECIAL = re.compile(r"[\\^$.*+?()\[\]{}|/]")
 
 
 def of_time(source: TimeSource) -> Schema:
-    """The schema of an event's time."""
+    """The schema of an event's time, or of its date."""
+    if source.time_of_day is not None:
+        leaf = _time(source.format, _FIRST_TIME) | {"description": f"The date of {_parts(source)}."}
+        return leaf if source.format else {**leaf, "maximum": _LAST_DATE}
     words = (
         "ISO 8601, RFC 3339, or an epoch" if source.format is None else time_words(source.format)
     )
     return {**_time(source.format, _FIRST_TIME), "description": f"When it happened: {words}."}
+
+
+def time_of_day(source: TimeSource) -> Schema:
+    """The schema of the time of day that completes a date."""
+    return {"type": "string", "description": f"The time of day of {_parts(source)}."}
+
+
+def _parts(source: TimeSource) -> str:
+    words = "ISO 8601" if source.format is None else time_words(source.format)
+    return f"when it happened ({source}: {words})"
 
 
 def of_type(value: str) -> Schema:

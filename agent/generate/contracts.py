@@ -22,6 +22,7 @@ from agent.generate.contract_values import (
     of_time,
     of_type,
     or_null,
+    time_of_day,
 )
 from agent.generate.files import Files, mark
 
@@ -140,6 +141,9 @@ def _places(contract: Contract) -> Iterator[tuple[Path, Schema, bool]]:
         is_only = len(contract.times) == 1
         time = _of_schema(contract, of_time(source))
         yield source.path, time if is_only else or_null(time), is_only
+        if source.time_of_day is not None:
+            clock = time_of_day(source)
+            yield source.time_of_day, clock if is_only else or_null(clock), is_only
     for path in contract.ids:
         yield path, or_null(ID), False
     for field in contract.fields:

@@ -20,10 +20,12 @@ _WINDOW: TypeAdapter[object] = TypeAdapter(WindowText)
 
 @dataclass(frozen=True, slots=True)
 class TimeDraft:
-    """The path of an event's time, and its format, if it needs one."""
+    """The path of an event's time, its format, if it needs one, and the path of the time of day, if
+    that of the time has only the date."""
 
     path: Path
     format: str | None = None
+    time_of_day: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,14 @@ def as_list(draft: EventDraft) -> EventDraft:
         each=None,
         envelope=Envelope("list", draft.each or ()),
         type_field=None if draft.type_field is None else inside(draft.type_field),
-        times=[replace(time, path=inside(time.path)) for time in draft.times],
+        times=[
+            replace(
+                time,
+                path=inside(time.path),
+                time_of_day=None if time.time_of_day is None else inside(time.time_of_day),
+            )
+            for time in draft.times
+        ],
         fields=[replace(field, path=inside(field.path)) for field in draft.fields],
     )
 

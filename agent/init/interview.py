@@ -44,7 +44,7 @@ from agent.init.places import (
 from agent.init.reading import Sample
 from agent.init.sample import Occurrence, Seen, left_out, named, profile
 from agent.init.spelling import is_either
-from agent.init.times import lateness_of, time_of, times_of, times_with_gaps
+from agent.init.times import lateness_of, time_of, times_of, times_with_gaps, with_time_of_day
 from agent.init.topics import chosen, common_name, samples
 from agent.replay.event_files import STANDARD_INPUT, batches_of, event_file
 
@@ -180,8 +180,8 @@ def _measure(draft: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int],
     fields, constant = fields_of(seen, {*draft.ids, *type_path})
     draft.kpis, no_measures = kpis_of(draft.event, fields, seen)
     draft.fields = [f for f in fields if not is_only_time(f, draft)]
-    no_measures = {at: why for at, why in no_measures.items() if at not in _times_of(draft)}
-    draft.left_out = named(no_measures | constant | left_out(seen))
+    unused = no_measures | constant | left_out(seen)
+    draft.left_out = named({at: why for at, why in unused.items() if at not in _times_of(draft)})
     window, why = inference.window_of(times)
     draft.window = ask("window", f"{draft.event}: the window of its KPIs", window)
     if draft.window == window:
@@ -198,7 +198,8 @@ def _measure(draft: EventDraft, seen: Mapping[Path, Seen], times: Sequence[int],
 
 
 def _times_of(draft: EventDraft) -> set[Path]:
-    return {time.path for time in draft.times}
+    paths = {time.path for time in draft.times}
+    return paths | {time.time_of_day for time in draft.times if time.time_of_day is not None}
 
 
 def is_only_time(field: FieldDraft, draft: EventDraft) -> bool:
@@ -234,17 +235,23 @@ def _time(draft: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask
         draft.times = [TimeDraft(RECORD_TIME)]
         draft.notes["time"] = "no field can be read as a time in every event"
         return []
-    formats = [seen[path].format if path in seen else None for path in paths]
-    draft.times = [TimeDraft(*pair) for pair in zip(paths, formats, strict=True)]
-    values = [_first(event, paths) for event in events]
+    times = [TimeDraft(path, seen[path].format if path in seen else None) for path in paths]
+    times[0], texts = with_time_of_day(times[0], seen, events)
+    draft.times, format = times, times[0].format
+    values: list[object] = [*texts] or [_first(event, paths) for event in events]
     if sample.is_timestamped and None in values:
         draft.times = [*draft.times, TimeDraft(RECORD_TIME)]
-    if any(seen[path].naive or _is_naive(seen[path].format) for path in paths if path in seen):
+    if texts:
+        naive = times_of(texts, "UTC", format) != times_of(texts, "Asia/Tokyo", format)
+    else:
+        known = [seen[path] for path in paths if path in seen]
+        naive = any(part.naive or _is_naive(part.format) for part in known)
+    if naive:
         draft.timezone = ask("timezone", f"{draft.event}: the zone of its times", "UTC")
         draft.notes["time"] = f"without an offset: taken for {draft.timezone}"
-    if formats[0] is not None and is_either(seen[paths[0]].values, formats[0]):
+    if format is not None and is_either(texts or seen[paths[0]].values, format):
         draft.notes["time"] += "; day and month may be the other way round"
-    return times_of(values, draft.timezone, formats[0])
+    return times_of(values, draft.timezone, format)
 
 
 def _first(event: Occurrence, paths: Sequence[Path]) -> object:

@@ -12,9 +12,11 @@ from agent.core.decode.time_formats import parse_formatted
 from agent.core.decode.time_text import parse_time
 from agent.core.model.field_types import TimeFormat
 from agent.core.model.paths import Path, Root
+from agent.init.drafted import TimeDraft
 from agent.init.naming import TIME_WORDS, snake, words_of
 from agent.init.places import ABOUT_EVENT, depth, keys_before, name_of, written
 from agent.init.sample import Occurrence, Seen
+from agent.init.spelling import time_format
 
 _BUSINESS = frozenset({
     "occurred", "happened", "created", "create", "placed", "ordered", "paid", "booked", "booking",
@@ -31,6 +33,8 @@ _LOADING = frozenset({
 _PLAIN_TIMES = frozenset({
     "time", "timestamp", "ts", "datetime", "date_time", "time_stamp", "tstamp", "at",
 })  # fmt: skip
+_DATE_AND_CLOCK = (("date", "time"), ("day", "time"), ("dat", "zet"), ("dt", "tm"))
+"""What differs between the names of a date and its time of day; in SAP: ERDAT, ERZET, CPUDT, CPUTM."""
 _LEAST_CONSTANT = 5
 """A time that is the same in so many events is not the event's."""
 _MOST_LATE_MS = 3_600_000
@@ -117,6 +121,26 @@ def lateness_of(times: Sequence[int]) -> int:
         newest = max(newest, at)
         worst = max(worst, newest - at)
     return worst
+
+
+def with_time_of_day(
+    time: TimeDraft, seen: Mapping[Path, Seen], events: Sequence[Occurrence]
+) -> tuple[TimeDraft, list[str]]:
+    """A date with the time of day that is beside it and named alike, and the text of both in each
+    event; the time as it is, and no texts, if there is none."""
+    *above, last = time.path
+    name = snake(str(last))
+    names = [name.replace(date, clock) for date, clock in _DATE_AND_CLOCK if date in name]
+    for path, beside in seen.items():
+        is_named = path[:-1] == (*above,) and snake(str(path[-1])) in names
+        if not is_named or beside.type != "string" or beside.known < len(events):
+            continue
+        texts = [f"{event.at(time.path)} {event.at(path)}" for event in events]
+        if len(times_of(texts, "UTC")) == len(texts):
+            return TimeDraft(time.path, None, path), texts
+        if (format := time_format({*texts})) is not None:
+            return TimeDraft(time.path, format, path), texts
+    return time, []
 
 
 def times_of(values: Iterable[Any], timezone: str, format: str | None = None) -> list[int]:

@@ -115,8 +115,11 @@ def _inner(text: InnerText) -> str:
 
 def _time(time: TimeDraft) -> str:
     path = written(time.path) or ""
-    if time.format is not None:
-        return f"{{path: {path}, format: {quoted(time.format)}}}"
+    parts = [f"path: {path}"]
+    parts += [f"time_of_day: {written(time.time_of_day)}"] if time.time_of_day else []
+    parts += [f"format: {quoted(time.format)}"] if time.format is not None else []
+    if len(parts) > 1:
+        return f"{{{', '.join(parts)}}}"
     return f"{{path: {path}}}" if path.startswith("[") else path
 
 

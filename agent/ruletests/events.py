@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.core.model.events import Contract, Field
+from agent.core.model.events import Contract, Field, TimeSource
 from agent.core.output.messages import iso
 from agent.language.problems import suggest
 from agent.language.recovery import UNKNOWN_NAME
@@ -115,11 +115,12 @@ def _event(
     contract: Contract, spec: EventsSpec, turn: int, at_ms: int, number: int
 ) -> ProducedEvent:
     """One event, as its producer would send it."""
-    event = ProducedEvent()
+    event, time = ProducedEvent(), contract.times[0]
     paths = {field.name: field.path for field in contract.fields}
     if contract.type_path is not None:
         event.put(contract.type_path, contract.type_value)
-    event.put(contract.times[0].path, iso(at_ms))
+    for path, text in zip(time.paths, _time_texts(time, at_ms), strict=True):
+        event.put(path, text)
     for path in contract.ids:
         numbers = any(f.path == path and f.type == "integer" for f in contract.fields)
         own = number if numbers else f"e{number}"
@@ -127,6 +128,11 @@ def _event(
     for name, value in _written(spec):
         event.put(paths.get(name, (name,)), _turn(value, turn))
     return event
+
+
+def _time_texts(time: TimeSource, at_ms: int) -> Sequence[str]:
+    """A time in ISO 8601; its date and its time of day, if they have two fields."""
+    return [iso(at_ms)] if time.time_of_day is None else iso(at_ms).split("T")
 
 
 def _written(spec: EventsSpec) -> Iterator[tuple[str, Any]]:

@@ -208,7 +208,7 @@ _PATH_TEXTS: Mapping[str, Callable[[Any], str]] = {
 def _time(source: TimeSource) -> str:
     form = source.format
     written = "" if form is None else f" ({form.format or form.unit})"
-    return path_text(source.path) + written
+    return f"{source}{written}"
 
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {

@@ -213,6 +213,9 @@ class Extractor:
                     path=self._member(
                         source.path, "string", is_needed=True, is_time=source.format is None
                     ),
+                    time_of_day=None
+                    if source.time_of_day is None
+                    else self._member(source.time_of_day, "string", is_needed=True),
                 )
                 for source in contract.times
             ),

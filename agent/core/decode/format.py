@@ -182,6 +182,16 @@ def time_demand(contract: Contract, path: Path) -> Demand:
     return column_path(path), declared[0] if declared else pl.String
 
 
+def text_demand(path: Path) -> Demand:
+    """The demand for a text, whatever fields have the same path."""
+    return column_path(path), pl.String
+
+
+def times_of_day(contract: Contract) -> list[Path]:
+    """The paths of times of day that complete a date."""
+    return [s.time_of_day for s in contract.times if s.time_of_day is not None]
+
+
 def id_demand(contract: Contract, path: Path) -> Demand:
     """The demand for an id: text (5 and "5" are the same id), or an integer if a field with the
     same path is one."""
@@ -194,6 +204,7 @@ def demands_of(contract: Contract) -> list[Demand]:
     demands = type_demands([contract])
     demands.extend((column_path(f.path), demanded(f)) for f in contract.fields)
     demands.extend(time_demand(contract, source.path) for source in contract.times)
+    demands.extend(text_demand(path) for path in times_of_day(contract))
     demands.extend(id_demand(contract, path) for path in contract.ids)
     return demands
 

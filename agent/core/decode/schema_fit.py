@@ -36,7 +36,7 @@ class Misfit:
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """What a contract reads at a path: the kinds that it takes, and whether it may be absent.
-    `is_alternative`: one of several times, of which the first that is there counts."""
+    `alternative`: the index among several times, of which the first that is there counts."""
 
     part: tuple[str, ...]
     path: Path
@@ -44,14 +44,14 @@ class _Wanted:
     values: tuple[str, ...] = ()
     is_required: bool = False
     items: frozenset[str] | None = None
-    is_alternative: bool = False
+    alternative: int | None = None
 
 
 def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[Misfit]:
     """The parts of a contract that records (or keys) of a shape do not match. Headers, and values
     in strings that the contract decodes, are not checked."""
     wrong: list[Misfit] = []
-    lacking: list[Misfit] = []
+    lacking: dict[int, Misfit] = {}
     for wanted in _wanted(contract):
         if isinstance(wanted.path[0], Root) and wanted.path[0].part == "key":
             paths = [wanted.path[1:]] if is_key else []
@@ -59,9 +59,12 @@ def misfits(contract: Contract, shape: Shape, *, is_key: bool = False) -> list[M
             paths = [] if is_key else list(_paths(contract, wanted.path))
         problems = [_problem(shape, path, wanted) for path in paths]
         if problems and None not in problems:
-            may_lack = wanted.is_alternative and not any(_reaches(shape, path) for path in paths)
-            (lacking if may_lack else wrong).append(Misfit(wanted.part, problems[0] or ""))
-    return wrong if len(lacking) < len(contract.times) else [*wrong, *lacking[:1]]
+            misfit = Misfit(wanted.part, problems[0] or "")
+            if wanted.alternative is None or any(_reaches(shape, path) for path in paths):
+                wrong.append(misfit)
+            else:
+                lacking.setdefault(wanted.alternative, misfit)
+    return wrong if len(lacking) < len(contract.times) else [*wrong, *list(lacking.values())[:1]]
 
 
 def _paths(contract: Contract, path: Path) -> Iterator[Path]:
@@ -80,11 +83,12 @@ def _paths(contract: Contract, path: Path) -> Iterator[Path]:
 def _wanted(contract: Contract) -> Iterator[_Wanted]:
     if contract.type_path is not None:
         yield _Wanted(("type_field",), contract.type_path, _SCALARS, is_required=True)
-    for source in contract.times:
+    for i, source in enumerate(contract.times):
         several = len(contract.times) > 1
-        yield _Wanted(
-            ("time",), source.path, _TIMES, is_required=not several, is_alternative=several
-        )
+        for path, kinds in zip(source.paths, (_TIMES, _TAKEN["string"]), strict=False):
+            yield _Wanted(
+                ("time",), path, kinds, is_required=not several, alternative=i if several else None
+            )
     for path in contract.ids:
         yield _Wanted(("id",), path, _SCALARS)
     for field in contract.fields:

@@ -32,6 +32,7 @@ from agent.core.decode.format import (
     demanded,
     id_demand,
     is_converted,
+    text_demand,
     time_demand,
 )
 from agent.core.decode.repeated_hour import repeated_hours
@@ -39,12 +40,12 @@ from agent.core.decode.single_record import expected
 from agent.core.decode.time_formats import parse_event_times
 from agent.core.decode.time_text import END_MS
 from agent.core.decode.tree import describe
-from agent.core.model.events import Contract, Field
-from agent.core.model.field_types import TimeFormat
+from agent.core.model.events import Contract, Field, TimeSource
 from agent.core.model.paths import Path, path_text
 from agent.core.model.results import Reason
 
 _RAW_TIME = "_raw_time"
+_TIME_OF_DAY = "_time_of_day"
 _RAW_ID = "_raw_id"
 _SEPARATOR, _ESCAPE = "\x1f", "\x1f\x1f"
 """The separator of the parts of an id (U+001F), and its escape within them."""
@@ -97,6 +98,9 @@ def columns_of(contract: Contract, reader: HasColumns) -> list[pl.Expr]:
     for i, source in enumerate(contract.times):
         name = reader.column(time_demand(contract, source.path))
         columns.append(pl.col(name).alias(f"{_RAW_TIME}{i}"))
+        if source.time_of_day is not None:
+            name = reader.column(text_demand(source.time_of_day))
+            columns.append(pl.col(name).alias(f"{_TIME_OF_DAY}{i}"))
     for i, path in enumerate(contract.ids):
         name = reader.column(id_demand(contract, path))
         columns.append(pl.col(name).cast(pl.String).alias(f"{_RAW_ID}{i}"))
@@ -199,7 +203,7 @@ class _Types:
         """Reject records whose time, id or required field has a wrong type. Returns the columns
         with the values of fields, and, by optional field, in which records it has a wrong type."""
         contract = self._contract
-        needed = {*(source.path for source in contract.times), *contract.ids}
+        needed = {*(path for source in contract.times for path in source.paths), *contract.ids}
         nulled = {}
         values = []
         for f in contract.fields:
@@ -216,6 +220,11 @@ class _Types:
                 nulled[f.name] = mask
         others: list[tuple[str, Path, Kind]] = [
             *((f"{_RAW_TIME}{i}", source.path, "time") for i, source in enumerate(contract.times)),
+            *(
+                (f"{_TIME_OF_DAY}{i}", source.time_of_day, "string")
+                for i, source in enumerate(contract.times)
+                if source.time_of_day is not None
+            ),
             *((f"{_RAW_ID}{i}", path, "id") for i, path in enumerate(contract.ids)),
         ]
         for column, path, kind in others:
@@ -270,19 +279,19 @@ def _check_time(
     contract: Contract, frame: pl.DataFrame, verdicts: _Verdicts
 ) -> tuple[Rows, dict[int, int]]:
     """The event times (ms), and which of them occur twice."""
-    where = " or ".join(path_text(source.path) for source in contract.times)
+    where = " or ".join(map(str, contract.times))
     missing = np.ones(frame.height, dtype=np.bool_)
     ms, none = np.zeros(frame.height, dtype=np.int64), ~missing
     repeated: dict[int, int] = {}
     for i, source in enumerate(contract.times):
-        raw, form = frame[f"{_RAW_TIME}{i}"], source.format
+        raw, form = _raw_time(frame, i, source), source.format
         parsed_ms, is_time = parse_event_times(raw, form, contract.timezone)
         is_time &= missing
         ms[is_time] = parsed_ms[is_time]
         repeated |= repeated_hours(raw, form, parsed_ms, is_time, contract.timezone)
         absent = raw.is_null().to_numpy() if raw.null_count() else none
         verdicts.reject(
-            missing & ~is_time & ~absent, Reason.BAD_TIME, partial(_bad_time, where, raw, form)
+            missing & ~is_time & ~absent, Reason.BAD_TIME, partial(_bad_time, where, raw, source)
         )
         missing &= absent
         if not missing.any():
@@ -292,13 +301,24 @@ def _check_time(
     return ms, repeated
 
 
-def _bad_time(where: str, raw: pl.Series, form: TimeFormat | None, i: int) -> str:
-    wanted = (
-        "ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds or nanoseconds, no number "
-        "below 100000000 (March 1973)"
-        if form is None
-        else time_words(form)
-    )
+def _raw_time(frame: pl.DataFrame, i: int, source: TimeSource) -> pl.Series:
+    """The values of a time; null if one of its two parts is."""
+    if source.time_of_day is None:
+        return frame[f"{_RAW_TIME}{i}"]
+    parts = pl.col(f"{_RAW_TIME}{i}").cast(pl.String), pl.col(f"{_TIME_OF_DAY}{i}")
+    return frame.select(pl.concat_str(parts, separator=" ")).to_series()
+
+
+def _bad_time(where: str, raw: pl.Series, source: TimeSource, i: int) -> str:
+    if source.format is not None:
+        wanted = time_words(source.format)
+    elif source.time_of_day is not None:
+        wanted = "a date and a time of day in ISO 8601"
+    else:
+        wanted = (
+            "ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds or nanoseconds, no "
+            "number below 100000000 (March 1973)"
+        )
     return f"{where}: expected {wanted}, found {describe(raw[i]).removeprefix('the string ')}"
 
 

@@ -11,7 +11,15 @@ import polars as pl
 
 from agent.core.decode.envelope import PathCondition, View
 from agent.core.decode.extraction import Extractor
-from agent.core.decode.format import Demand, DType, Format, Kind, demands_of, is_converted
+from agent.core.decode.format import (
+    Demand,
+    DType,
+    Format,
+    Kind,
+    demands_of,
+    is_converted,
+    times_of_day,
+)
 from agent.core.decode.record_columns import has_column
 from agent.core.model.events import Contract
 from agent.core.model.field_types import NumberFormat
@@ -178,6 +186,8 @@ def _kinds(contract: Contract) -> Iterator[tuple[Path, Kind]]:
     """The kinds that must be proven for String columns, by path: strings, or ids."""
     for path in contract.ids:
         yield path, "id"
+    for path in times_of_day(contract):
+        yield path, "string"
     for f in contract.fields:
         is_grouped = isinstance(f.format, NumberFormat) and f.format.group == "."
         if is_grouped or not is_converted(f):  # the string "1.234" and the number are different

@@ -28,7 +28,6 @@ from agent.core.fold.checkpoint import SourceProgress
 from agent.core.fold.outcomes import Outcomes
 from agent.core.fold.runs import filter_rows, segments
 from agent.core.model.events import Contract
-from agent.core.model.paths import path_text
 from agent.core.model.results import Reason, Reject
 from agent.core.model.windows import MAX_SLICE_MS
 
@@ -107,7 +106,7 @@ class FutureClock:
 
 def _reject(contract: Contract, batch: Batch, row: int, at_ms: int) -> Reject:
     at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    where = " or ".join(path_text(source.path) for source in contract.times)
+    where = " or ".join(map(str, contract.times))
     return Reject(
         int(batch.partitions[row]),
         int(batch.offsets[row]),

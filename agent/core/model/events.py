@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from agent.core.model.field_types import FIELD_DTYPES, FieldType, TextRule, TimeFormat, ValueFormat
-from agent.core.model.paths import Path
+from agent.core.model.paths import Path, path_text
 
 SchemaKind = Literal["AVRO", "PROTOBUF", "JSON"]
 """The schema types of a Confluent schema registry."""
@@ -114,10 +114,23 @@ class ComputedField:
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """The path of an event's time, and its format; None: the format is recognised."""
+    """The path of an event's time, and its format; None: the format is recognised.
+
+    `time_of_day`: the path of the text that, after a space, completes the date at `path`; an event
+    that lacks one of the two has no time here.
+    """
 
     path: Path
     format: TimeFormat | None = None
+    time_of_day: Path | None = None
+
+    def __str__(self) -> str:
+        return " and ".join(map(path_text, self.paths))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths that are read."""
+        return (self.path,) if self.time_of_day is None else (self.path, self.time_of_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,5 +274,5 @@ class Contract:
     def paths(self) -> tuple[Path, ...]:
         """All paths that are read from an event."""
         of_type = () if self.type_path is None else (self.type_path,)
-        times = tuple(source.path for source in self.times)
+        times = tuple(path for source in self.times for path in source.paths)
         return (*of_type, *times, *self.ids, *(field.path for field in self.fields))

@@ -87,10 +87,14 @@ def _names_schemas(model: EventSpec) -> bool:
 def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
     time = entry.model.time
     for i, spec in enumerate(time if isinstance(time, list) else [time]):
+        at: Place = ("time", i, "unit") if isinstance(time, list) else ("time", "unit")
         if spec.format is not None and spec.unit is not None:
-            at: Place = ("time", i, "unit") if isinstance(time, list) else ("time", "unit")
             message = "`format` and `unit`: a time is text or a number"
             declared.report(entry, at, message, "keep one", on="key")
+        elif spec.time_of_day is not None and spec.unit is not None:
+            message = "`time_of_day` and `unit`: a date and a time of day are text, no number"
+            hint = 'leave `unit` out, or write a `format`: "%Y%m%d %H%M%S"'
+            declared.report(entry, at, message, hint, on="key")
 
 
 def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:
@@ -173,10 +177,12 @@ def _outer_arrays(events: Path) -> str:
 def _used(model: EventSpec) -> list[tuple[Path, Place, str]]:
     """The paths that a contract reads, each with its place in the file and its purpose."""
     used: list[tuple[Path, Place, str]] = []
-    if isinstance(model.time, list):
-        used += [(spec.path, ("time", i), "time") for i, spec in enumerate(model.time)]
-    else:
-        used.append((model.time.path, ("time",), "time"))
+    times = model.time if isinstance(model.time, list) else [model.time]
+    for i, time in enumerate(times):
+        at: Place = ("time", i) if isinstance(model.time, list) else ("time",)
+        used.append((time.path, at, "time"))
+        if time.time_of_day is not None:
+            used.append((time.time_of_day, (*at, "time_of_day"), "time_of_day"))
     if model.type_field is not None:
         used.append((model.type_field, ("type_field",), "type_field"))
     used += [(path, ("id",), "id") for path in model.id or ()]

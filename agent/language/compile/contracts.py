@@ -59,7 +59,10 @@ def make_contract(
         topics=make_topics(model),
         type_path=model.type_field,
         type_value=model.type or entry.name,
-        times=tuple(TimeSource(spec.path, time_format(spec.format, spec.unit)) for spec in times),
+        times=tuple(
+            TimeSource(spec.path, time_format(spec.format, spec.unit), spec.time_of_day)
+            for spec in times
+        ),
         timezone=zone_of(declared, model.timezone),
         ids=model.id or (),
         lateness_ms=first_given(model.lateness, defaults.lateness, LATENESS_MS),

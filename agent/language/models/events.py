@@ -35,7 +35,12 @@ from agent.language.problems import suggest, wrong
 class TimeSpec(Strict):
     """The path and format of an event's time."""
 
-    path: AnyPath = Field(description="The path of the time.")
+    path: AnyPath = Field(description="The path of the time; of its date, with `time_of_day`.")
+    time_of_day: AnyPath | None = Field(
+        None,
+        description="The path of the time of day, if it is in a field of its own; must be text. "
+        "The time is the date, a space and the time of day.",
+    )
     format: TimeFormatText | None = Field(None, description=TIME_FORMAT)
     unit: EpochUnit | None = Field(None, description=EPOCH_UNIT)
 
