@@ -34,7 +34,7 @@ _PLAIN_TIMES = frozenset({
     "time", "timestamp", "ts", "datetime", "date_time", "time_stamp", "tstamp", "at",
 })  # fmt: skip
 _DATE_AND_CLOCK = (("date", "time"), ("day", "time"), ("dat", "zet"), ("dt", "tm"))
-"""What differs between the names of a date and its time of day; in SAP: ERDAT, ERZET, CPUDT, CPUTM."""
+"""How the names of a date and its time of day differ; the last two are SAP's (ERDAT and ERZET)."""
 _LEAST_CONSTANT = 5
 """A time that is the same in so many events is not the event's."""
 _MOST_LATE_MS = 3_600_000

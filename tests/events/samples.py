@@ -362,6 +362,27 @@ def _access(rng: random.Random, number: int, at: datetime) -> Record:
     }
 
 
+def _w3c(rng: random.Random, number: int, at: datetime) -> Record:
+    return {
+        "date": at.strftime("%Y-%m-%d"),
+        "time": at.strftime("%H:%M:%S"),
+        "cs-method": rng.choice(["GET", "GET", "POST"]),
+        "sc-status": rng.choice(["200", "404", "503"]),
+        "time-taken": f"{rng.randrange(2000) / 1000:.3f}",
+    }
+
+
+def _sap_row(rng: random.Random, number: int, at: datetime) -> Record:
+    local = at + timedelta(hours=1)
+    return {
+        "VBELN": f"{number:010}",
+        "ERDAT": local.strftime("%Y%m%d"),
+        "ERZET": local.strftime("%H%M%S"),
+        "NETWR": f"{_amount(rng):.2f}",
+        "WAERK": rng.choice(["EUR", "USD"]),
+    }
+
+
 def _bus(rng: random.Random, number: int, at: datetime) -> Record:
     kind = rng.choice(["OrderSubmitted", "OrderSubmitted", "OrderShipped"])
     return {
@@ -449,12 +470,25 @@ SHAPES: dict[str, Shape] = {
     "outbox": _outbox,
     "odata": _odata,
     "nginx": _access,
+    "w3c": _w3c,
+    "sap_table": _sap_row,
     "masstransit": _bus,
     "ocpp": _call,
     "hl7": _admission,
     "epcis": _supply,
 }
 REPEATED = frozenset(
-    {"cloudevents", "headers", "lines", "stripe", "github", "outbox", "masstransit", "hl7", "epcis"}
+    {
+        "cloudevents",
+        "headers",
+        "lines",
+        "stripe",
+        "github",
+        "outbox",
+        "sap_table",
+        "masstransit",
+        "hl7",
+        "epcis",
+    }
 )
 """Those whose truth leaves repeated events out."""

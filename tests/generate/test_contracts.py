@@ -48,7 +48,7 @@ events:
   "3":
     topic: shop
     type_field: event.kind
-    time: [at, sent_at]
+    time: [at, sent_at, {path: sent.day, time_of_day: sent.clock}]
     fields: {page: {type: string, path: [event, "page.url"]}}
   by header:
     topic: by-header
@@ -62,6 +62,7 @@ events:
     type_field: none
     time: at
     fields: {k: {type: string, path: {key: true}}}
+  logged: {topic: cdn, type_field: none, time: {path: date, time_of_day: time}}
   several: {topic: [web, web-eu], type_field: none, time: at}
   matching: {topic: {pattern: "web.*"}, type_field: none, time: at}
 kpis:
@@ -73,6 +74,7 @@ ORDER: dict[str, Any] = {
     "amount": 12.5,
     "ship": {"address": {"street": "Long Lane"}},
 }
+LOGGED: dict[str, Any] = {"date": "2025-03-03", "time": "08:20:00"}
 VISIT: dict[str, Any] = {"event": {"kind": 3}, "sent_at": 1741000000}
 
 
@@ -92,6 +94,9 @@ VISIT: dict[str, Any] = {"event": {"kind": 3}, "sent_at": 1741000000}
         ("3", VISIT),
         ("3", VISIT | {"event": {"kind": "3", "page.url": "/a"}}),
         ("3", VISIT | {"at": "2025-03-03"}),
+        ("3", VISIT | {"sent_at": None, "sent": {"day": "2025-03-03", "clock": "08:20"}}),
+        ("logged", LOGGED),
+        ("logged", {"date": 20250303, "time": "082000"}),
     ],
 )
 def test_an_event_that_the_agent_takes_is_valid(
@@ -128,6 +133,11 @@ def test_an_event_that_the_agent_takes_is_valid(
         ("order.paid", ORDER | {"tags": [5]}),
         ("order.paid", ORDER | {"due": {}}),
         ("3", VISIT | {"event": {"kind": 3, "page.url": 5}}),
+        ("3", VISIT | {"sent_at": None, "sent": {"day": "2025-03-03", "clock": 820}}),
+        ("logged", LOGGED | {"time": 82000}),
+        ("logged", LOGGED | {"time": None}),
+        ("logged", {"time": "08:20:00"}),
+        ("logged", LOGGED | {"date": 1741000000}),
     ],
 )
 def test_what_the_agent_rejects_or_reads_as_null_is_a_violation(

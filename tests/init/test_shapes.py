@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from agent.cli import main
-from agent.language.load import check
+from agent.core.model.events import TimeSource
+from agent.core.model.field_types import TimeFormat
+from agent.language.load import check, load
 from tests.events.samples import SHAPES, lines
 
 WANTED: dict[str, list[str]] = {
@@ -52,6 +54,8 @@ WANTED: dict[str, list[str]] = {
     "outbox": ["sum(total) by country"],
     "odata": ["sum(total_net_amount) by transaction_currency"],
     "nginx": ["quantile(request_time, 0.95) by status"],
+    "w3c": ["count(*) by sc_status"],
+    "sap_table": ["avg(netwr) by waerk"],
     "masstransit": ["sum(total_amount) by currency"],
     "ocpp": ["avg(sampled_value) by measurand, point"],
     "hl7": ["count(*) by msh_9_2"],
@@ -274,3 +278,43 @@ def drafted(sample: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> se
     return {
         f"{kpi.sql} by {', '.join(kpi.by)}" if kpi.by else kpi.sql for kpi in plan.kpis.values()
     }
+
+
+TIMES = [
+    (("date", "%Y-%m-%d"), ("time", "%H:%M:%S"), None),
+    (("ERDAT", "%Y%m%d"), ("ERZET", "%H%M%S"), None),
+    (("Order-Date", "%d.%m.%Y"), ("Order-Time", "%H:%M"), "%d.%m.%Y %H:%M"),
+]
+
+
+@pytest.mark.parametrize(("date", "clock", "format"), TIMES)
+def test_a_date_and_its_time_of_day_are_drafted_as_the_time(
+    date: tuple[str, str],
+    clock: tuple[str, str],
+    format: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start = datetime(2025, 3, 3, 8, tzinfo=UTC)
+    events = []
+    for n in range(60):
+        at = start + timedelta(minutes=4 * n)
+        events.append({date[0]: f"{at:{date[1]}}", clock[0]: f"{at:{clock[1]}}", "amount": n})
+    drafted("\n".join(map(json.dumps, events)), tmp_path, capsys)
+    (contract,) = load(tmp_path / "draft.yaml").contracts.values()
+    form = None if format is None else TimeFormat(format)
+    assert contract.times == (TimeSource((date[0],), form, (clock[0],)),)
+    assert not {date[0].lower(), clock[0].lower()} & {field.name for field in contract.fields}
+
+
+def test_a_date_beside_a_whole_time_is_not_the_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = datetime(2025, 3, 3, 8, tzinfo=UTC)
+    events = []
+    for n in range(60):
+        at = start + timedelta(minutes=4 * n)
+        events.append({"date": f"{at:%F}", "time": f"{at:%T}", "created_at": at.isoformat()})
+    drafted("\n".join(map(json.dumps, events)), tmp_path, capsys)
+    (contract,) = load(tmp_path / "draft.yaml").contracts.values()
+    assert contract.times == (TimeSource(("created_at",)),)

@@ -43,3 +43,13 @@ def test_events_are_given_as_the_json_that_records_mean(
     (tmp_path / "shop.yaml").write_text(RULES.format(format=format))
     (tmp_path / "shop_test.yaml").write_text(TEST)
     assert main(["test", str(tmp_path)]) == 0, capsys.readouterr().out
+
+
+def test_the_time_of_an_event_is_put_into_both_of_its_fields(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = RULES.format(format="type_field: none")
+    two = rules.replace("time: at", "time: {path: log.date, time_of_day: log.time}")
+    (tmp_path / "shop.yaml").write_text(two)
+    (tmp_path / "shop_test.yaml").write_text(TEST)
+    assert main(["test", str(tmp_path)]) == 0, capsys.readouterr().out

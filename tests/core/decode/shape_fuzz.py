@@ -115,6 +115,14 @@ SETS: dict[str, tuple[Contract, ...]] = {
         ),
     ),
     "connect": (contract("order", *_fields(), envelope=Envelope("connect")),),
+    "two times": (
+        contract(
+            "order",
+            *_fields(),
+            envelope=Envelope("connect"),
+            times=(TimeSource(("date",), time_of_day=("clock",)), TimeSource(("at",))),
+        ),
+    ),
     "lines": (
         contract(
             "order",
@@ -198,6 +206,7 @@ def _object(rng: random.Random) -> bytes:
         ("b", '"1.234,5"'),
         ("k", rng.choice([str(AT_MS), "20000"])),
     ]
+    pairs += [("date", '"2024-05-01"'), ("clock", rng.choice(['"10:00:00"', '"100000"']))]
     pairs += [("page", "20000"), ("amount ", '"a"'), ("tags", '["a","b\\\\"]'), ("é", "[1,2.5]")]
     pairs += [("prices", "[1,2.5]"), ("params", '[{"key":"x"},{"key":"who","value":"me"}]')]
     pairs = [pair for pair in pairs if rng.random() < 0.97]
@@ -291,7 +300,7 @@ def _times(rng: random.Random) -> bytes:
     names = list(UNITS)
     fields = ",".join(
         f'{{"field":"{field}","name":"{rng.choice(names)}"}}'
-        for field in ("k", "at", "page", "items", "other")
+        for field in ("k", "at", "page", "items", "other", "date", "clock")
     )
     image = f'{{"field":"{rng.choice(["after", "before"])}","fields":[{fields}]}}'
     return rng.choice([fields, image]).encode()
@@ -299,6 +308,7 @@ def _times(rng: random.Random) -> bytes:
 
 WRAPS = {
     "cloud": _cloud, "changes": _change, "deletes": _change, "connect": _enveloped,
+    "two times": _enveloped,
     "lines": _lines, "events": _lines, "lines in lines": _groups, "events in groups": _groups,
 }  # fmt: skip
 

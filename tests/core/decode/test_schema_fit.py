@@ -151,6 +151,21 @@ def test_of_several_times_one_is_enough(tmp_path: Path) -> None:
     assert part == "time"
 
 
+def test_a_time_in_two_fields_needs_both(tmp_path: Path) -> None:
+    schema = Schema("AVRO", json.dumps(avro(("day", "string"), ("clock", "string"), ("n", "int"))))
+    fields = " {}"
+    for time, wrong in (
+        ("{path: day, time_of_day: clock}", []),
+        ("{path: day, time_of_day: n}", ["n is an integer in the schema: expected a string"]),
+        ("{path: day, time_of_day: gone}", ["the schema has no gone; it has day, clock, n"]),
+        ("[{path: day, time_of_day: gone}, record]", []),
+        ("[{path: gone, time_of_day: lost}, {path: day, time_of_day: clock}]", []),
+        ("[{path: gone, time_of_day: lost}, lost]", ["the schema has no gone; it has day, clock"]),
+    ):
+        found = [said for _, said in problems_with(tmp_path, schema, f"time: {time}", fields)]
+        assert len(found) == len(wrong) and all(map(str.startswith, found, wrong)), time
+
+
 def test_an_envelope_is_where_its_events_are(tmp_path: Path) -> None:
     row = avro(("id", "long"), ("status", "string"), name="Row")
     change = avro(("op", "string"), ("before", ["null", row]), ("after", ["null", "Row"]))
