@@ -274,7 +274,8 @@ def test_headers_keys_owner_and_team_are_part_of_the_message(plan: Plan) -> None
 def test_names_that_are_no_file_names_get_files_of_their_own(plan: Plan) -> None:
     assert sorted(contract_files(plan)) == [
         "3.schema.json", ASYNCAPI_FILE, "by-header-2.schema.json", "by-header.schema.json",
-        "matching.schema.json", "order.paid.schema.json", "several.schema.json",
+        "logged.schema.json", "matching.schema.json", "order.paid.schema.json",
+        "several.schema.json",
     ]  # fmt: skip
 
 
@@ -283,6 +284,7 @@ def test_every_topic_has_a_channel_and_so_has_a_pattern(plan: Plan) -> None:
     assert {key: (of["address"], sorted(of["messages"])) for key, of in channels.items()} == {
         "by-header": ("by-header", ["by-header"]),
         "by-key": ("by-key", ["by-header-2"]),
+        "cdn": ("cdn", ["logged"]),
         "shop": ("shop", ["3", "order.paid"]),
         "web": ("web", ["matching", "several"]),
         "web-eu": ("web-eu", ["matching", "several"]),
