@@ -242,11 +242,10 @@ def _time(draft: EventDraft, sample: Sample, seen: Mapping[Path, Seen], ask: Ask
     if sample.is_timestamped and None in values:
         draft.times = [*draft.times, TimeDraft(RECORD_TIME)]
     if texts:
-        naive = times_of(texts, "UTC", format) != times_of(texts, "Asia/Tokyo", format)
+        is_naive = times_of(texts, "UTC", format) != times_of(texts, "Asia/Tokyo", format)
     else:
-        known = [seen[path] for path in paths if path in seen]
-        naive = any(part.naive or _is_naive(part.format) for part in known)
-    if naive:
+        is_naive = any(_is_naive(seen[path]) for path in paths if path in seen)
+    if is_naive:
         draft.timezone = ask("timezone", f"{draft.event}: the zone of its times", "UTC")
         draft.notes["time"] = f"without an offset: taken for {draft.timezone}"
     if format is not None and is_either(texts or seen[paths[0]].values, format):
@@ -259,8 +258,9 @@ def _first(event: Occurrence, paths: Sequence[Path]) -> object:
     return next((value for value in values if value is not None), None)
 
 
-def _is_naive(format: str | None) -> bool:
-    return format is not None and "%z" not in format
+def _is_naive(seen: Seen) -> bool:
+    """Whether a field has times without an offset."""
+    return bool(seen.naive) or (seen.format is not None and "%z" not in seen.format)
 
 
 def _identify(

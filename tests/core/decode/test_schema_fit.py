@@ -162,8 +162,8 @@ def test_a_time_in_two_fields_needs_both(tmp_path: Path) -> None:
         ("[{path: gone, time_of_day: lost}, {path: day, time_of_day: clock}]", []),
         ("[{path: gone, time_of_day: lost}, lost]", ["the schema has no gone; it has day, clock"]),
     ):
-        found = [said for _, said in problems_with(tmp_path, schema, f"time: {time}", fields)]
-        assert len(found) == len(wrong) and all(map(str.startswith, found, wrong)), time
+        messages = [said for _, said in problems_with(tmp_path, schema, f"time: {time}", fields)]
+        assert len(messages) == len(wrong) and all(map(str.startswith, messages, wrong)), time
 
 
 def test_an_envelope_is_where_its_events_are(tmp_path: Path) -> None:
