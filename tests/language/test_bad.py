@@ -11,7 +11,7 @@ BAD = Path(__file__).parent / "bad"
 WARNINGS = {
     "template_shadowed", "many_hops", "unit_reserved", "better_contradicts_target",
     "kpi_serves_nothing", "person_shown_elsewhere", "name_like_histogram", "maintenance_odd",
-    "large_state", "days_of_utc",
+    "large_state", "days_of_utc", "time_alternatives",
 }  # fmt: skip
 
 

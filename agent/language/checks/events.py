@@ -4,6 +4,7 @@ fit the type and each other."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import get_args
 
 from agent.core.model.events import REGISTRY
@@ -11,7 +12,7 @@ from agent.core.model.field_types import EpochUnit, FieldType
 from agent.core.model.paths import Elements, Path, Root, path_text
 from agent.language.compile.contracts import make_topics
 from agent.language.declared import Declared, Entry
-from agent.language.models.events import EnvelopeSpec, EventSpec
+from agent.language.models.events import EnvelopeSpec, EventSpec, TimeSpec
 from agent.language.models.fields import FieldSpec, ReadBooleans
 from agent.language.source import Place
 
@@ -86,6 +87,8 @@ def _names_schemas(model: EventSpec) -> bool:
 
 def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
     time = entry.model.time
+    if isinstance(time, list):
+        _alternatives(declared, entry, time)
     for i, spec in enumerate(time if isinstance(time, list) else [time]):
         at: Place = ("time", i, "unit") if isinstance(time, list) else ("time", "unit")
         if spec.format is not None and spec.unit is not None:
@@ -95,6 +98,19 @@ def _time(declared: Declared, entry: Entry[EventSpec]) -> None:
             message = "`time_of_day` and `unit`: a date and a time of day are text, no number"
             hint = 'leave `unit` out, or write a `format`: "%Y%m%d %H%M%S"'
             declared.report(entry, at, message, hint, on="key")
+
+
+def _alternatives(declared: Declared, entry: Entry[EventSpec], times: list[TimeSpec]) -> None:
+    """Warn of a date and a time of day, by their names, that are declared as alternatives."""
+    for i, (date, clock) in enumerate(pairwise(times)):
+        name = str(date.path[-1]).lower()
+        is_pair = "date" in name and name.replace("date", "time") == str(clock.path[-1]).lower()
+        has_more = (date.model_fields_set | clock.model_fields_set) - {"path"}
+        if is_pair and date.path[:-1] == clock.path[:-1] and not has_more:
+            day, of_day = path_text(date.path), path_text(clock.path)
+            message = f"'{of_day}' is read only where '{day}' is absent"
+            hint = f"if it is the time of day: {{path: {day}, time_of_day: {of_day}}}"
+            declared.report(entry, ("time", i + 1), message, hint, severity="warning")
 
 
 def _cases(declared: Declared, entry: Entry[EventSpec]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from agent.core.decode import column_extraction, layout, record_columns
+from agent.core.decode import column_extraction, layout, record_columns, view_columns
 from agent.core.decode.view_columns import ViewColumns
 from tests.core.decode.shape_fuzz import SETS, differences, left_share
 
@@ -48,6 +48,7 @@ FAULTS: dict[str, tuple[object, str, Any]] = {
     "records of any look are viewed": (ViewColumns, "is_viewed", lambda *_: pl.lit(True)),
     "decimals in a schema are not seen": (column_extraction, "_lack", _lacks_all),
     "units in a schema are not seen": (column_extraction, "with_units", _all_plain),
+    "a number is a time of day": (view_columns, "times_of_day", lambda _: []),
 }
 
 

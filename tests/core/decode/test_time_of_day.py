@@ -10,6 +10,7 @@ from agent.core.decode.batch import Decoded
 from agent.core.model.events import Contract, Envelope, Field, TimeSource
 from agent.core.model.field_types import TimeFormat
 from agent.core.model.paths import Root
+from agent.core.model.results import Reject
 from tests.core.decode import shape_fuzz
 from tests.core.decode.protobuf_samples import classes, compiled
 from tests.core.decode.samples import AT, AT_MS, contract
@@ -26,15 +27,16 @@ def event(date: Any, time: Any, **members: Any) -> dict[str, Any]:
 
 
 def reading(way: str, of: Contract, *events: dict[str, Any]) -> Decoded:
-    """The events read as columns of keys; in a list, as columns or one by one."""
+    """The events read as columns of keys; in an envelope, as columns or one by one."""
     if way == "keys":
         return decoded(of, *events)
-    records = [(json.dumps([e]).encode(), None, []) for e in events]
-    read = shape_fuzz.by_columns if way == "columns" else shape_fuzz.one_by_one
+    name, wrap = ("connect", _payload) if way == "connect" else ("list", _list)
+    records = [(json.dumps(wrap(e)).encode(), None, []) for e in events]
+    read = shape_fuzz.one_by_one if way == "one by one" else shape_fuzz.by_columns
     enveloped = contract(
         "order",
         *of.fields,
-        envelope=Envelope("list"),
+        envelope=Envelope(name),
         times=of.times,
         timezone=of.timezone,
         max_future_ms=FAR,
@@ -42,7 +44,20 @@ def reading(way: str, of: Contract, *events: dict[str, Any]) -> Decoded:
     return read([enveloped]).decode(shape_fuzz.batch_of(records))
 
 
-WAYS = pytest.mark.parametrize("way", ["keys", "columns", "one by one"])
+def _list(record: Any) -> Any:
+    return [record]
+
+
+def _payload(record: Any) -> Any:
+    return {"schema": None, "payload": record}
+
+
+def detail_of(reject: Reject) -> str:
+    """The detail without what a member is read as."""
+    return reject.detail.replace(" as a time", "")
+
+
+WAYS = pytest.mark.parametrize("way", ["keys", "list", "connect", "one by one"])
 
 
 @WAYS
@@ -84,9 +99,11 @@ def test_a_date_and_a_time_of_day_are_one_time(
 def test_a_time_is_never_made_of_one_of_the_two(
     way: str, date: Any, time: Any, detail: str
 ) -> None:
-    of = contract("order", Field("clock", ("time",), "string"), times=(TWO,), max_future_ms=FAR)
-    ((_, reject),) = reading(way, of, event(date, time)).rejects
-    assert reject.detail.endswith(detail)
+    for fields in ((), (Field("clock", ("time",), "string"),), (Field("day", ("date",), "date"),)):
+        of = contract("order", *fields, times=(TWO,), max_future_ms=FAR)
+        good = event("2025-03-03", "060001")
+        ((row, reject),) = reading(way, of, good, event(date, time), good).rejects
+        assert row == 1 and detail_of(reject).endswith(detail)
 
 
 @WAYS
@@ -105,7 +122,7 @@ def test_a_format_is_that_of_both_with_a_space_between(way: str) -> None:
     assert read.tables["order"]["_time"].to_list() == [1_729_989_000_000]
     assert list(read.repeated_ms["order"].values()) == [3_600_000]  # the clocks go back
     ((_, reject),) = read.rejects
-    assert reject.detail == (
+    assert detail_of(reject) == (
         'date and time: expected a time written as %d.%m.%Y %H:%M, found "2024-10-27 01:30"'
     )
 
