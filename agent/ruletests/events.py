@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.core.decode.time_formats import split_format, write_time
 from agent.core.model.events import Contract, Field, TimeSource
+from agent.core.model.field_types import TimeFormat
 from agent.core.output.messages import iso
 from agent.language.problems import suggest
 from agent.language.recovery import UNKNOWN_NAME
@@ -119,8 +121,8 @@ def _event(
     paths = {field.name: field.path for field in contract.fields}
     if contract.type_path is not None:
         event.put(contract.type_path, contract.type_value)
-    for path, text in zip(time.paths, _time_texts(time, at_ms), strict=True):
-        event.put(path, text)
+    for path, written in zip(time.paths, _times_of(time, at_ms, contract.timezone), strict=True):
+        event.put(path, written)
     for path in contract.ids:
         numbers = any(f.path == path and f.type == "integer" for f in contract.fields)
         own = number if numbers else f"e{number}"
@@ -130,9 +132,16 @@ def _event(
     return event
 
 
-def _time_texts(time: TimeSource, at_ms: int) -> Sequence[str]:
-    """A time in ISO 8601; its date and its time of day, if they have two fields."""
-    return [iso(at_ms)] if time.time_of_day is None else iso(at_ms).split("T")
+def _times_of(time: TimeSource, at_ms: int, timezone: str) -> Sequence[int | float | str]:
+    """A time in its format, else in ISO 8601; its date and its time of day, if they have two
+    fields."""
+    form = time.format
+    if time.time_of_day is None:
+        return [iso(at_ms) if form is None else write_time(at_ms, form, timezone)]
+    if form is None:
+        return iso(at_ms).split("T")
+    parts = split_format(form.format or "")
+    return [write_time(at_ms, TimeFormat(format=part), timezone) for part in parts]
 
 
 def _written(spec: EventsSpec) -> Iterator[tuple[str, Any]]:

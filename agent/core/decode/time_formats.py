@@ -1,4 +1,5 @@
-"""Parses times in a format that a contract declares: strftime directives, or numbers of a unit."""
+"""Parses and writes times in a format that a contract declares: strftime directives, or numbers of
+a unit."""
 
 from __future__ import annotations
 
@@ -63,6 +64,25 @@ def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[
         us -= local_offsets(timezone, us // MICROS_PER_SECOND) * MICROS_PER_SECOND
     us[~readable] = 0
     return us, readable
+
+
+def write_time(at_ms: int, form: TimeFormat, timezone: str) -> int | float | str:
+    """A time as `parse_formatted` reads it; what the format leaves out is lost."""
+    at = pl.Series([at_ms]).cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone(timezone)
+    if form.format:
+        return str(at.dt.strftime(form.format).item())
+    if form.unit == "day":
+        return int(at.dt.date().cast(pl.Int32).item())
+    times, divided = _UNITS[form.unit or "ms"]
+    number, rest = divmod(at_ms * divided, times * 1_000_000)
+    return number if not rest else at_ms / 1000  # seconds have a fraction
+
+
+def split_format(format: str) -> tuple[str, str]:
+    """The formats of the date and of the time of day, which a space separates."""
+    clock = _HAS_CLOCK.search(format)
+    space = format.rfind(" ", 0, clock.start()) if clock else -1
+    return (format, "") if space < 0 else (format[:space], format[space + 1 :])
 
 
 def format_problem(format: str) -> str | None:
