@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ COMMIT_SECONDS = 3.0
 DAY_SECONDS = 86_400.0
 FRAMES_BUFFER = 8_192
 STOP_TIMEOUT_SECONDS = 5.0
+STALL_SECONDS = 30.0
+"""A recovery that reads nothing for so long is stuck."""
 
 INTERNALS: tuple[tuple[str, str], ...] = (
     ("faust.transport.consumer:ThreadDelegateConsumer._thread", "the consumer's thread"),
@@ -56,6 +59,8 @@ INTERNALS: tuple[tuple[str, str], ...] = (
     ("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "raises it"),
     ("faust.assignor.partition_assignor:PartitionAssignor.assigned_actives", "what is ours"),
     ("faust.tables.recovery:Recovery.signal_recovery_start", "whether a recovery is due"),
+    ("faust.tables.recovery:Recovery.in_recovery", "whether one is under way"),
+    ("faust.tables.recovery:Recovery.active_remaining_total", "how many rows it has to read"),
     ("faust.app.base:App.crashed", "whether a service of the app has failed"),
     ("faust.app.base:App.crash_reason", "and why"),
     ("faust.streams:Stream.noack", "events that we acknowledge"),
@@ -113,6 +118,8 @@ class FaustApp:
         self._fetched: Any = None  # the queue of events that are fetched
         self._starting: asyncio.Task[Any] | None = None
         self._is_assigned = False  # False from a revocation to the next assignment
+        self._unread_rows = 0  # of the changelog, when the recovery under way last read some
+        self._progress_at = 0.0
         self._app = self._new_app()
         self._table = self._new_table()
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
@@ -127,7 +134,7 @@ class FaustApp:
         self._starting = asyncio.create_task(self._app.start())
 
     def check(self) -> None:
-        """Raise the error of a crashed app, table or group membership."""
+        """Raise the error of a crashed app, table, group membership or recovery."""
         if self._starting is not None and self._starting.done():
             error = self._starting.exception()
             if error is not None:
@@ -140,6 +147,21 @@ class FaustApp:
         coordinator = getattr(self._client(), "_coordinator", None)
         if coordinator is not None and hasattr(coordinator, "check_errors"):
             coordinator.check_errors()
+        self._check_recovery()
+
+    def _check_recovery(self) -> None:
+        """Raise EnvironmentFault if the recovery under way reads nothing: rows that Faust's
+        consumer fetched and dropped in a rebalance would be waited for without end."""
+        recovery = cast(Any, self._app.tables).recovery
+        is_reading = self._is_assigned and recovery.in_recovery
+        unread = recovery.active_remaining_total() if is_reading else 0
+        if not unread or unread != self._unread_rows:
+            self._unread_rows, self._progress_at = unread, time.monotonic()
+        elif time.monotonic() - self._progress_at > STALL_SECONDS:
+            raise EnvironmentFault(
+                f"topic {self._names.series}: nothing was read for {STALL_SECONDS:.0f} s, though "
+                f"{unread} rows of the state are left"
+            )
 
     async def stop(self) -> None:
         """Commit, leave the group, close the databases; give up after some seconds."""

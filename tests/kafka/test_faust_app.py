@@ -9,9 +9,13 @@ import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from faust.tables.recovery import Recovery
 
+from agent.errors import EnvironmentFault
+from agent.kafka import faust_app
 from agent.kafka.embedded import EmbeddedBroker
 from agent.kafka.faust_app import INTERNALS
 from agent.kafka.state_table import StateTable
@@ -112,3 +116,25 @@ async def test_a_rebalance_while_the_changelog_is_read_does_not_end_the_recovery
         async with faust_running(settings, member):
             assert is_interrupted
     assert member.read == [(10, [(KEY, 9_000)])]
+
+
+async def test_a_recovery_that_reads_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seek = Recovery._seek_offsets
+
+    async def seek_behind(
+        recovery: Recovery, consumer: Any, tps: set[Any], offsets: Any, title: str
+    ) -> None:
+        """The position is behind the rows, as if they had been fetched and dropped."""
+        await seek(recovery, consumer, tps, offsets, title)
+        await consumer.seek_wait({tp: recovery.active_highwaters[tp] + 1 for tp in tps})
+
+    monkeypatch.setattr(Recovery, "_seek_offsets", seek_behind)
+    monkeypatch.setattr(faust_app, "STALL_SECONDS", 0.5)
+    with EmbeddedBroker() as broker:
+        settings = settings_for(broker.address, None)
+        await write_state(settings, plan_of(tmp_path))
+        with pytest.raises(EnvironmentFault, match="2 rows of the state are left"):
+            async with faust_running(settings):
+                pass
