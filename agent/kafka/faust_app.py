@@ -106,6 +106,28 @@ class GroupMember(Protocol):
         """A message was fetched. Must not raise."""
 
 
+class _RecoveryProgress:
+    """Whether Faust's recovery reads its rows: it would wait without end for those that its
+    consumer fetched and dropped in a rebalance."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._unread = 0  # rows, when some were last read
+        self._read_at = 0.0
+
+    def check(self, recovery: Any) -> None:
+        """Raise EnvironmentFault if a recovery (None: none is due) has read nothing for long."""
+        is_reading = recovery is not None and recovery.in_recovery
+        unread = recovery.active_remaining_total() if is_reading else 0
+        if not unread or unread != self._unread:
+            self._unread, self._read_at = unread, time.monotonic()
+        elif time.monotonic() - self._read_at > STALL_SECONDS:
+            raise EnvironmentFault(
+                f"topic {self._topic}: nothing was read for {STALL_SECONDS:.0f} s, though "
+                f"{unread} rows of the state are left"
+            )
+
+
 class FaustApp:
     """One run of Faust for stage 2."""
 
@@ -118,8 +140,7 @@ class FaustApp:
         self._fetched: Any = None  # the queue of events that are fetched
         self._starting: asyncio.Task[Any] | None = None
         self._is_assigned = False  # False from a revocation to the next assignment
-        self._unread_rows = 0  # of the changelog, when the recovery under way last read some
-        self._progress_at = 0.0
+        self._progress = _RecoveryProgress(self._names.series)
         self._app = self._new_app()
         self._table = self._new_table()
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
@@ -147,21 +168,8 @@ class FaustApp:
         coordinator = getattr(self._client(), "_coordinator", None)
         if coordinator is not None and hasattr(coordinator, "check_errors"):
             coordinator.check_errors()
-        self._check_recovery()
-
-    def _check_recovery(self) -> None:
-        """Raise EnvironmentFault if the recovery under way reads nothing: rows that Faust's
-        consumer fetched and dropped in a rebalance would be waited for without end."""
         recovery = cast(Any, self._app.tables).recovery
-        is_reading = self._is_assigned and recovery.in_recovery
-        unread = recovery.active_remaining_total() if is_reading else 0
-        if not unread or unread != self._unread_rows:
-            self._unread_rows, self._progress_at = unread, time.monotonic()
-        elif time.monotonic() - self._progress_at > STALL_SECONDS:
-            raise EnvironmentFault(
-                f"topic {self._names.series}: nothing was read for {STALL_SECONDS:.0f} s, though "
-                f"{unread} rows of the state are left"
-            )
+        self._progress.check(recovery if self._is_assigned else None)
 
     async def stop(self) -> None:
         """Commit, leave the group, close the databases; give up after some seconds."""
