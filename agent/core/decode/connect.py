@@ -19,7 +19,7 @@ from typing import Any
 from agent.core.decode.batch import Batch
 from agent.core.decode.envelope import Event, PathCondition, View
 from agent.core.decode.format import Problem
-from agent.core.decode.schema_times import UNITS, SchemaTime
+from agent.core.decode.schema_times import UNITS, SchemaTime, fields_of
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
 from agent.core.model.paths import Path
@@ -88,11 +88,10 @@ def converted(value: Any, schema: Any) -> Any:
         return SchemaTime.of(value, name)
     if isinstance(value, list):
         return [converted(item, schema.get("items")) for item in value]
-    fields = schema.get("fields")
-    if not isinstance(value, dict) or not isinstance(fields, list):
+    fields = fields_of(schema)
+    if not isinstance(value, dict) or not fields:
         return value
-    of_fields = {f["field"]: f for f in fields if isinstance(f, dict) and "field" in f}
-    return {name: converted(item, of_fields.get(name)) for name, item in value.items()}
+    return {name: converted(item, fields.get(name)) for name, item in value.items()}
 
 
 def decimal_of(content: bytes, scale: int) -> Decimal:

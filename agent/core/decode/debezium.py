@@ -24,6 +24,7 @@ from agent.core.decode import connect
 from agent.core.decode.batch import Batch
 from agent.core.decode.envelope import Event, PathCondition, View
 from agent.core.decode.format import Problem, UnreadableError
+from agent.core.decode.schema_times import fields_of
 from agent.core.decode.single_record import tree_of
 from agent.core.decode.tree import describe
 from agent.core.model.events import Envelope
@@ -105,9 +106,7 @@ class Debezium:
 def _payload(tree: Mapping[str, Any]) -> Any:
     """The change, with the logical types of its schema. Both images are rows of one table, so if
     the schema describes only one of them, it is used for both."""
-    payload, schema = connect.payload_of(tree), tree["schema"]
-    fields = schema.get("fields") if isinstance(schema, dict) else None
-    of_images = {f.get("field"): f for f in fields or () if isinstance(f, dict)}
+    payload, of_images = connect.payload_of(tree), fields_of(tree["schema"])
     for image, other in (("before", "after"), ("after", "before")):
         if isinstance(payload, dict) and image not in of_images and other in of_images:
             payload = payload | {image: connect.converted(payload.get(image), of_images[other])}

@@ -108,6 +108,13 @@ def day(days: int) -> str:
         return f"day {days}"
 
 
+def fields_of(schema: Any) -> Mapping[str, Any]:
+    """The schemas of the fields of one of Connect's structs, by name; empty for another schema."""
+    fields = schema.get("fields") if isinstance(schema, dict) else None
+    named = [f for f in fields if isinstance(f, dict)] if isinstance(fields, list) else []
+    return {f["field"]: f for f in named if isinstance(f.get("field"), str)}
+
+
 def with_units(values: pl.Series, records: Sequence[bytes], path: Path) -> pl.Series:
     """A String column of times, in which the numbers that the schemas in their records give another
     unit than their magnitude does are ISO 8601. `path`: of the values in the payload; `records`:
@@ -162,9 +169,7 @@ def _below(schema: Any, step: object) -> Any:
         return None
     if not isinstance(step, str):
         return schema.get("items")
-    fields = schema.get("fields")
-    named = [f for f in fields if isinstance(f, dict)] if isinstance(fields, list) else []
-    members = {f["field"]: f for f in named if isinstance(f.get("field"), str)}
+    members = fields_of(schema)
     other = {"before": "after", "after": "before"}.get(step, step)
     return members.get(step, members.get(other))
 
