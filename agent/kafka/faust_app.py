@@ -115,10 +115,8 @@ class _RecoveryProgress:
         self._unread = 0  # rows, when some were last read
         self._read_at = 0.0
 
-    def check(self, recovery: Any) -> None:
-        """Raise EnvironmentFault if a recovery (None: none is due) has read nothing for long."""
-        is_reading = recovery is not None and recovery.in_recovery
-        unread = recovery.active_remaining_total() if is_reading else 0
+    def check(self, unread: int) -> None:
+        """Raise EnvironmentFault if the same number of rows has been unread for long."""
         if not unread or unread != self._unread:
             self._unread, self._read_at = unread, time.monotonic()
         elif time.monotonic() - self._read_at > STALL_SECONDS:
@@ -169,7 +167,8 @@ class FaustApp:
         if coordinator is not None and hasattr(coordinator, "check_errors"):
             coordinator.check_errors()
         recovery = cast(Any, self._app.tables).recovery
-        self._progress.check(recovery if self._is_assigned else None)
+        is_reading = self._is_assigned and recovery.in_recovery
+        self._progress.check(recovery.active_remaining_total() if is_reading else 0)
 
     async def stop(self) -> None:
         """Commit, leave the group, close the databases; give up after some seconds."""

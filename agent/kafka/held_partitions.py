@@ -112,14 +112,16 @@ class HeldPartition:
     async def apply(self, frames: Sequence[bytes], offset: int) -> list[Exception | None]:
         """Apply frames of a message, up to one after which the merger must catch up. Returns for
         each of these None, or the error for which it was skipped."""
-        is_heavy = self._is_heavy or sum(map(len, frames)) > HEAVY_BYTES
-        applied = await self._run(is_heavy, _apply, self.merger, frames, offset)
+        if self._is_heavy or sum(map(len, frames)) > HEAVY_BYTES:
+            applied = await self._in_thread(_apply, self.merger, frames, offset)
+        else:
+            applied = _apply(self.merger, frames, offset)
         self._emitted += [result for result in applied if isinstance(result, Emitted) and result]
         return [result if isinstance(result, Exception) else None for result in applied]
 
     async def catch_up(self) -> None:
         """Close more of the windows that one frame lets close, a limited number at a time."""
-        if emitted := await self._run(True, self.merger.catch_up):
+        if emitted := await self._in_thread(self.merger.catch_up):
             self._emitted.append(emitted)
 
     # ---- rounds
@@ -128,8 +130,8 @@ class HeldPartition:
         """Let the merger adopt backfills. One that does not fit any more is read again later."""
         filled, self._filled = self._filled, []
         for read in filled:
-            await self._run(
-                True, self.merger.adopt, read.kpi, read.handoff_ms, read.sources, read.rows
+            await self._in_thread(
+                self.merger.adopt, read.kpi, read.handoff_ms, read.sources, read.rows
             )
 
     def drain_emitted(self) -> list[Emitted]:
@@ -139,7 +141,9 @@ class HeldPartition:
 
     async def dirty_rows(self) -> list[tuple[bytes, bytes | None]]:
         """The changed rows; None deletes."""
-        return await self._run(self._is_heavy, self.merger.drain_rows)
+        if self._is_heavy:
+            return await self._in_thread(self.merger.drain_rows)
+        return self.merger.drain_rows()
 
     def acknowledge_before(self, offset: int) -> None:
         """Acknowledge the messages before an offset: a restart does not need them."""
@@ -161,7 +165,7 @@ class HeldPartition:
         """Refresh the views if they are due."""
         started = time.monotonic()
         if started > self._views_at:
-            self._views = await self._run(True, self.merger.views)
+            self._views = await self._in_thread(self.merger.views)
             now = time.monotonic()
             self._views_at = now + max(VIEWS_SECONDS, (VIEWS_SHARE - 1) * (now - started))
 
@@ -180,13 +184,10 @@ class HeldPartition:
         """Whether a backfill is not adopted yet."""
         return bool(self._filled)
 
-    async def _run(
-        self, is_heavy: bool, work: Callable[Parameters, Result], /, *args: Parameters.args,
+    async def _in_thread(
+        self, work: Callable[Parameters, Result], /, *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:  # fmt: skip
-        """Call `work`, in a thread if it is heavy."""
-        if not is_heavy:
-            return work(*args, **kwargs)
         self.is_busy = True
         try:
             return await asyncio.to_thread(work, *args, **kwargs)
