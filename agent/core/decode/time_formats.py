@@ -68,14 +68,14 @@ def parse_formatted(times: pl.Series, form: TimeFormat, timezone: str) -> tuple[
 
 def write_time(at_ms: int, form: TimeFormat, timezone: str) -> int | float | str:
     """A time as `parse_formatted` reads it; what the format leaves out is lost."""
+    if form.unit is not None and form.unit != "day":
+        times, divided = _UNITS[form.unit]
+        number, rest = divmod(at_ms * divided, times * 1_000_000)
+        return number if not rest else at_ms / 1000  # seconds have a fraction
     at = pl.Series([at_ms]).cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone(timezone)
     if form.format:
         return str(at.dt.strftime(form.format).item())
-    if form.unit == "day":
-        return int(at.dt.date().cast(pl.Int32).item())
-    times, divided = _UNITS[form.unit or "ms"]
-    number, rest = divmod(at_ms * divided, times * 1_000_000)
-    return number if not rest else at_ms / 1000  # seconds have a fraction
+    return int(at.dt.date().cast(pl.Int32).item())
 
 
 def split_format(format: str) -> tuple[str, str]:
