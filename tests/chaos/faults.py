@@ -23,7 +23,7 @@ def kill_and_restart(world: World, count: int) -> None:
     killed = world.rng.sample(world.running(), min(count, len(world.running())))
     world.kill(killed)
     if world.rng.random() < 0.5:
-        world.calm(1, SESSION_SECONDS + 2)
+        world.let_time_pass(1, SESSION_SECONDS + 2)
     if not world.running():
         world.recovers_from("all started again after kill -9")
     for worker in killed:

@@ -57,7 +57,7 @@ def kill_at(world: World, step: str, answered: bool) -> None:
     world.start_dead()
     until(trap.sprung.is_set, CAUGHT_SECONDS, lambda: f"nobody gets to: {step}\n{world.state()}")
     world.fault(f"kill -9 when {step}", measured=False)
-    world.calm(0, 4)
+    world.let_time_pass(0, 4)
 
 
 def set_trap(world: World, step: str, answered: bool) -> Trap:

@@ -40,7 +40,7 @@ def worlds(cluster: Cluster, tmp_path: Path, seed: int) -> Iterator[list[World]]
 def after_an_hour(world: World, workers: int) -> None:
     """Live an hour ago, die, and go on now."""
     world.start(workers)
-    world.calm(10, 20)
+    world.let_time_pass(10, 20)
     backlog = world.leap(BACKLOG_EVENTS_PER_SECOND)
     world.start_dead()
     world.fault(f"all started an hour later, {backlog:,} records behind")

@@ -47,7 +47,7 @@ def test_workers_are_killed_again_and_again(world: World, count: int) -> None:
     world.start(3)
     for _ in range(ROUNDS):
         kill_and_restart(world, count)
-        world.calm(0, 6)
+        world.let_time_pass(0, 6)
     conclude(world, world.finish())
 
 
@@ -59,10 +59,10 @@ def test_workers_are_killed_before_they_recover(world: World) -> None:
         victim = world.rng.choice(world.workers)
         if victim.running:
             victim.kill()
-        world.calm(0, 5)
+        world.let_time_pass(0, 5)
         if not victim.running:
             victim.start()
-        world.calm(0, 5)
+        world.let_time_pass(0, 5)
     world.start_dead()
     world.fault("killed before they recover")
     conclude(world, world.finish())
@@ -128,7 +128,7 @@ def test_the_broker_is_restarted(world: World) -> None:
     for stop in (node.terminate, node.kill):
         world.fault("broker stopped", measured=False)
         stop()
-        world.calm(2, 6)
+        world.let_time_pass(2, 6)
         node.start()
         until(world.cluster.answers, 90, node.last_words)
         world.fault("broker is back")

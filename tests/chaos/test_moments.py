@@ -33,7 +33,7 @@ Windows = dict[tuple[str | None, int], tuple[float | None, int]]
 
 def kill_within(world: World, worker: Worker, seconds: float) -> None:
     """kill -9 after a part of some seconds, unless it has ended by itself."""
-    world.calm(0, seconds)
+    world.let_time_pass(0, seconds)
     worker.clean_up()
 
 
@@ -106,9 +106,9 @@ def test_workers_are_killed_while_they_shut_down(world: World) -> None:
         world.fault("SIGTERM, then kill -9", measured=False)
         worker.signal(signal.SIGTERM)
         kill_within(world, worker, 1.5)
-        world.calm(0, 4)
+        world.let_time_pass(0, 4)
         start_dead(world)
-        world.calm(0, 6)
+        world.let_time_pass(0, 6)
     conclude_exactly(world)
 
 
@@ -120,9 +120,9 @@ def test_workers_are_killed_while_they_reload(world: World) -> None:
         victim = world.rng.choice(world.running())
         reload(world)
         kill_within(world, victim, 2.5)
-        world.calm(0, 4)
+        world.let_time_pass(0, 4)
         start_dead(world)
-        world.calm(0, 6)
+        world.let_time_pass(0, 6)
     changed = frozenset(f"more{number}" for number in range(2 * ROUNDS))
     conclude_exactly(world, changed)
 
@@ -166,7 +166,7 @@ def test_a_restatement_is_killed_while_it_corrects(world: World) -> None:
     since_ms, until_ms = began_ms + 10_000, began_ms + 50_000
     for _ in range(ROUNDS):
         running = restatement(world, since_ms, until_ms)
-        world.calm(0.5, 4)
+        world.let_time_pass(0.5, 4)
         running.kill()
         running.wait()
         kill_within(world, world.rng.choice(world.running()), 1)

@@ -110,14 +110,14 @@ class Storm:
 
     def kill_reloading(self, awake: list[Worker]) -> None:
         self.reload(awake)
-        self.world.calm(0, 3)
+        self.world.let_time_pass(0, 3)
         self._kill(self.world.rng.choice(awake))
 
     def start(self, die: bool) -> None:
         worker = self.world.rng.choice([w for w in self.world.workers if not w.running])
         self.world.begin(worker)
         if die:
-            self.world.calm(0.5, 6)
+            self.world.let_time_pass(0.5, 6)
             self._kill(worker)
 
     def leave(self, awake: list[Worker]) -> None:
@@ -168,7 +168,7 @@ def test_storm(wide_world: World, request: pytest.FixtureRequest) -> None:
     while time.monotonic() < over:
         storm.strike()
         # Two at once, or while the last one is still felt; seldom after it.
-        world.calm(*world.rng.choice([(0, 0.3), (0.5, 4), (0.5, 4), (4, 12)]))
+        world.let_time_pass(*world.rng.choice([(0, 0.3), (0.5, 4), (0.5, 4), (4, 12)]))
     storm.end()
     world.fault("the storm is over")
     conclude(world, world.finish())

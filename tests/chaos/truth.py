@@ -1,4 +1,4 @@
-"""What must have come out: windows by DuckDB from the raw topics, transitions by a calm run."""
+"""What must have come out: windows by DuckDB from the raw topics, transitions by a run without faults."""
 
 from __future__ import annotations
 

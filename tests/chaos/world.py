@@ -265,7 +265,7 @@ class World:
         self.faults[-1] = (*self.faults[-1][:2], False)
         self.fault(what)
 
-    def calm(self, low: float, high: float) -> None:
+    def let_time_pass(self, low: float, high: float) -> None:
         """Let a random time pass."""
         time.sleep(self.rng.uniform(low, high))
 

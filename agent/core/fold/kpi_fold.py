@@ -50,7 +50,7 @@ _FIRST: Ints = np.zeros(1, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class RowsToFold:
-    """RowsToFold of a contract's table, to be folded.
+    """Rows of a contract's table, to be folded.
 
     `frontiers_ms`: the frontier before each row; None if all rows are in time and none is a repeat.
     `repeats`: for each window, which rows are repeats; empty if none is.
@@ -232,7 +232,7 @@ class KpiFold:
                 yield kpi
 
     def _blocks(self, part: _SliceId, slice_: _Slice, rows: Ints) -> Iterator[tuple[int, Block]]:
-        """RowsToFold of a slice's partials as blocks by state partition."""
+        """Rows of a slice's partials as blocks by state partition."""
         if not len(rows):
             return
         targets = self._series.partitions[slice_.numbers[rows]]

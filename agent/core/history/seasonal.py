@@ -68,9 +68,9 @@ def _usable(
     part = slice(past.since(after_ms).start, past.since(upto_ms).start)
     values, flags = past.values[part], past.flags[part]
     usable = ~np.isnan(values) & (flags & MAINTENANCE == 0)
-    calm = usable & (flags & INCIDENT == 0)
-    if calm.sum() * 2 >= usable.sum():
-        usable = calm
+    without_incidents = usable & (flags & INCIDENT == 0)
+    if without_incidents.sum() * 2 >= usable.sum():
+        usable = without_incidents
     return values[usable], past.ends[part][usable]
 
 

@@ -1,4 +1,4 @@
-"""RowsToFold in, partials out: by KPI, slice and series, with all that a source has of them.
+"""Rows in, partials out: by KPI, slice and series, with all that a source has of them.
 
 Each case is a list of batches of one source partition, as (time, region) in seconds after a whole
 hour. Times behind the frontier are folded for each window that is still open.
