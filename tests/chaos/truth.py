@@ -1,4 +1,4 @@
-"""What must have come out: windows by DuckDB from the raw topics, transitions by a run without faults."""
+"""What must have come out: windows by DuckDB from the raw topics, transitions by a faultless run."""
 
 from __future__ import annotations
 
