@@ -153,7 +153,7 @@ def _places(contract: Contract) -> Iterator[tuple[Path, Schema, bool]]:
 
 def _of_schema(contract: Contract, leaf: Schema) -> Schema:
     """A value's schema; in an envelope with a schema, that one says the unit of small numbers."""
-    if contract.envelope is None or contract.envelope.name not in ("connect", "debezium"):
+    if contract.envelope is None or not contract.envelope.has_schema:
         return leaf
     return {name: value for name, value in leaf.items() if name != "anyOf"}
 

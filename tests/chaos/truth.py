@@ -1,4 +1,5 @@
-"""What must have come out: windows by DuckDB from the raw topics, transitions by a faultless run."""
+"""What must have come out: windows by DuckDB from the raw topics, transitions by a run without
+faults."""
 
 from __future__ import annotations
 

@@ -54,8 +54,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INDEX = Root("index")
 _ARRAYS = ("cloudevents", "list")
 """Envelopes whose records may be arrays."""
-_WITH_SCHEMA = ("connect", "debezium")
-"""Envelopes whose records may have a schema."""
 
 
 @dataclass(slots=True)
@@ -242,7 +240,7 @@ class Extractor:
         name = path_text(path)
         root, level, steps = self._begin(path)
         envelope = self.contract.envelope
-        is_time = is_time and envelope is not None and envelope.name in _WITH_SCHEMA
+        is_time = is_time and envelope is not None and envelope.has_schema
         name = f"{name} as a time" if is_time else name
         if root is None or root.part not in TEXT_ROOTS:
             type = "string"  # of no consequence

@@ -145,6 +145,11 @@ class Envelope:
     path: Path = ()
     ops: tuple[str, ...] = ("c", "u", "d")
 
+    @property
+    def has_schema(self) -> bool:
+        """Whether records may have their schema beside them."""
+        return self.name in ("connect", "debezium")
+
 
 @dataclass(frozen=True, slots=True)
 class InnerText:
